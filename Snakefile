@@ -1,0 +1,33 @@
+# waferbench: which synthetic data makes a wafer-map classifier better, by how much, and can the number be trusted?
+#
+#   snakemake --cores 8 --resources gpu=1
+#   snakemake --cores 8 --resources gpu=1 --configfile config/wm811k-small.yaml
+
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"  # settings, paths, digests
+include: "workflow/rules/data.smk"  # ingest, select, folds, audit
+include: "workflow/rules/gan.smk"  # TS-HingeGAN: train, sample
+include: "workflow/rules/diffusion.smk"  # native base, LoRA adapters, sample
+include: "workflow/rules/shape.smk"  # circular-shape filter: fit, apply
+include: "workflow/rules/quality.smk"  # distances, memorisation, class agreement
+include: "workflow/rules/classify.smk"  # injection, backbones, ECOC-SVM
+include: "workflow/rules/report.smk"  # scores, comparisons, the report
+
+
+rule all:
+    default_target: True
+    input:
+        f"{STUDY}/report.html",
+        f"{STUDY}/scores.parquet",
+        f"{STUDY}/audit.parquet",

@@ -1,0 +1,45 @@
+"""How many wafers a second the simulator makes, at the class mix of the default study.
+
+    python benchmarks/simulator_speed.py --wafers 10000
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+
+from waferbench.simulate import simulate  # noqa: E402
+
+MIX = {
+    "Center": 150, "Donut": 48, "Edge-Loc": 180, "Edge-Ring": 240, "Loc": 150,
+    "Near-full": 24, "Random": 60, "Scratch": 84, "none": 60,
+}  # fmt: skip
+
+
+def main() -> None:
+    """One line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--wafers", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    counts = {name: round(share * args.wafers / sum(MIX.values())) for name, share in MIX.items()}
+    simulate(MIX, args.seed)
+    seconds = []
+    for k in range(args.repeats):
+        start = time.perf_counter()
+        maps, _, _ = simulate(counts, args.seed + k)
+        seconds.append(time.perf_counter() - start)
+    best = min(seconds)
+    print(f"wafers {len(maps)}")
+    print(f"dies {sum(m.size for m in maps)}")
+    print(f"seconds {best:.2f}")
+    print(f"wafers_per_second {len(maps) / best:.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Quality metrics against their definitions, against clean-fid, and against sets whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from waferbench.errors import InputError
+from waferbench.quality import features as features_module
+from waferbench.quality.features import Features, clean_resize
+from waferbench.quality.frechet import frechet_distance, frechet_of_features
+from waferbench.quality.kid import kernel_distance
+from waferbench.quality.measure import ALL, Memory, balanced_subset, feature_rows, table
+from waferbench.quality.memorisation import copy_threshold, hamming_distances, nearest, rate, within_set
+from waferbench.quality.prdc import prdc
+
+SETTINGS = {"kid_subsets": 10, "kid_subset_size": 20, "neighbours": 3}
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return x.mean(0), np.cov(x, rowvar=False)
+
+
+@pytest.mark.parametrize("counts", [(300, 200), (30, 200), (200, 25)])
+def test_frechet_agrees_with_cleanfid(rng, counts):
+    fid = pytest.importorskip("cleanfid.fid")
+    mixing = rng.normal(size=(40, 40))
+    x, y = rng.normal(size=(counts[0], 40)) @ mixing, rng.normal(0.3, 1.2, size=(counts[1], 40)) @ mixing
+    try:
+        expected = fid.frechet_distance(*moments(x), *moments(y))
+    except TypeError:
+        pytest.skip("clean-fid calls scipy.linalg.sqrtm with an argument that this scipy has dropped")
+    assert frechet_distance(*moments(x), *moments(y)) == pytest.approx(expected, rel=1e-3)
+    assert frechet_of_features(x, y) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("counts", [(10, 300), (300, 10), (10, 12), (50, 60)])
+def test_frechet_by_inner_products_is_the_same_number(rng, counts):
+    x, y = rng.normal(size=(counts[0], 30)), rng.normal(1, 2, size=(counts[1], 30))
+    assert frechet_of_features(x, y) == pytest.approx(frechet_distance(*moments(x), *moments(y)), rel=1e-6)
+    assert frechet_of_features(x, x + 2) == pytest.approx(4 * 30, rel=1e-6)
+
+
+def test_frechet_of_diagonal_gaussians():
+    a, b = np.diag([1.0, 4.0]), np.diag([9.0, 1.0])
+    assert frechet_distance(np.zeros(2), a, np.array([3.0, 0]), b) == pytest.approx(9 + 4 + 1)
+
+
+def test_kid_agrees_with_cleanfid_in_expectation(rng):
+    fid = pytest.importorskip("cleanfid.fid")
+    x, y = rng.normal(size=(200, 16)), rng.normal(0.4, 1, size=(220, 16))
+    np.random.seed(0)
+    expected = fid.kernel_distance(x, y, num_subsets=400, max_subset_size=100)
+    value, low, high = kernel_distance(x, y, 400, 100, rng)
+    assert value == pytest.approx(expected, rel=0.03)
+    assert low < value < high
+
+
+def test_kid_interval_covers_zero_for_equal_distributions(rng):
+    covered = 0
+    for _ in range(30):
+        _, low, high = kernel_distance(rng.normal(size=(60, 8)), rng.normal(size=(60, 8)), 30, 30, rng)
+        covered += low <= 0 <= high
+    assert covered >= 24
+
+
+def test_prdc_on_points_of_a_line():
+    real = np.array([[0.0], [1.0], [2.0], [10.0]])
+    synthetic = np.array([[0.5], [1.5], [50.0], [51.0]])
+    # balls to the first neighbour: real radii 1, 1, 1, 8; synthetic radii 1, 1, 1, 1
+    scores = prdc(real, synthetic, 1)
+    assert scores["precision"] == 0.5  # 0.5 and 1.5
+    assert scores["recall"] == 0.75  # 0, 1, 2
+    assert scores["density"] == 1.0  # 0.5 and 1.5 in two balls each, over four samples; 10's ball is 2 to 18
+    assert scores["coverage"] == 0.75  # all but 10's
+
+
+def test_prdc_extremes(rng):
+    x = rng.normal(size=(40, 3))
+    assert prdc(x, x, 3)["precision"] == prdc(x, x, 3)["coverage"] == 1
+    assert set(prdc(x, x + 100, 3).values()) == {0.0}
+    assert np.isnan(prdc(x, x[:3], 3)["recall"])
+
+
+def test_hamming_sees_through_symmetries_and_counts_pixels(rng):
+    levels = np.array([0, 128, 255], np.uint8)
+    images = levels[rng.integers(0, 3, (6, 16, 16))]
+    turned = np.rot90(images, 1, (1, 2))[:, ::-1].copy()
+    turned[0, 3, 3] = 255 - turned[0, 3, 3] if turned[0, 3, 3] != 128 else 0
+    matrix = hamming_distances(turned, images)
+    assert np.diag(matrix).tolist() == [1 / 256, 0, 0, 0, 0, 0]
+    brute = min(
+        (images[1] != t).mean() for k in range(4) for t in (np.rot90(images[2], k), np.fliplr(np.rot90(images[2], k)))
+    )
+    assert hamming_distances(images, images)[1, 2] == pytest.approx(brute)
+    blurred = np.clip(images.astype(int) + 30, 0, 255).astype(np.uint8)
+    assert nearest(hamming_distances(blurred, images)).max() == 0
+
+
+def test_within_set_leaves_self_out():
+    matrix = np.array([[0, 2, 3], [2, 0, 1], [3, 1, 0]])
+    assert within_set(matrix).tolist() == [2, 1, 1]
+    assert np.isnan(copy_threshold(within_set(np.zeros((1, 1)))))
+
+
+def test_rate_is_wilson():
+    value, low, high = rate(np.array([True] * 5 + [False] * 5))
+    assert (value, round(low, 3), round(high, 3)) == (0.5, 0.237, 0.763)
+    assert np.isnan(rate(np.array([]))[0])
+
+
+def maps(count: int, rng: np.random.Generator) -> np.ndarray:
+    return np.array([0, 128, 255], np.uint8)[rng.integers(0, 3, (count, 16, 16))]
+
+
+def test_memory_finds_copies_and_clears_the_honest(rng):
+    train, test, honest = (maps(40, rng) for _ in range(3))
+    labels = np.array(["a", "b"] * 20, dtype=object)
+    flat = [x.reshape(40, -1).astype(np.float32) for x in (train, test, honest)]
+    memory = Memory((train, labels, flat[0]), (test, labels, flat[1]), (0, 128, 255), seed=0)
+
+    def values(images, features):
+        frame = table(memory.rows(images, features, labels, ["a", "b"]))
+        return frame[frame["label"] == ALL].set_index("metric")["value"]
+
+    copied, clean = values(train[:, ::-1], flat[0]), values(honest, flat[2])
+    assert copied["copy_rate"] == 1 and copied["hamming_train"] == 0
+    assert copied["nearer_train"] > 0.6
+    assert clean["copy_rate"] < 0.2 and abs(clean["nearer_train"] - 0.5) < 0.2
+    assert clean["floor_copy_rate"] < 0.2
+
+
+def test_pooled_scope_has_no_held_out_rows(rng):
+    train = maps(10, rng)
+    labels = np.array(["a"] * 10, dtype=object)
+    flat = train.reshape(10, -1).astype(np.float32)
+    memory = Memory((train, labels, flat), (train[:0], labels[:0], flat[:0]), (0, 128, 255), seed=0)
+    assert {row["metric"] for row in memory.rows(train, flat, labels, ["a"])} == {"copy_rate", "hamming_train"}
+
+
+def test_balanced_subset_keeps_rare_classes(rng):
+    labels = np.array(["a"] * 100 + ["b"] * 3 + ["c"] * 50)
+    chosen = labels[balanced_subset(labels, 43, rng)]
+    assert {k: int((chosen == k).sum()) for k in "abc"} == {"a": 20, "b": 3, "c": 20}
+    assert len(balanced_subset(labels, 1000, rng)) == 153
+
+
+def test_feature_rows_state_numbers_and_survive_empty_classes(rng):
+    real, labels = rng.normal(size=(60, 12)), np.array(["a"] * 40 + ["b"] * 20, dtype=object)
+    synthetic, of = rng.normal(size=(30, 12)), np.array(["a"] * 30, dtype=object)
+    rows = feature_rows(synthetic, of, real, labels, ["a", "b"], SETTINGS, seed=0)
+    frame = table(rows, protocol="p", fold=0).set_index(["label", "metric"])
+    assert frame.loc[("a", "frechet"), ["n", "n_real"]].tolist() == [30, 40]
+    assert frame.loc[("all", "frechet"), ["n", "n_real"]].tolist() == [30, 60]
+    assert frame.loc[("a", "floor_frechet"), ["n", "n_real"]].tolist() == [20, 20]
+    assert np.isnan(frame.loc[("b", "frechet"), "value"]) and frame.loc[("b", "frechet"), "n"] == 0
+    assert frame.loc[("a", "frechet_matched"), "value"] == pytest.approx(
+        frame.loc[("a", "floor_frechet"), "value"], rel=0.5
+    )
+    again = feature_rows(synthetic, of, real, labels, ["a", "b"], SETTINGS, seed=0)
+    pd.testing.assert_frame_equal(table(rows), table(again))
+    other = feature_rows(synthetic, of, real, labels, ["a", "b"], SETTINGS, seed=1)
+    assert not table(rows)["value"].equals(table(other)["value"])
+
+
+@pytest.mark.parametrize("size", [299, 32])
+def test_clean_resize_agrees_with_pillow(rng, size):
+    image = rng.integers(0, 256, (64, 64)).astype(np.uint8)
+    pillow = np.asarray(Image.fromarray(image.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC))
+    ours = clean_resize(torch.from_numpy(image)[None, None], size)[0, 0].numpy()
+    assert np.abs(ours - pillow.clip(0, 255)).max() < 0.01
+
+
+def test_features_are_pooled_frozen_and_of_any_number(monkeypatch, rng):
+    net = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.BatchNorm2d(3), torch.nn.Flatten())
+    monkeypatch.setattr(features_module, "create_backbone", lambda *a, **k: (net, (0.5,) * 3, (0.5,) * 3))
+    network = Features("toy", 32)
+    images = np.full((3, 64, 64), 255, np.uint8)
+    assert network(images) == pytest.approx(np.ones((3, 3)), abs=1e-4)
+    assert network(images[:0]).shape[0] == 0
+
+
+def test_inception_without_its_file_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="inception-2015-12-05.pt"):
+        Features("inception_v3", 299, {"folder": str(tmp_path)})
+    with pytest.raises(InputError, match="299"):
+        Features("inception_v3", 64, {"folder": str(tmp_path)})
+
+

@@ -1,0 +1,133 @@
+"""Edit one thing, plan, and hold the plan against the exact set of rules that depend on it."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Study, write_npz
+
+pytestmark = pytest.mark.workflow
+
+TABLES = {"collect_scores", "compare_conditions", "make_report"}
+GRID = {"train_classifier", "fit_svm"} | TABLES
+JUDGED = {"judge_samples", "gather_agreement"}
+FILTERED = {"apply_shape_filter", "gather_shape_filter", "measure_quality", "gather_quality", "make_injection"}
+AFTER_SAMPLES = FILTERED | JUDGED | GRID
+GAN = {"train_gan", "sample_gan"} | AFTER_SAMPLES
+LORA = {"pretrain_base", "train_lora", "sample_lora"} | AFTER_SAMPLES
+AFTER_FOLDS = GAN | LORA | {"fit_shape_filter", "audit"}
+EVERYTHING = AFTER_FOLDS | {"ingest", "select_wafers", "make_folds"}
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Study], tuple]:
+    """Replace a text that must be there."""
+
+    def change(study: Study) -> tuple:
+        file = study.folder / path
+        text = file.read_text()
+        assert old in text, f"{path} has no {old!r}: mend this table"
+        file.write_text(text.replace(old, new, 1))
+        return ()
+
+    return change
+
+
+def append(path: str, text: str) -> Callable[[Study], tuple]:
+    def change(study: Study) -> tuple:
+        with open(study.folder / path, "a") as file:
+            file.write(text)
+        return ()
+
+    return change
+
+
+def touch(path: str) -> Callable[[Study], tuple]:
+    def change(study: Study) -> tuple:
+        os.utime(study.folder / path, (time.time() + 60, time.time() + 60))
+        return ()
+
+    return change
+
+
+def option(text: str) -> Callable[[Study], tuple]:
+    """A value given on the command line."""
+    return lambda study: ("--config", f"set={text}")
+
+
+def reorder(study: Study) -> tuple:
+    file = study.folder / "config/config.yaml"
+    text = file.read_text()
+    start, end = text.index("classifier:\n"), text.index("svm:\n")
+    lines = text[start:end].rstrip().splitlines()
+    file.write_text(text[:start] + "\n".join([lines[0], *reversed(lines[1:])]) + "\n\n" + text[end:])
+    return ()
+
+
+def replace_data(study: Study) -> tuple:
+    file = study.folder / "wafers.npz"
+    before = file.stat().st_mtime
+    write_npz(file, seed=2)
+    os.utime(file, (before - 1e6, before - 1e6))  # an older file is still another file
+    return ()
+
+
+LIBRARY = "workflow/scripts/waferbench"
+CASES = {
+    "nothing": (lambda study: (), set()),
+    "a comment": (append(f"{LIBRARY}/svm.py", "\n# a remark\n"), set()),
+    "a docstring": (edit(f"{LIBRARY}/render.py", '"""Dies to pixels', '"""Some dies to pixels'), set()),
+    "a helper of one stage": (append(f"{LIBRARY}/svm.py", "\nEXTRA = 1\n"), {"fit_svm"} | TABLES),
+    "a helper of two stages": (
+        append(f"{LIBRARY}/injection.py", "\nEXTRA = 1\n"),
+        {"make_injection"} | GRID | JUDGED,
+    ),
+    "a helper of many stages": (append(f"{LIBRARY}/leakage.py", "\nEXTRA = 1\n"), AFTER_FOLDS - {"audit"}),
+    "a touched script": (touch("workflow/scripts/train_gan.py"), set()),
+    "reordered keys": (reorder, set()),
+    "a quality setting": (option("quality.neighbours=3"), {"measure_quality", "gather_quality", "make_report"}),
+    "two swapped values": (
+        option("define.sources.gan.lr_generator=4e-4 define.sources.gan.lr_discriminator=1e-4"),
+        GAN,
+    ),
+    "the sampler": (option("define.sources.lora.sampler_steps=3"), LORA - {"pretrain_base", "train_lora"}),
+    "2 to 2.0": (option("svm.code_size=2 define.sources.lora.alpha=2.0"), set()),
+    "1e-4 as a text": (option("define.sources.gan.lr_generator=1e-4"), set()),
+    "the SVM's C": (option("svm.C=1"), {"fit_svm"} | TABLES),
+    "the injection budget": (option("budget.target=22"), {"make_injection"} | GRID | JUDGED),
+    "a backbone": (option("backbones=[test_resnet.r160_in1k,tf_efficientnet_lite0]"), GRID),
+    "a condition": (option("conditions=[real,gan,lora,oversample]"), {"make_injection"} | GRID),
+    "a fold": (option("folds.run=[0,1]"), AFTER_FOLDS - {"audit"}),
+    "the data file": (replace_data, EVERYTHING),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_edit_reruns_exactly_what_depends_on_it(name: str, finished: Study, tmp_path: Path):
+    change, expected = CASES[name]
+    study = finished.copy(tmp_path / "study")
+    arguments = change(study)
+    assert set(study.planned(*arguments)) == expected
+
+
+def test_a_new_backbone_or_condition_adds_only_its_own_cells(finished: Study):
+    backbone = finished.planned("--config", "set=backbones=[test_resnet.r160_in1k,tf_efficientnet_lite0]")
+    assert (backbone["train_classifier"], backbone["fit_svm"]) == (3, 3)
+    condition = finished.planned("--config", "set=conditions=[real,gan,lora,oversample]")
+    assert (condition["train_classifier"], condition["fit_svm"], condition["make_injection"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("overlay, cells", [("paper", 8 * 3 * 5), ("study", 8 * 5 * 5)])
+def test_the_large_studies_plan_without_torch(overlay: str, cells: int, finished: Study, tmp_path: Path):
+    study = finished.copy(tmp_path / "study")
+    (study.folder / "LSWMD.pkl").write_bytes(b"planning reads no data")
+    trap = study.folder / "trap"
+    trap.mkdir()
+    (trap / "torch.py").write_text("raise RuntimeError('torch was imported while planning')\n")
+    os.environ["PYTHONPATH"] = str(trap)
+    try:
+        plan = study.planned(f"config/{overlay}.yaml", "--config", "set=dataset.path=LSWMD.pkl dataset.source=lswmd")
+    finally:
+        del os.environ["PYTHONPATH"]
+    assert plan["train_classifier"] == plan["fit_svm"] == cells

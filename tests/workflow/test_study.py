@@ -1,0 +1,111 @@
+"""The tiny study from end to end: its contract, its leak-freeness, its errors."""
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from check_study import check
+from conftest import Study
+from safetensors.numpy import load_file
+from waferbench.artifacts import read_provenance
+from waferbench.leakage import fitted_on
+
+pytestmark = pytest.mark.workflow
+
+
+def test_the_finished_study_keeps_its_contract(finished: Study):
+    tables = check(finished.results)
+    assert set(tables["scores"]["condition"]) == {"real", "gan", "lora"}
+    assert (tables["scores"].query("condition == 'real'")["n_train_synthetic"] == 0).all()
+    assert (tables["scores"].query("condition == 'gan'")["n_train_synthetic"] > 0).all()
+
+
+def fitted_artifacts(study: Study) -> dict[str, Path]:
+    run = study.results / "cv5/seed42/fold0"
+    files = [
+        *run.glob("sources/**/*.safetensors"),
+        *run.glob("shape/*.safetensors"),
+        *run.glob("cells/**/*.safetensors"),
+    ]
+    return {str(file.relative_to(run)): file for file in files}
+
+
+def test_every_fitted_artifact_says_it_saw_the_training_wafers_alone(finished: Study):
+    folds = pd.read_parquet(finished.results / "folds.parquet")
+    training = folds[(folds["fold"] == 0) & (folds["split"] == "train")]
+    told = 0
+    for name, file in fitted_artifacts(finished).items():
+        provenance = read_provenance(file)
+        if "fitted_on" not in provenance or "/generators/" in name or "/adapters/" in name:
+            continue
+        assert provenance["fitted_on"] == fitted_on(training)["fitted_on"], name
+        told += 1
+    assert told >= 2
+
+
+def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp_path: Path):
+    """Invert every die of the test wafers: each generator, filter, classifier and SVM must come out the same."""
+    study = finished.copy(tmp_path / "study")
+    before = {name: load_file(file) for name, file in fitted_artifacts(study).items()}
+    svms = sorted(study.results.glob("cv5/seed42/fold0/cells/**/svm.h5"))
+    machines = [{k: v[()] for k, v in h5py.File(file).items()} for file in svms]
+    folds, wafers = (pd.read_parquet(study.results / p) for p in ("folds.parquet", "data/wafers.parquet"))
+    test = folds[(folds["fold"] == 0) & (folds["split"] == "test")]["wafer_id"]
+    with h5py.File(study.results / "data/wafers.h5", "a") as file:
+        flat, offsets = file["flat"][()], file["offsets"][()]
+        for row in wafers[wafers["wafer_id"].isin(test)]["row"]:
+            part = slice(offsets[row], offsets[row + 1])
+            flat[part] = np.where(flat[part] == 0, 0, 3 - flat[part])
+        file["flat"][...] = flat
+    targets = [str(file.relative_to(study.folder)) for file in svms]
+    predictions = pd.read_parquet(svms[0].with_name("softmax.parquet"))
+    study.snakemake(*targets)
+    after = {name: load_file(file) for name, file in fitted_artifacts(study).items()}
+    assert before.keys() == after.keys() and len(before) >= 9
+    for name, tensors in before.items():
+        for key, tensor in tensors.items():
+            assert np.array_equal(tensor, after[name][key]), f"{name}: {key} depends on test wafers"
+    for file, machine in zip(svms, machines, strict=True):
+        for key, array in machine.items():
+            assert np.array_equal(array, h5py.File(file)[key][()]), f"{file}: {key} depends on test wafers"
+    probabilities = [c for c in predictions if c.startswith("p_")]
+    changed = pd.read_parquet(svms[0].with_name("softmax.parquet"))
+    assert not np.allclose(predictions[probabilities], changed[probabilities]), "the test wafers were not changed"
+
+
+def test_grouped_folds_part_no_duplicates(finished: Study):
+    folds, wafers = (pd.read_parquet(finished.results / p) for p in ("folds.parquet", "data/wafers.parquet"))
+    assert wafers["canonical"].duplicated().any(), "the data holds no duplicates to part"
+    rows = folds[folds["fold"] == 0].merge(wafers, on="wafer_id")
+    parts = [set(rows[rows["split"] == split]["canonical"]) for split in ("train", "val", "test")]
+    assert not (parts[0] & parts[2] or parts[1] & parts[2] or parts[0] & parts[1])
+
+
+def test_runs_on_the_cpu_and_says_so(finished: Study):
+    log = (finished.results / "logs/train_gan-fold0-gan.log").read_text()
+    assert "running on the CPU" in log or "cuda" in log.lower()
+
+
+@pytest.mark.parametrize(
+    "setting, told",
+    [
+        ("svm.CC=1", "unknown key 'svm.CC' (did you mean 'C'?)"),
+        ("folds.run=[9]", "folds.run: found fold 9"),
+        ("dataset.path=nowhere.npz", "nothing at nowhere.npz"),
+        ("classifier.epochs=0", "classifier.epochs: found 0, expected at least 1"),
+        ("backbones=[resnet_fifty]", "'resnet_fifty' is not in define.backbones"),
+    ],
+)
+def test_bad_settings_stop_before_any_job(setting: str, told: str, finished: Study):
+    output = finished.snakemake("-n", "--config", f"set={setting}", expect=1)
+    assert told in output and "Traceback" not in output
+
+
+def test_a_class_with_fewer_wafers_than_folds_is_named(finished: Study, tmp_path: Path):
+    study = finished.copy(tmp_path / "study")
+    shutil.rmtree(study.results)
+    output = study.snakemake("results/tiny/folds.parquet", "--config", "set=filter.max_per_class=3", expect=1)
+    assert "fewer than folds.n_splits" in output

@@ -1,0 +1,94 @@
+# The grid: what enters training, a backbone fine-tuned per condition and fold, an ECOC-SVM on its features.
+
+
+def injection_scores(wildcards):
+    source = source_of(wildcards)
+    return {"scores": f"{RUN}/{scope_of(wildcards)}/shape/{source}.parquet"} if source else {}
+
+
+def cell_samples(wildcards):
+    source = source_of(wildcards)
+    return {"samples": raw_samples(scope_of(wildcards), source)} if source else {}
+
+
+rule make_injection:
+    input:
+        unpack(injection_scores),
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+    output:
+        injection=f"{RUN}/fold{{fold}}/injection/{{condition}}.parquet",
+    log:
+        f"{LOGS}/make_injection-fold{{fold}}-{{condition}}.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        study=STUDY,
+        settings=lambda w: pack(
+            source=CFG["define"]["conditions"][w.condition]["source"],
+            budget=CFG["budget"],
+            classes=CLASSES,
+            **IDS,
+        ),
+        code=code("make_injection"),
+    script:
+        "../scripts/make_injection.py"
+
+
+rule train_classifier:
+    input:
+        unpack(cell_samples),
+        store=rules.ingest.output.store,
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+        injection=rules.make_injection.output.injection,
+        manifest="resources/weights.yaml",
+    output:
+        checkpoint=f"{CELL}/checkpoint.safetensors",
+        features=f"{CELL}/features.h5",
+        predictions=f"{CELL}/softmax.parquet",
+        history=f"{CELL}/history.parquet",
+    log:
+        f"{LOGS}/train_classifier-fold{{fold}}-{{backbone}}-{{condition}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=4000,
+    params:
+        study=STUDY,
+        settings=lambda w: pack(
+            classifier=CFG["classifier"],
+            condition=CFG["define"]["conditions"][w.condition],
+            backbone={"name": w.backbone, **CFG["define"]["backbones"][w.backbone]},
+            render=CFG["render"],
+            classes=CLASSES,
+            weights=CFG["weights"],
+            **IDS,
+        ),
+        code=code("train_classifier"),
+    script:
+        "../scripts/train_classifier.py"
+
+
+rule fit_svm:
+    input:
+        features=rules.train_classifier.output.features,
+    output:
+        model=f"{CELL}/svm.h5",
+        predictions=f"{CELL}/ecoc_svm.parquet",
+    log:
+        f"{LOGS}/fit_svm-fold{{fold}}-{{backbone}}-{{condition}}.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),
+    params:
+        study=STUDY,
+        settings=pack(svm=CFG["svm"], classes=CLASSES, **IDS),
+        code=code("fit_svm"),
+    script:
+        "../scripts/fit_svm.py"

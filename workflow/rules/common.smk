@@ -1,0 +1,106 @@
+# Settings, paths and digests that the rules share. No rule here, and nothing that imports torch.
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from waferbench.codehash import code_digest
+from waferbench.errors import InputError
+from waferbench.settings import load_schema, resolve
+from waferbench.sourcefiles import fingerprint
+from waferbench.names import slugs
+
+
+def checked(function, *arguments):
+    """Call `function`; what is wrong with the input is said without a traceback."""
+    try:
+        return function(*arguments)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+CFG = checked(resolve, config, load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
+CLASSES = CFG["dataset"]["classes"]
+LABELS = list(checked(slugs, CLASSES).values())
+CONDITIONS = {name: CFG["define"]["conditions"][name] for name in CFG["conditions"]}
+SOURCES = {
+    name: CFG["define"]["sources"][name]
+    for name in dict.fromkeys(condition["source"] for condition in CONDITIONS.values())
+    if name in CFG["define"]["sources"]
+}
+POOLED = CFG["generators"]["train_on"] == "pooled"
+SCOPES = ["pooled"] if POOLED else [f"fold{fold}" for fold in CFG["folds"]["run"]]
+
+STUDY = f"results/{CFG['study']}"
+RUN = f"{STUDY}/{CFG['folds']['protocol']}/seed{CFG['seed']}"
+LOGS = f"{STUDY}/logs"
+CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
+THREADS = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+
+IDS = {"protocol": CFG["folds"]["protocol"], "seed": CFG["seed"]}
+
+
+wildcard_constraints:
+    scope=r"fold\d+|pooled",
+    fold=r"\d+",
+    source=r"[^/]+",
+    label=r"[^/]+",
+    backbone=r"[^/]+",
+    condition=r"[^/]+",
+
+
+def pack(**slices):
+    """A rule's own slice of the settings as one canonical text: equal settings, equal parameter."""
+    return json.dumps(slices, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def code(script):
+    """The digest of everything that `script` runs."""
+    return code_digest(SCRIPTS / f"{script}.py")
+
+
+def only(section, *keys):
+    """These keys of a section: what a stage does not read cannot re-run it."""
+    return {key: section[key] for key in keys if key in section}
+
+
+def without(section, *keys):
+    """A section without these keys."""
+    return {key: value for key, value in section.items() if key not in keys}
+
+
+def of_kind(kind):
+    """A wildcard constraint: the sources of one kind."""
+    return "|".join(re.escape(name) for name in SOURCES if SOURCES[name]["kind"] == kind) or "(?!)"
+
+
+def scope_of(wildcards):
+    """Where a fold's synthetic samples come from."""
+    return "pooled" if POOLED else f"fold{wildcards.fold}"
+
+
+def source_of(wildcards):
+    """The synthesizer of a condition, or None for those that use real wafers alone."""
+    source = CFG["define"]["conditions"][wildcards.condition]["source"]
+    return source if source in SOURCES else None
+
+
+def raw_samples(scope, source):
+    return expand(f"{RUN}/{scope}/sources/{source}/raw/{{label}}.h5", label=LABELS)
+
+
+def n_raw(source):
+    """Raw samples drawn a class: filtered sources need more than they keep."""
+    pool = CFG["pool"]
+    return max(pool["n_accepted"], pool["max_raw"]) if source in CFG["shape_filter"]["apply_to"] else pool["n_accepted"]
+
+
+def cells(pattern, folds=None):
+    """`pattern` for every cell of the grid."""
+    return expand(pattern, fold=folds or CFG["folds"]["run"], backbone=CFG["backbones"], condition=CFG["conditions"])

@@ -1,0 +1,102 @@
+# DB-SD-LoRA: a frozen latent diffusion base, one LoRA adapter per class, UniPC sampling.
+
+LORA = f"{RUN}/{{scope}}/sources/{{source}}"
+BASE_KEYS = ("kind", "base", "size", "native")
+SAMPLER_KEYS = ("sampler_steps", "guidance", "sample_batch")
+
+
+def native_base(wildcards):
+    """The base that this study pretrains, or nothing where the source names a ready one."""
+    return {"base": f"{LORA}/base"} if SOURCES[wildcards.source]["base"] == "native" else {}
+
+
+rule pretrain_base:
+    input:
+        store=rules.ingest.output.store,
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+    output:
+        base=directory(f"{LORA}/base"),
+        history=f"{LORA}/base_history.parquet",
+    log:
+        f"{LOGS}/pretrain_base-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        source=of_kind("db_sd_lora"),
+    conda:
+        "../../envs/diffusion.yaml"
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=4000,
+    params:
+        study=STUDY,
+        settings=lambda w: pack(
+            source=only(SOURCES[w.source], *BASE_KEYS), render=CFG["render"], classes=CLASSES, seed=CFG["seed"]
+        ),
+        code=code("pretrain_base"),
+    script:
+        "../scripts/pretrain_base.py"
+
+
+rule train_lora:
+    input:
+        unpack(native_base),
+        store=rules.ingest.output.store,
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+    output:
+        adapters=[f"{LORA}/adapters/{label}.safetensors" for label in LABELS],
+        history=f"{LORA}/adapters_history.parquet",
+    log:
+        f"{LOGS}/train_lora-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        source=of_kind("db_sd_lora"),
+    conda:
+        "../../envs/diffusion.yaml"
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=4000,
+    params:
+        study=STUDY,
+        settings=lambda w: pack(
+            source=without(SOURCES[w.source], "native", *SAMPLER_KEYS),
+            render=CFG["render"],
+            classes=CLASSES,
+            seed=CFG["seed"],
+            **CFG["weights"],
+        ),
+        code=code("train_lora"),
+    script:
+        "../scripts/train_lora.py"
+
+
+rule sample_lora:
+    input:
+        unpack(native_base),
+        adapters=rules.train_lora.output.adapters,
+    output:
+        samples=[f"{LORA}/raw/{label}.h5" for label in LABELS],
+    log:
+        f"{LOGS}/sample_lora-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        source=of_kind("db_sd_lora"),
+    conda:
+        "../../envs/diffusion.yaml"
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=4000,
+    params:
+        study=STUDY,
+        settings=lambda w: pack(
+            source=only(SOURCES[w.source], "kind", "base", "size", "instance_prompt", *SAMPLER_KEYS),
+            render=CFG["render"],
+            classes=CLASSES,
+            seed=CFG["seed"],
+            n_raw=n_raw(w.source),
+            **CFG["weights"],
+        ),
+        code=code("sample_lora"),
+    script:
+        "../scripts/sample_lora.py"

@@ -1,0 +1,60 @@
+# TS-HingeGAN: one generator on all classes pooled, then one per class from its weights.
+
+GAN = f"{RUN}/{{scope}}/sources/{{source}}"
+
+
+rule train_gan:
+    input:
+        store=rules.ingest.output.store,
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+    output:
+        stage1=f"{GAN}/stage1.safetensors",
+        generators=[f"{GAN}/generators/{label}.safetensors" for label in LABELS],
+        history=f"{GAN}/history.parquet",
+        facts=f"{GAN}/facts.json",
+    log:
+        f"{LOGS}/train_gan-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        source=of_kind("ts_hinge_gan"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=3000,
+    params:
+        study=STUDY,
+        settings=lambda w: pack(source=SOURCES[w.source], render=CFG["render"], classes=CLASSES, seed=CFG["seed"]),
+        code=code("train_gan"),
+    script:
+        "../scripts/train_gan.py"
+
+
+rule sample_gan:
+    input:
+        generators=rules.train_gan.output.generators,
+    output:
+        samples=[f"{GAN}/raw/{label}.h5" for label in LABELS],
+    log:
+        f"{LOGS}/sample_gan-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        source=of_kind("ts_hinge_gan"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: THREADS
+    resources:
+        gpu=1,
+        mem_mb=2000,
+    params:
+        study=STUDY,
+        settings=lambda w: pack(
+            source=only(SOURCES[w.source], "latent", "generator_channels"),
+            render=CFG["render"],
+            classes=CLASSES,
+            seed=CFG["seed"],
+            n_raw=n_raw(w.source),
+        ),
+        code=code("sample_gan"),
+    script:
+        "../scripts/sample_gan.py"

@@ -1,0 +1,88 @@
+# The answer: scores of every cell, comparisons of conditions, one page.
+
+
+rule collect_scores:
+    input:
+        cells=cells(f"{CELL}/softmax.parquet") + cells(f"{CELL}/ecoc_svm.parquet"),
+    output:
+        predictions=f"{STUDY}/predictions.parquet",
+        scores=f"{STUDY}/scores.parquet",
+        per_class=f"{STUDY}/per_class.parquet",
+    log:
+        f"{LOGS}/collect_scores.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        study=STUDY,
+        settings=pack(classes=CLASSES),
+        code=code("collect_scores"),
+    script:
+        "../scripts/collect_scores.py"
+
+
+rule compare_conditions:
+    input:
+        scores=rules.collect_scores.output.scores,
+    output:
+        comparisons=f"{STUDY}/comparisons.parquet",
+    log:
+        f"{LOGS}/compare_conditions.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        study=STUDY,
+        settings=pack(baseline=CFG["baseline"], **CFG["statistics"]),
+        code=code("compare_conditions"),
+    script:
+        "../scripts/compare_conditions.py"
+
+
+rule make_report:
+    input:
+        scores=rules.collect_scores.output.scores,
+        per_class=rules.collect_scores.output.per_class,
+        predictions=rules.collect_scores.output.predictions,
+        comparisons=rules.compare_conditions.output.comparisons,
+        quality=rules.gather_quality.output.table,
+        shape_filter=rules.gather_shape_filter.output.table,
+        agreement=rules.gather_agreement.output.table,
+        audit=rules.audit.output.audit,
+        store=rules.ingest.output.store,
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+        samples=[path for scope in SCOPES[:1] for source in SOURCES for path in raw_samples(scope, source)],
+        thresholds=expand(rules.fit_shape_filter.output.thresholds, scope=SCOPES if SOURCES else []),
+        published="resources/published.yaml",
+        template="workflow/report/report.html.j2",
+    output:
+        report=f"{STUDY}/report.html",
+        table1=report(f"{STUDY}/report/table1.csv", caption="../report/table1.rst", category="Scores"),
+        gain=report(f"{STUDY}/report/gain.png", caption="../report/gain.rst", category="Scores"),
+        samples_grid=report(f"{STUDY}/report/samples.png", caption="../report/samples.rst", category="Synthesis"),
+    log:
+        f"{LOGS}/make_report.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        study=STUDY,
+        settings=pack(
+            study=CFG["study"],
+            classes=CLASSES,
+            conditions=CONDITIONS,
+            backbones=CFG["backbones"],
+            baseline=CFG["baseline"],
+            dataset_source=CFG["dataset"]["source"],
+            train_on=CFG["generators"]["train_on"],
+            render=CFG["render"],
+            **CFG["report"],
+            **IDS,
+        ),
+        code=code("make_report"),
+    script:
+        "../scripts/make_report.py"

@@ -1,0 +1,76 @@
+# The circular-shape filter: fitted on a fold's training wafers, applied to every source's raw samples.
+
+
+rule fit_shape_filter:
+    input:
+        store=rules.ingest.output.store,
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+    output:
+        thresholds=f"{RUN}/{{scope}}/shape/thresholds.json",
+        cnn=f"{RUN}/{{scope}}/shape/cnn.safetensors",
+    log:
+        f"{LOGS}/fit_shape_filter-{{scope}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=3000,
+    params:
+        study=STUDY,
+        settings=pack(
+            shape_filter=without(CFG["shape_filter"], "apply_to"),
+            render=CFG["render"],
+            classes=CLASSES,
+            seed=CFG["seed"],
+        ),
+        code=code("fit_shape_filter"),
+    script:
+        "../scripts/fit_shape_filter.py"
+
+
+rule apply_shape_filter:
+    input:
+        thresholds=rules.fit_shape_filter.output.thresholds,
+        cnn=rules.fit_shape_filter.output.cnn,
+        samples=lambda w: raw_samples(w.scope, w.source),
+    output:
+        scores=f"{RUN}/{{scope}}/shape/{{source}}.parquet",
+    log:
+        f"{LOGS}/apply_shape_filter-{{scope}}-{{source}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        study=STUDY,
+        settings=lambda w: pack(
+            shape_filter={
+                **without(CFG["shape_filter"], "apply_to"),
+                "apply_to": [w.source] if w.source in CFG["shape_filter"]["apply_to"] else [],
+            },
+            n_accepted=CFG["pool"]["n_accepted"],
+            classes=CLASSES,
+            **IDS,
+        ),
+        code=code("apply_shape_filter"),
+    script:
+        "../scripts/apply_shape_filter.py"
+
+
+rule gather_shape_filter:
+    input:
+        parts=expand(f"{RUN}/{{scope}}/shape/{{source}}.parquet", scope=SCOPES, source=SOURCES),
+    output:
+        table=f"{STUDY}/shape_filter.parquet",
+    log:
+        f"{LOGS}/gather_shape_filter.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        study=STUDY,
+        settings=pack(table="shape_filter"),
+        code=code("gather_table"),
+    script:
+        "../scripts/gather_table.py"

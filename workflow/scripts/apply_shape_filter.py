@@ -1,0 +1,29 @@
+"""Makes the shape scores of one source's samples: every score, the verdict with its reason, the pool."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from waferbench.artifacts import read_h5, read_json, read_weights, write_table
+from waferbench.job import Job
+from waferbench.runtime import device
+from waferbench.shape.filter import ShapeFilter, admit, score
+
+with Job(snakemake) as job:
+    settings, scope, source = job.settings, job.wildcards["scope"], job.wildcards["source"]
+    shape_filter = ShapeFilter.from_json(read_json(snakemake.input.thresholds), read_weights(snakemake.input.cnn))
+    shape_filter.net.to(device(job.gpus, job.threads))
+    filtered = source in settings["shape_filter"]["apply_to"]
+    parts = []
+    for path in snakemake.input.samples:
+        scores = score(shape_filter, read_h5(path, ["images"])["images"])
+        scores = admit(scores, filtered, settings["n_accepted"])
+        scores.insert(0, "label", Path(path).stem)
+        scores.insert(1, "index", range(len(scores)))
+        parts.append(scores)
+    frame = pd.concat(parts, ignore_index=True)
+    frame.insert(0, "protocol", settings["protocol"])
+    frame.insert(1, "seed", settings["seed"])
+    frame.insert(2, "fold", -1 if scope == "pooled" else int(scope.removeprefix("fold")))
+    frame.insert(3, "source", source)
+    write_table(snakemake.output.scores, frame, job.provenance)

@@ -1,0 +1,10 @@
+"""Makes the table of comparisons: each condition against `real` and against the baseline, over folds."""
+
+from waferbench.artifacts import read_table, write_table
+from waferbench.job import Job
+from waferbench.stats import compare_conditions
+
+with Job(snakemake) as job:
+    scores = read_table(snakemake.input.scores)
+    table = compare_conditions(scores, job.settings["baseline"], job.settings["confidence"])
+    write_table(snakemake.output[0], table, job.provenance)

@@ -1,0 +1,18 @@
+"""Makes the ECOC-SVM head of one classifier from its features, and that head's predictions on the test fold."""
+
+import json
+
+from waferbench.artifacts import read_h5, write_table
+from waferbench.job import Job
+from waferbench.scores import prediction_table
+from waferbench.svm import fit_ecoc_svm
+
+with Job(snakemake) as job:
+    data, settings = read_h5(snakemake.input.features), job.settings["svm"]
+    model = fit_ecoc_svm(data["train_features"], data["train_labels"], settings, job.threads)
+    predicted = model.predict(data["test_features"], settings["memory_gb"])
+    table = prediction_table(
+        json.loads(data["cell"][0]), "ecoc_svm", data["test_ids"], data["test_labels"], predicted, data["classes"]
+    )
+    model.write(snakemake.output.model, job.provenance)
+    write_table(snakemake.output.predictions, table, job.provenance)

@@ -1,0 +1,30 @@
+"""Makes the wafer store and the wafer table from the configured source.
+
+Settings: ``dataset`` (that section of the configuration), ``seed`` (of simulated wafers). Size and time of the source
+file stand beside them so that a changed file is ingested anew.
+"""
+
+from waferbench.artifacts import write_table
+from waferbench.ingest import read_wafers
+from waferbench.ingest.table import WaferSet, require_classes, wafer_table
+from waferbench.job import Job
+from waferbench.simulate import simulate
+from waferbench.wafers import WaferStore, write_store
+
+
+def simulated(settings: dict, classes: list[str], seed: int) -> WaferSet:
+    """Wafers that the library draws itself; ids are ``sim-`` and their number."""
+    require_classes({name for name, count in settings["counts"].items() if count}, classes, "dataset.simulated.counts")
+    maps, names, lots = simulate(seed=seed, **settings)
+    return WaferSet(WaferStore.of(maps), list(names), list(lots), [f"sim-{i:06d}" for i in range(len(maps))])
+
+
+with Job(snakemake) as job:
+    dataset = job.settings["dataset"]
+    if dataset["source"] == "simulated":
+        wafers = simulated(dataset["simulated"], dataset.get("classes", []), job.settings["seed"])
+    else:
+        wafers = read_wafers(dataset)
+    table = wafer_table(wafers)
+    write_store(snakemake.output.store, wafers.store, job.provenance)
+    write_table(snakemake.output.wafers, table, job.provenance)

@@ -1,0 +1,43 @@
+"""Makes the judge's verdict on every synthetic sample of a source: its class by a classifier trained on real wafers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from waferbench.artifacts import read_h5, read_provenance, read_table, read_weights, write_table
+from waferbench.backbones import create_backbone
+from waferbench.classify.data import fit_samples
+from waferbench.classify.train import Normaliser, predict
+from waferbench.job import Job
+from waferbench.runtime import device
+from waferbench.wafers import slugs
+
+with Job(snakemake) as job:
+    settings, wild = job.settings, job.wildcards
+    classifier, drawn = settings["classifier"], settings["render"]
+    labels = list(slugs(settings["classes"]).values())
+    place, size = device(job.gpus, job.threads), classifier["image_size"]
+    model, mean, std = create_backbone(settings["backbone"]["name"], len(labels), False, settings["weights"], size)
+    model.load_state_dict(read_weights(snakemake.input.checkpoint))
+    model.to(place)
+    normalise = Normaliser(mean, std, float(drawn["levels"][0]))
+    parts = []
+    for path in snakemake.input.samples:
+        label = Path(path).stem
+        images = fit_samples(read_h5(path, ["images"])["images"], size, drawn)
+        probabilities = predict(model, normalise, images, place, classifier)[1]
+        parts.append(
+            pd.DataFrame(
+                {
+                    "label": label,
+                    "index": np.arange(len(images)),
+                    "y_judge": np.asarray(labels, dtype=object)[probabilities.argmax(1)],
+                    "p_intended": probabilities[:, labels.index(label)],
+                }
+            )
+        )
+    table = read_table(snakemake.input.scores, ["label", "index", "in_pool"]).merge(pd.concat(parts), how="inner")
+    cell = read_provenance(snakemake.input.checkpoint)["cell"]
+    facts = {name: cell[name] for name in ("protocol", "seed", "fold")} | {"source": wild["source"]}
+    write_table(snakemake.output[0], pd.concat([pd.DataFrame([facts] * len(table)), table], axis=1), job.provenance)

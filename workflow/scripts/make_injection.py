@@ -1,0 +1,23 @@
+"""Makes the injection table of one condition: which synthetic samples, or which real wafers again, enter training."""
+
+from waferbench.artifacts import read_table, write_table
+from waferbench.folds import wafers_of
+from waferbench.injection import inject
+from waferbench.job import Job
+from waferbench.runtime import derive_seed
+from waferbench.wafers import slugs
+
+with Job(snakemake) as job:
+    settings, fold = job.settings, snakemake.wildcards.fold
+    selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
+    scores = snakemake.input.get("scores")
+    table, counts = inject(
+        settings["source"],
+        selected,
+        wafers_of(selected, folds, f"fold{fold}"),
+        settings["budget"],
+        list(slugs(settings["classes"]).values()),
+        derive_seed(settings["seed"], fold),
+        read_table(scores) if scores else None,
+    )
+    write_table(snakemake.output[0], table, {**job.provenance, "counts": counts})

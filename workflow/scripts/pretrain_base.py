@@ -1,0 +1,23 @@
+"""Makes the wafer-native diffusion base of one scope: a folder in diffusers' layout, and the losses of its training."""
+
+from waferbench.artifacts import read_table, write_table
+from waferbench.diffusion.base import save_base
+from waferbench.diffusion.pretrain import pretrain_base
+from waferbench.folds import wafers_of
+from waferbench.job import Job
+from waferbench.leakage import fitted_on
+from waferbench.render import render
+from waferbench.runtime import derive_seed, device
+from waferbench.wafers import read_store, slugs
+
+with Job(snakemake) as job:
+    settings, scope = job.settings, snakemake.wildcards.scope
+    selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
+    wafers = wafers_of(selected, folds, scope, "train")
+    wafers = wafers[wafers["label"].isin(slugs(settings["classes"]).values())]
+    images = render(read_store(snakemake.input.store).take(wafers["row"]), **settings["render"])
+    seed = derive_seed(settings["seed"], scope)
+    base, history = pretrain_base(images, settings["source"], seed, device(job.gpus, job.threads), job.checkpoints)
+    provenance = {**job.provenance, **fitted_on(wafers)}
+    save_base(base, snakemake.output.base, provenance)
+    write_table(snakemake.output.history, history, provenance)

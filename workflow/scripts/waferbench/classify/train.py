@@ -1,0 +1,201 @@
+"""Training of one classifier: focal loss, AdamW, cosine schedule, best validation accuracy.
+
+The images stay on the device as bytes; flips and rotations happen there, a batch at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.optim import param_groups_weight_decay
+from torch import nn
+
+from waferbench.classify.data import Split
+from waferbench.runtime import Checkpoint, derive_seed, progress, seed_everything
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Bytes to a backbone's input: grey to three channels, (x / 255 - mean) / std; background: grey of off-wafer."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+    background: float = 0.0
+
+    def __call__(self, grey: torch.Tensor) -> torch.Tensor:
+        """float (N, S, S) of 0-255 to float (N, 3, S, S), channels last."""
+        mean = torch.tensor(self.mean, device=grey.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=grey.device).view(1, 3, 1, 1)
+        batch = (grey[:, None] / 255.0 - mean) / std
+        return batch.contiguous(memory_format=torch.channels_last)
+
+
+def focal_loss(logits: torch.Tensor, target: torch.Tensor, gamma: float = 2.0) -> torch.Tensor:
+    """Mean of -(1 - p)^gamma log p of the true class (Lin et al. 2017, eq. 4, without class weights).
+
+    logits: float (N, K); target: int64 (N,). gamma 0 is cross-entropy.
+    """
+    log_p = F.log_softmax(logits.float(), dim=1).gather(1, target[:, None]).squeeze(1)
+    return (-((1 - log_p.exp()) ** gamma) * log_p).mean()
+
+
+def augment(
+    grey: torch.Tensor, generator: torch.Generator, rotation: float, flip: bool, background: float = 0.0
+) -> torch.Tensor:
+    """Random flips (both axes, each with probability 1/2) and rotations within +-``rotation`` degrees.
+
+    Args:
+        grey: float (N, S, S), 0-255.
+        generator: CPU generator, so that every device draws the same.
+        background: what rotation brings in from outside.
+    """
+    n = len(grey)
+    angle = (torch.rand(n, generator=generator) * 2 - 1) * math.radians(rotation)
+    mirror = torch.randint(0, 2, (n, 2), generator=generator) * 2.0 - 1.0
+    if not flip:
+        mirror = torch.ones(n, 2)
+    if rotation == 0:
+        turned = torch.where((mirror[:, 0] < 0).to(grey.device)[:, None, None], grey.flip(2), grey)
+        return torch.where((mirror[:, 1] < 0).to(grey.device)[:, None, None], turned.flip(1), turned)
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros(n)
+    theta = torch.stack(
+        [
+            torch.stack([cos * mirror[:, 0], -sin * mirror[:, 1], zero], 1),
+            torch.stack([sin * mirror[:, 0], cos * mirror[:, 1], zero], 1),
+        ],
+        1,
+    ).to(grey.device)
+    grid = F.affine_grid(theta, [n, 1, *grey.shape[1:]], align_corners=False)
+    # Zero padding stands for the background once that has been taken off.
+    moved = F.grid_sample(
+        (grey - background)[:, None], grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+    return moved[:, 0] + background
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
+    """Linear warm-up over a fraction of the steps, then half a cosine down to zero."""
+    rising = int(steps * warmup)
+    if step < rising:
+        return peak * (step + 1) / rising
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def train_classifier(
+    model: nn.Module,
+    normalise: Normaliser,
+    train: Split,
+    val: Split,
+    settings: Mapping[str, Any],
+    augmented: bool,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint,
+) -> list[dict[str, float]]:
+    """Train in place; the model ends with the weights of best validation accuracy (the latest of equals).
+
+    Each epoch is seeded by its number alone, so a run resumed from ``checkpoint`` is bit-equal on the CPU.
+
+    Args:
+        settings: the ``classifier`` section: epochs, batch, lr, weight_decay, focal_gamma, warmup, rotation,
+            flip, precision.
+        augmented: flips and rotations, as the condition says.
+
+    Returns:
+        One row per epoch: epoch, loss, val_accuracy, lr (of its last step).
+    """
+    model.to(device, memory_format=torch.channels_last)
+    groups = param_groups_weight_decay(model, settings["weight_decay"])
+    optimizer = torch.optim.AdamW(groups, lr=settings["lr"], fused=device.type == "cuda")
+    images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
+    state = checkpoint.load()
+    history: list[dict[str, float]] = []
+    best: dict[str, torch.Tensor] = {}
+    if state is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        history, best = state["history"], state["best"]
+    epochs, sizes = int(settings["epochs"]), _batch_sizes(len(train), int(settings["batch"]))
+    steps = epochs * len(sizes)
+    for epoch in progress(range(len(history), epochs), "classifier epochs"):
+        seed_everything(derive_seed(seed, "classifier-epoch", epoch))
+        generator = torch.Generator().manual_seed(derive_seed(seed, "classifier-order", epoch))
+        order = torch.randperm(len(train), generator=generator)
+        model.train()
+        total, rate = torch.zeros((), device=device), 0.0
+        for i, rows in enumerate(order[: sum(sizes)].split(sizes)):
+            rate = learning_rate(epoch * len(sizes) + i, steps, settings["lr"], settings["warmup"])
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            rows = rows.to(device)
+            grey = images[rows].float()
+            if augmented:
+                grey = augment(grey, generator, settings["rotation"], settings["flip"], normalise.background)
+            with autocast(device, settings["precision"]):
+                logits = model(normalise(grey))
+            loss = focal_loss(logits, labels[rows], settings["focal_gamma"])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(rows)
+        accuracy = float((predict(model, normalise, val.images, device, settings)[1].argmax(1) == val.labels).mean())
+        if not history or accuracy >= max(row["val_accuracy"] for row in history):
+            best = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        history.append({"epoch": epoch, "loss": float(total) / sum(sizes), "val_accuracy": accuracy, "lr": rate})
+        checkpoint.save(
+            {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history, "best": best}
+        )
+    model.load_state_dict(best)
+    return history
+
+
+def predict(
+    model: nn.Module,
+    normalise: Normaliser,
+    images: np.ndarray,
+    device: torch.device,
+    settings: Mapping[str, Any],
+    batch: int = 256,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Penultimate features and class probabilities.
+
+    Args:
+        images: uint8 (N, S, S).
+
+    Returns:
+        float32 (N, D) ``forward_head(..., pre_logits=True)``, and float32 (N, K) softmax.
+    """
+    model.eval()
+    features, probabilities = [], []
+    with torch.inference_mode():
+        for rows in _slices(len(images), batch):
+            grey = torch.from_numpy(images[rows]).to(device).float()
+            with autocast(device, settings["precision"]):
+                maps = model.forward_features(normalise(grey))
+                pooled, logits = model.forward_head(maps, pre_logits=True), model.forward_head(maps)
+            features.append(pooled.float().cpu().numpy())
+            probabilities.append(logits.float().softmax(1).cpu().numpy())
+    return np.concatenate(features), np.concatenate(probabilities)
+
+
+def autocast(device: torch.device, precision: str) -> Any:
+    """bfloat16 where the ``precision`` key asks for it; ``auto`` means on a GPU."""
+    wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+
+
+def _batch_sizes(n: int, batch: int) -> list[int]:
+    """Sizes of the batches; a last one of a single image is left out, batch statistics need two."""
+    sizes = [batch] * (n // batch) + ([n % batch] if n % batch > 1 else [])
+    return sizes or [n]
+
+
+def _slices(n: int, batch: int) -> Iterator[slice]:
+    return (slice(start, start + batch) for start in range(0, n, batch))

@@ -1,0 +1,88 @@
+"""The digest of a script: its own syntax tree, that of every library module it reaches, and package versions.
+
+Comments, docstrings and formatting do not count, so an edit re-runs exactly the rules whose code it changes.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import sys
+from importlib import metadata
+from pathlib import Path
+
+LIBRARY = "waferbench"
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn", "yaml": "PyYAML"}
+# without a bearing on what is computed
+IGNORED = {"tqdm", "snakemake"}
+
+
+def code_digest(script: str | Path) -> str:
+    """12 hex digits for the code behind a script in the folder that also holds the library."""
+    script = Path(script)
+    files, packages = _reach(script)
+    lines = [f"{file.relative_to(script.parent)} {_file_digest(file)}" for file in sorted(files)]
+    lines += [f"{package} {_version(package)}" for package in sorted(packages)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+def _reach(script: Path) -> tuple[set[Path], set[str]]:
+    """The files reached by import, the script's own included, and the third-party packages they name."""
+    files, packages, todo = set(), set(), [script]
+    while todo:
+        file = todo.pop()
+        if file in files:
+            continue
+        files.add(file)
+        for name in _imports(file):
+            top = name.partition(".")[0]
+            if top == LIBRARY:
+                todo.extend(_module_files(script.parent, name))
+            elif top not in sys.stdlib_module_names and top not in IGNORED:
+                packages.add(top)
+    return files, packages
+
+
+def _module_files(root: Path, name: str) -> list[Path]:
+    """Files that importing a dotted name runs: the packages on the way, and the module if it is one."""
+    found, parts = [], name.split(".")
+    for depth in range(1, len(parts) + 1):
+        base = root.joinpath(*parts[:depth])
+        found += [file for file in (base / "__init__.py", base.with_suffix(".py")) if file.exists()]
+    return found
+
+
+@functools.cache
+def _imports(file: Path) -> tuple[str, ...]:
+    names = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            # `from package import module` reaches the module as well
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
+
+
+@functools.cache
+def _file_digest(file: Path) -> str:
+    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body:
+            first = node.body[0]
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@functools.cache
+def _version(package: str) -> str:
+    try:
+        return metadata.version(DISTRIBUTIONS.get(package, package.replace("_", "-")))
+    except metadata.PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,1 @@
+"""TS-HingeGAN: a hinge-loss GAN trained on all classes together, then fine-tuned class by class."""

@@ -1,0 +1,97 @@
+"""What every script does around its one library call: log, settings, provenance, run record.
+
+A script reads ``snakemake.input``, ``.output``, ``.wildcards`` and its own ``settings``; nothing else of
+the configuration reaches it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import resource
+import shutil
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from waferbench.artifacts import canonical_json, digest
+from waferbench.errors import InputError
+from waferbench.runtime import available_threads
+
+
+class Job:
+    """Context of one Snakemake job.
+
+    Attributes:
+        settings: the rule's own slice of the configuration.
+        provenance: study, rule, settings, code digest and input digests, for the artifacts.
+        checkpoints: folder for training states, keyed by settings, code and inputs; gone on success.
+        threads, gpus: what the scheduler granted.
+    """
+
+    def __init__(self, snakemake: Any):
+        self._snakemake = snakemake
+        self.settings: dict = json.loads(snakemake.params.settings)
+        self.wildcards: dict[str, str] = dict(snakemake.wildcards.items())
+        self.threads = max(1, min(snakemake.threads, available_threads()))
+        self.gpus = int(snakemake.resources.get("gpu", 0) or 0)
+        self.study = Path(snakemake.params.study)
+        self.provenance = {
+            "study": self.study.name,
+            "rule": snakemake.rule,
+            "wildcards": self.wildcards,
+            "settings": self.settings,
+            "code": snakemake.params.code,
+            "inputs": {name: _digests(files) for name, files in snakemake.input.items()},
+        }
+        key = hashlib.sha256(canonical_json(self.provenance).encode()).hexdigest()[:16]
+        self.checkpoints = self.study / ".checkpoints" / snakemake.rule / key
+        self.name = "-".join([snakemake.rule, *self.wildcards.values()])
+
+    def __enter__(self) -> Job:
+        self._started = time.time()
+        if self._snakemake.log:
+            self._log = open(self._snakemake.log[0], "w", buffering=1)
+            sys.stdout = sys.stderr = self._log
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
+        if error is None:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            self._record()
+        if self._snakemake.log:
+            if error is not None:
+                traceback.print_exception(kind, error, trace)
+            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+            self._log.close()
+        if isinstance(error, InputError):
+            print(f"\n{self.name}: {error}\n", file=sys.stderr)
+            sys.exit(1)
+        return False
+
+    def _record(self) -> None:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        torch = sys.modules.get("torch")
+        cuda = torch is not None and torch.cuda.is_available() and bool(self.gpus)
+        record = {
+            "rule": self._snakemake.rule,
+            "wildcards": self.wildcards,
+            "seconds": round(time.time() - self._started, 3),
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "peak_mb": round(usage.ru_maxrss / 1024),
+            "threads": self.threads,
+            "device": torch.cuda.get_device_name() if cuda else "cpu",
+            "gpu_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20) if cuda else 0,
+            "host": platform.node(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S"),
+        }
+        path = self.study / "runs" / f"{self.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _digests(files: Any) -> str | list[str]:
+    return digest(files) if isinstance(files, (str, Path)) else [digest(file) for file in files]

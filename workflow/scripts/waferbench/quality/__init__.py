@@ -1,0 +1,1 @@
+"""How near synthetic wafers are to real ones: distances of features, precision and recall, memorisation."""

@@ -1,0 +1,91 @@
+"""Feature networks: images in, pooled features out, resized the clean way.
+
+Parmar et al., "On Aliased Resizing and Surprising Subtleties in GAN Evaluation", 2022: bicubic with antialias in
+float, no rounding to bytes, clipped to 0-255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from waferbench.backbones import create_backbone
+from waferbench.errors import InputError
+from waferbench.runtime import progress
+
+INCEPTION = "inception_v3"
+INCEPTION_FILE = "inception-2015-12-05.pt"
+INCEPTION_SIZE = 299
+
+
+def clean_resize(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Bicubic with antialias in float, clipped to 0-255; (N, C, H, W) to float32 (N, C, size, size)."""
+    x = images.float()
+    if x.shape[-2:] != (size, size):
+        x = F.interpolate(x, size=(size, size), mode="bicubic", antialias=True)
+    return x.clamp(0, 255)
+
+
+class Features:
+    """A frozen network that turns grey images into pooled features.
+
+    Args:
+        network: a backbone name, or ``inception_v3``: the TorchScript file of the FID literature, looked for in
+            ``weights.folder``.
+        image_size: edge of the network's input in pixels.
+        weights: config section ``weights``.
+
+    Raises:
+        InputError: weights missing, or Inception at another size than its own.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        image_size: int,
+        weights: Mapping[str, Any] | None = None,
+        device: torch.device | str = "cpu",
+    ):
+        self.name, self.image_size, self.device = network, image_size, torch.device(device)
+        self.is_inception = network == INCEPTION
+        if self.is_inception:
+            self._net, mean, std = _inception(image_size, weights or {}), (128 / 255,) * 3, (128 / 255,) * 3
+        else:
+            self._net, mean, std = create_backbone(
+                network, num_classes=0, pretrained=True, weights_settings=weights, image_size=image_size
+            )
+        self._net = self._net.eval().to(self.device, memory_format=torch.channels_last)
+        self._mean = torch.tensor(mean, device=self.device).view(1, -1, 1, 1) * 255
+        self._std = torch.tensor(std, device=self.device).view(1, -1, 1, 1) * 255
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray, batch: int = 64) -> np.ndarray:
+        """Features float32 (N, D) of uint8 grey images (N, S, S)."""
+        parts = []
+        starts = range(0, len(images), batch)
+        for i in progress(starts, f"features by {self.name}", len(starts)):
+            grey = torch.from_numpy(np.ascontiguousarray(images[i : i + batch])).to(self.device)[:, None]
+            x = clean_resize(grey, self.image_size).expand(-1, 3, -1, -1)
+            x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+            out = self._net.layers(x) if self.is_inception else self._net(x)
+            parts.append(out.flatten(1).float().cpu().numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+
+def _inception(image_size: int, weights: Mapping[str, Any]) -> nn.Module:
+    if image_size != INCEPTION_SIZE:
+        raise InputError(f"quality.image_size: {image_size}, but {INCEPTION} takes {INCEPTION_SIZE}; set it to that")
+    path = Path(weights.get("folder") or ".").expanduser() / INCEPTION_FILE
+    if not weights.get("folder") or not path.is_file():
+        raise InputError(
+            f"quality.network: {INCEPTION} needs {INCEPTION_FILE} (TorchScript, from "
+            "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/) in weights.folder = "
+            f"{weights.get('folder') or ''!r}; put it there, or name a backbone as quality.network"
+        )
+    return torch.jit.load(str(path), map_location="cpu")

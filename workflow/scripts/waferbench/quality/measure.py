@@ -1,0 +1,194 @@
+"""All quality metrics of one source against one real reference, as a long table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from waferbench.quality.frechet import frechet_of_features
+from waferbench.quality.kid import kernel_distance
+from waferbench.quality.memorisation import copy_threshold, hamming_distances, nearest, rate, within_set
+from waferbench.quality.prdc import distances, prdc
+from waferbench.runtime import derive_seed
+
+ALL = "all"
+COLUMNS = ["label", "stage", "reference", "metric", "value", "low", "high", "n", "n_real"]
+NONE = float("nan")
+FLOOR_SPLITS = 4
+MEMORY_DRAWS = 20
+Real = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels, features
+
+
+def balanced_subset(labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions of at most ``most`` rows, rare classes whole and frequent ones capped at one number.
+
+    Args:
+        labels: (N,) class of each row.
+
+    Returns:
+        int (M,), ascending.
+    """
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    groups = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    left, quota = most, {}
+    for rank, group in enumerate(sorted(range(len(groups)), key=lambda g: len(groups[g]))):
+        quota[group] = min(len(groups[group]), left // (len(groups) - rank))
+        left -= quota[group]
+    return np.sort(np.concatenate([g[: quota[i]] for i, g in enumerate(groups)]))
+
+
+def feature_rows(
+    synthetic: np.ndarray,
+    synthetic_labels: np.ndarray,
+    real: np.ndarray,
+    real_labels: np.ndarray,
+    labels: Sequence[str],
+    settings: Mapping[str, Any],
+    seed: int,
+    frechet: str = "frechet",
+) -> list[dict]:
+    """Rows (label, metric, value, low, high, n, n_real) of each class and of all together (``all``).
+
+    ``frechet_matched`` is the Frechet distance at the number of samples of the real-versus-real floor, half of the
+    real wafers of that class (it falls with the number, so that only these two compare); ``floor_*`` are the metrics
+    of one random half of the real wafers against the other, means of four splits with their range.
+
+    Args:
+        synthetic, real: features, float (N, D) and (M, D).
+        settings: config section ``quality``.
+        frechet: name of the Frechet distance: ``fid`` where the features are Inception's.
+    """
+    rows = []
+    for label in [*labels, ALL]:
+        x = synthetic[synthetic_labels == label] if label != ALL else synthetic
+        y = real[real_labels == label] if label != ALL else real
+        rng = np.random.default_rng(derive_seed(seed, "quality", label))
+        rows += _rows(label, len(x), len(y), _distances(x, y, settings, rng, frechet))
+        half = min(len(x), len(y) // 2)
+        rows += _rows(label, half, half, _floors(x, y, half, settings, rng, frechet))
+    return rows
+
+
+def _rows(label: str, n: int, n_real: int, values: Mapping[str, tuple[float, float, float]]) -> list[dict]:
+    return [
+        {"label": label, "metric": metric, "value": value, "low": low, "high": high, "n": n, "n_real": n_real}
+        for metric, (value, low, high) in values.items()
+    ]
+
+
+def _distances(x: np.ndarray, y: np.ndarray, settings: Mapping, rng: np.random.Generator, frechet: str) -> dict:
+    values = {frechet: (frechet_of_features(x, y), NONE, NONE)}
+    values["kid"] = kernel_distance(x, y, settings["kid_subsets"], settings["kid_subset_size"], rng)
+    values |= {k: (v, NONE, NONE) for k, v in prdc(y, x, settings["neighbours"]).items()}
+    return values
+
+
+def _floors(
+    x: np.ndarray, y: np.ndarray, half: int, settings: Mapping, rng: np.random.Generator, frechet: str
+) -> dict:
+    draws: dict[str, list[float]] = {}
+    few = {**settings, "kid_subsets": max(2, settings["kid_subsets"] // FLOOR_SPLITS)}
+    for _ in range(FLOOR_SPLITS):
+        order = rng.permutation(len(y))
+        a, b = y[order[:half]], y[order[half : 2 * half]]
+        for metric, (value, _, _) in _distances(a, b, few, rng, frechet).items():
+            draws.setdefault(f"floor_{metric}", []).append(value)
+        chosen = x[rng.permutation(len(x))[:half]]
+        draws.setdefault(f"{frechet}_matched", []).append(frechet_of_features(chosen, b))
+    return {metric: (float(np.mean(v)), float(np.min(v)), float(np.max(v))) for metric, v in draws.items()}
+
+
+class Memory:
+    """Nearest neighbours among training and held-out wafers, and what is usual for real wafers.
+
+    Args:
+        train, test: (images uint8 (N, S, S), labels (N,), features float (N, D)) of real wafers; test may be empty,
+            as no wafer is held out of a pooled generator.
+        levels: greys of off-wafer, pass, fail.
+    """
+
+    def __init__(self, train: Real, test: Real, levels: Sequence[int], seed: int, device: torch.device | str = "cpu"):
+        self._levels, self._device, self._seed = levels, device, seed
+        self._train, self._test = train, test
+        self.threshold = copy_threshold(within_set(self._hamming(train[0], train[0])))
+        self._floor = nearest(self._hamming(test[0], train[0])) <= self.threshold
+
+    def rows(
+        self, images: np.ndarray, features: np.ndarray, labels_of: np.ndarray, labels: Sequence[str]
+    ) -> list[dict]:
+        """Rows (label, metric, value, low, high, n, n_real).
+
+        ``copy_rate``: share of samples no farther from a training wafer, by Hamming distance over eight
+        symmetries, than the closest 5% of training wafers are from each other; ``floor_copy_rate``: the same of
+        held-out real wafers; both with 95% Wilson intervals. ``hamming_train``: median distance to the nearest training
+        wafer, with quartiles. ``nearer_train``, ``nearer_train_feature``: share of samples nearer to a
+        training than to a held-out wafer, by Hamming distance and by features; one half is no memory.
+
+        Args:
+            images: uint8 (N, S, S) of one source. features: float (N, D). labels_of: (N,) class asked for.
+        """
+        to_train = self._hamming(images, self._train[0])
+        closest = nearest(to_train)
+        shares = {}
+        if len(self._test[0]):
+            hamming = to_train, self._hamming(images, self._test[0])
+            feature = distances(features, self._train[2]), distances(features, self._test[2])
+            shares = {"nearer_train": self._nearer(*hamming), "nearer_train_feature": self._nearer(*feature)}
+        rows = []
+        for label in [*labels, ALL]:
+            mine = labels_of == label if label != ALL else np.ones(len(labels_of), bool)
+            n, n_train = int(mine.sum()), len(self._train[0])
+            values = {"copy_rate": rate(closest[mine] <= self.threshold), "hamming_train": _median(closest[mine])}
+            rows += _rows(label, n, n_train, values)
+            for metric, (draws, n_real) in shares.items():
+                rows += _rows(label, n, n_real, {metric: _interval(draws[:, mine].mean(1) if n else draws[:, 0:0])})
+            if len(self._test[0]):
+                real = self._test[1] == label if label != ALL else np.ones(len(self._test[1]), bool)
+                rows += _rows(label, int(real.sum()), n_train, {"floor_copy_rate": rate(self._floor[real])})
+        return rows
+
+    def _hamming(self, images: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        return hamming_distances(images, reference, self._levels, device=self._device)
+
+    def _nearer(self, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, int]:
+        """Who is nearer to training wafers, (draws, N) of 0, 1/2 (a tie), 1, and the number of wafers a side.
+
+        Both sides are random halves of the held-out wafers' number of each class: neighbours come nearer as a set
+        grows, and a few plain wafers are everybody's neighbour, so that one draw alone would look surer than it is.
+        """
+        rng = np.random.default_rng(derive_seed(self._seed, "memorisation"))
+        draws = []
+        for _ in range(MEMORY_DRAWS):
+            sides: tuple[list, list] = ([], [])
+            for label in np.unique(self._test[1]):
+                ours, theirs = np.flatnonzero(self._train[1] == label), np.flatnonzero(self._test[1] == label)
+                half = min(len(ours), -(-len(theirs) // 2))
+                sides[0].append(rng.permutation(ours)[:half])
+                sides[1].append(rng.permutation(theirs)[:half])
+            near, far = (m[:, np.concatenate(s)].min(1) for m, s in zip((train, test), sides, strict=True))
+            draws.append(np.where(near < far, 1.0, np.where(near == far, 0.5, 0.0)))
+        return np.stack(draws), sum(map(len, sides[0]))
+
+
+def _interval(draws: np.ndarray) -> tuple[float, float, float]:
+    """Mean and central 95% of draws."""
+    if not draws.size:
+        return (NONE,) * 3
+    return float(draws.mean()), *(float(q) for q in np.quantile(draws, [0.025, 0.975]))
+
+
+def _median(values: np.ndarray) -> tuple[float, float, float]:
+    return tuple(float(q) for q in np.quantile(values, [0.5, 0.25, 0.75])) if len(values) else (NONE,) * 3
+
+
+def table(rows: list[dict], **columns: Any) -> pd.DataFrame:
+    """The long table: `COLUMNS`, after constant columns such as protocol, seed, fold, source."""
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    for position, (name, value) in enumerate(columns.items()):
+        frame.insert(position, name, value)
+    return frame
