@@ -1,6 +1,6 @@
 """How many wafers a second the simulator makes, at the class mix of the default study.
 
-    python benchmarks/simulator_speed.py --wafers 10000
+python benchmarks/simulator_speed.py --wafers 10000
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-from waferbench.simulate import simulate  # noqa: E402
+from waferbench.simulate import simulate
 
 MIX = {
     "Center": 150, "Donut": 48, "Edge-Loc": 180, "Edge-Ring": 240, "Loc": 150,

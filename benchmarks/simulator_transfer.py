@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-from waferbench.render import render  # noqa: E402
-from waferbench.runtime import derive_seed, seed_everything  # noqa: E402
-from waferbench.simulate import CLASSES, simulate  # noqa: E402
+from waferbench.render import render
+from waferbench.runtime import derive_seed, seed_everything
+from waferbench.simulate import CLASSES, simulate
 
 PATTERNS = CLASSES[:-1]
 MEAN, STD = 0.45, 0.226  # ImageNet's, averaged over the colours: the three channels are one grey

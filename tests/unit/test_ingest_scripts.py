@@ -43,7 +43,7 @@ def study(folder, group="none", **dataset):
     files = {name: str(folder / name) for name in ("wafers.h5", "wafers.parquet", "selected.parquet", "folds.parquet")}
     simulated = {"counts": COUNTS, "wafers_per_lot": 5, "duplicates": 0.1, "difficulty": 1.0}
     settings = {"source": "simulated", "path": "", "classes": ["Center", "Loc"], "simulated": simulated, **dataset}
-    outputs = {"store": files["wafers.h5"], "table": files["wafers.parquet"]}
+    outputs = {"store": files["wafers.h5"], "wafers": files["wafers.parquet"]}
     run(folder, "ingest", {"dataset": settings, "seed": 3, "source_stat": None}, {}, outputs)
     inputs = {"wafers": files["wafers.parquet"]}
     selection = {"classes": ["Center", "Loc"], "max_per_class": 10}

@@ -145,7 +145,7 @@ def test_admit_takes_the_first_kept():
 def test_errors_say_what_to_do():
     with pytest.raises(InputError, match="at least 20"):
         fit(wafers(5), SETTINGS, seed=0)
-    with pytest.raises(InputError, match="shape_filter.decide.*'maybe'"):
+    with pytest.raises(InputError, match=r"shape_filter\.decide.*'maybe'"):
         fit(wafers(20), {**SETTINGS, "decide": "maybe"}, seed=0)
 
 

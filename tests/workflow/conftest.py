@@ -13,6 +13,7 @@ from waferbench.wafers import WaferStore
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config", "workflow", "profiles", "resources", "envs", "tests/config")
+OVERLAYS = ("tests/config/tiny.yaml", "tests/config/npz.yaml")
 CLASSES = ["Center", "Edge-Ring", "Scratch", "none"]
 
 
@@ -39,19 +40,19 @@ class Study:
         subprocess.run(["cp", "-a", f"{self.folder}/.", folder], check=True)
         return Study(folder)
 
-    def snakemake(self, *arguments: str, expect: int = 0) -> str:
-        """Run Snakemake with the tiny overlay; its combined output."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=1", "--configfile"]
-        command += ["tests/config/tiny.yaml", "tests/config/npz.yaml", *arguments]
+    def snakemake(self, *arguments: str, overlays: tuple = OVERLAYS, expect: int = 0) -> str:
+        """Run Snakemake with overlays; its combined output."""
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=1"]
+        command += ["--configfile", *overlays]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
         output = done.stdout + done.stderr
         assert done.returncode == expect, output[-8000:]
         return output
 
-    def planned(self, *arguments: str) -> dict[str, int]:
+    def planned(self, *arguments: str, overlays: tuple = OVERLAYS) -> dict[str, int]:
         """Rule -> number of jobs that a dry run would run, `all` left out."""
-        lines = self.snakemake("-n", *arguments).splitlines()
+        lines = self.snakemake("-n", *arguments, overlays=overlays).splitlines()
         if "Job stats:" not in lines:
             assert any("Nothing to be done" in line for line in lines), lines
             return {}

@@ -127,7 +127,7 @@ def test_the_large_studies_plan_without_torch(overlay: str, cells: int, finished
     (trap / "torch.py").write_text("raise RuntimeError('torch was imported while planning')\n")
     os.environ["PYTHONPATH"] = str(trap)
     try:
-        plan = study.planned(f"config/{overlay}.yaml", "--config", "set=dataset.path=LSWMD.pkl dataset.source=lswmd")
+        plan = study.planned("--config", "set=dataset.path=LSWMD.pkl", overlays=(f"config/{overlay}.yaml",))
     finally:
         del os.environ["PYTHONPATH"]
     assert plan["train_classifier"] == plan["fit_svm"] == cells

@@ -65,5 +65,6 @@ with Job(snakemake) as job:
                 found = feature_rows(features[mask], of[mask], real_features, real_labels, labels, quality, seed, name)
                 rows[stage] += [{**row, "stage": stage, "reference": reference} for row in found]
     fold = -1 if scope == "pooled" else int(scope.removeprefix("fold"))
-    frame = table(rows["raw"] + rows["kept"], protocol=settings["protocol"], seed=seed, fold=fold, source=job.wildcards["source"])
+    source = job.wildcards["source"]
+    frame = table(rows["raw"] + rows["kept"], protocol=settings["protocol"], seed=seed, fold=fold, source=source)
     write_table(snakemake.output.quality, frame.assign(network=network.name), job.provenance)

@@ -32,7 +32,7 @@ def to_pixels(images: np.ndarray, symmetries: np.ndarray, size: int) -> Tensor:
 
 def to_grey(pixels: Tensor, size: int) -> np.ndarray:
     """The pipeline's pixels (N, 3, H, W) in about [-1, 1] as uint8 (N, size, size) grey, by area."""
-    grey = pixels.float().mean(1, keepdim=True).clamp(-1, 1)
+    grey = pixels.float().clamp(-1, 1).mean(1, keepdim=True)
     if grey.shape[-1] != size:
         grey = F.interpolate(grey, size=(size, size), mode="area")
     return grey[:, 0].add(1).mul(127.5).round().to(torch.uint8).cpu().numpy()

@@ -19,7 +19,7 @@ ALL = "all"
 COLUMNS = ["label", "stage", "reference", "metric", "value", "low", "high", "n", "n_real"]
 NONE = float("nan")
 FLOOR_SPLITS = 4
-MEMORY_DRAWS = 20
+MEMORY_DRAWS = 100
 Real = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels, features
 
 
@@ -127,7 +127,10 @@ class Memory:
         symmetries, than the closest 5% of training wafers are from each other; ``floor_copy_rate``: the same of
         held-out real wafers; both with 95% Wilson intervals. ``hamming_train``: median distance to the nearest training
         wafer, with quartiles. ``nearer_train``, ``nearer_train_feature``: share of samples nearer to a
-        training than to a held-out wafer, by Hamming distance and by features; one half is no memory.
+        training than to a held-out wafer, by Hamming distance and by features. Its interval covers the draw of
+        wafers, not which wafers were held out, and a few plain wafers are everybody's neighbour: one half is not the
+        yardstick, ``floor_nearer_train*`` is, the same share between two sides drawn from training and held-out wafers
+        alike (95% range). Only a share above that range speaks for memory.
 
         Args:
             images: uint8 (N, S, S) of one source. features: float (N, D). labels_of: (N,) class asked for.
@@ -138,7 +141,9 @@ class Memory:
         if len(self._test[0]):
             hamming = to_train, self._hamming(images, self._test[0])
             feature = distances(features, self._train[2]), distances(features, self._test[2])
-            shares = {"nearer_train": self._nearer(*hamming), "nearer_train_feature": self._nearer(*feature)}
+            for name, pair in (("nearer_train", hamming), ("nearer_train_feature", feature)):
+                shares[name] = self._nearer(*pair, mixed=False)
+                shares[f"floor_{name}"] = self._nearer(*pair, mixed=True)
         rows = []
         for label in [*labels, ALL]:
             mine = labels_of == label if label != ALL else np.ones(len(labels_of), bool)
@@ -155,22 +160,29 @@ class Memory:
     def _hamming(self, images: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return hamming_distances(images, reference, self._levels, device=self._device)
 
-    def _nearer(self, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, int]:
-        """Who is nearer to training wafers, (draws, N) of 0, 1/2 (a tie), 1, and the number of wafers a side.
+    def _nearer(self, train: np.ndarray, test: np.ndarray, mixed: bool) -> tuple[np.ndarray, int]:
+        """Which side is nearer, (draws, N) of 1 (the first), 1/2 (a tie), 0, and the number of wafers a side.
 
-        Both sides are random halves of the held-out wafers' number of each class: neighbours come nearer as a set
-        grows, and a few plain wafers are everybody's neighbour, so that one draw alone would look surer than it is.
+        Both sides have half of the held-out wafers' number of each class, as neighbours come nearer when a set
+        grows: training against held-out wafers, or (mixed) two disjoint draws from both together.
         """
-        rng = np.random.default_rng(derive_seed(self._seed, "memorisation"))
+        rng = np.random.default_rng(derive_seed(self._seed, "memorisation", mixed))
+        matrix = np.concatenate([train, test], axis=1)
+        of = np.concatenate([self._train[1], self._test[1]])
+        held_out = np.arange(len(of)) >= len(self._train[1])
         draws = []
         for _ in range(MEMORY_DRAWS):
             sides: tuple[list, list] = ([], [])
             for label in np.unique(self._test[1]):
-                ours, theirs = np.flatnonzero(self._train[1] == label), np.flatnonzero(self._test[1] == label)
+                ours = rng.permutation(np.flatnonzero((of == label) & ~held_out))
+                theirs = rng.permutation(np.flatnonzero((of == label) & held_out))
                 half = min(len(ours), -(-len(theirs) // 2))
-                sides[0].append(rng.permutation(ours)[:half])
-                sides[1].append(rng.permutation(theirs)[:half])
-            near, far = (m[:, np.concatenate(s)].min(1) for m, s in zip((train, test), sides, strict=True))
+                if mixed:
+                    both = rng.permutation(np.concatenate([ours, theirs]))
+                    ours, theirs = both[:half], both[half:]
+                sides[0].append(ours[:half])
+                sides[1].append(theirs[:half])
+            near, far = (matrix[:, np.concatenate(side)].min(1) for side in sides)
             draws.append(np.where(near < far, 1.0, np.where(near == far, 0.5, 0.0)))
         return np.stack(draws), sum(map(len, sides[0]))
 

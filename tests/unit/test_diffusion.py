@@ -1,0 +1,273 @@
+"""Base, adapters and sampler of DB-SD-LoRA, on networks of a few thousand weights."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+
+from waferbench.artifacts import digest, read_provenance
+from waferbench.diffusion import loop
+from waferbench.diffusion.adapters import read_adapter, write_adapter
+from waferbench.diffusion.base import PARTS, find_base, load_base, save_base
+from waferbench.diffusion.latents import draw, to_grey, to_pixels
+from waferbench.diffusion.lora import train_adapters
+from waferbench.diffusion.pretrain import pretrain_base
+from waferbench.diffusion.sample import draw_images, initial_noise, sample_adapters, unipc
+from waferbench.diffusion.tokenizer import build_tokenizer
+from waferbench.errors import InputError
+from waferbench.runtime import Checkpoint
+
+CPU = torch.device("cpu")
+torch.set_num_threads(1)  # networks this small only wait for one another on more
+SETTINGS = {
+    "size": 32,
+    "instance_prompt": "a sks wafer",
+    "rank": 4,
+    "alpha": 6,  # not the rank, so that a lost scale shows
+    "target_modules": ["to_q", "to_k", "to_v", "to_out.0", "add_k_proj"],
+    "steps": 4,
+    "batch": 4,
+    "lr": 5e-2,
+    "weight_decay": 1e-2,
+    "clip": 1.0,
+    "augment": True,
+    "sampler_steps": 4,
+    "guidance": 2.0,
+    "sample_batch": 4,
+    "native": {
+        "caption": "a wafer",
+        "drop_caption": 0.1,
+        "vae_channels": [8, 8, 8],
+        "latent_channels": 4,
+        "vae_steps": 4,
+        "vae_batch": 4,
+        "vae_lr": 2e-3,
+        "kl_weight": 1e-6,
+        "unet_channels": [8, 16],
+        "unet_steps": 4,
+        "unet_batch": 4,
+        "unet_lr": 2e-3,
+        "text_width": 8,
+        "augment": True,
+    },
+}
+
+
+def wafers(n: int = 8, size: int = 32) -> np.ndarray:
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    dies = np.where(random.random((n, size, size)) < 0.2, 255, 128)
+    return np.where(np.hypot(x, y) < size / 2, dies, 0).astype(np.uint8)
+
+
+LABELS = np.array(["donut", "edge-ring"] * 4)
+
+
+@pytest.fixture(scope="module")
+def base_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base") / "base"
+    base, _ = pretrain_base(wafers(), SETTINGS, 1, CPU)
+    save_base(base, folder, {"n_fitted": 8})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(base_folder):
+    return train_adapters(load_base(base_folder, CPU), wafers(), LABELS, ["donut", "edge-ring"], SETTINGS, 1)
+
+
+@pytest.fixture(scope="module")
+def adapters(base_folder, trained, tmp_path_factory):
+    folder, base = tmp_path_factory.mktemp("adapters"), load_base(base_folder, CPU)
+    paths = {label: folder / f"{label}.safetensors" for label in trained.tensors}
+    for label, path in paths.items():
+        write_adapter(path, trained.tensors[label], SETTINGS, {"base": base.fingerprint, "label": label})
+    return paths
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def killed_after(monkeypatch):
+    """Call with n: training dies right after its n-th saved state; states are saved every second step."""
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
+    save = Checkpoint.save
+
+    def arm(n):
+        left = [n]
+
+        def dying(self, state):
+            save(self, state)
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+
+        monkeypatch.setattr(Checkpoint, "save", dying)
+
+    yield arm
+    monkeypatch.undo()
+
+
+def test_tokenizer_survives_saving_and_knows_every_byte(tmp_path):
+    tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    again = type(tokenizer).from_pretrained(tmp_path)
+    text = "a photo of sks wäfer"
+    assert tokenizer(text).input_ids == again(text).input_ids
+    assert len(set(tokenizer("ab ba").input_ids)) == 6  # a letter at a word's end is another token
+    assert again.model_max_length == 77
+
+
+@pytest.mark.parametrize("symmetry", range(8))
+def test_pixels_and_greys_are_inverse_up_to_the_symmetry(symmetry):
+    images = wafers(2)
+    turned = to_grey(to_pixels(images, np.full(2, symmetry), 64), 32)
+    expected = np.rot90(images[0][:, ::-1] if symmetry >= 4 else images[0], symmetry % 4)
+    np.testing.assert_array_equal(turned[0], expected)
+
+
+def test_draw_shows_every_image_equally_often():
+    codes = draw(5, 10, 4, True, 3)
+    assert codes.shape == (10, 4)
+    assert (np.bincount(codes.ravel() // 8) == 8).all()
+    assert (draw(5, 10, 4, False, 3) % 8 == 0).all()
+
+
+def test_stock_pipeline_draws_the_same_images(base_folder, adapters):
+    base = load_base(base_folder, CPU)
+    noise = initial_noise(base, SETTINGS, [3, 4])
+    embeddings = torch.cat([base.embed(""), base.embed(SETTINGS["instance_prompt"])])
+    without = draw_images(base, noise, embeddings, SETTINGS, 32)
+    ours = dict(sample_adapters(base, adapters, 2, SETTINGS, 1, "fold0", 32))  # leaves the last adapter in the UNet
+    ours = draw_images(base, noise, embeddings, SETTINGS, 32)
+    pipeline = StableDiffusionPipeline.from_pretrained(base_folder, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    last = list(adapters.values())[-1]
+    pipeline.load_lora_weights(last.parent, weight_name=last.name)
+    pipeline.scheduler = unipc(base)
+    drawn = pipeline(
+        SETTINGS["instance_prompt"],
+        num_images_per_prompt=2,
+        latents=noise,
+        guidance_scale=SETTINGS["guidance"],
+        num_inference_steps=SETTINGS["sampler_steps"],
+        output_type="np",
+    ).images
+    stock = np.round(drawn.mean(-1) * 255)
+    assert np.abs(stock - ours).max() <= 1
+    assert np.abs(stock - without).max() > 3  # the adapter does something
+
+
+def test_base_learns_nothing_from_resuming(tmp_path, killed_after):
+    whole, history = pretrain_base(wafers(), SETTINGS, 1, CPU)
+    killed_after(3)  # in the middle of the UNet
+    with pytest.raises(Killed):
+        pretrain_base(wafers(), SETTINGS, 1, CPU, tmp_path)
+    state = torch.load(tmp_path / "unet.pt", weights_only=True)
+    assert state["step"] == 2
+    resumed, again = pretrain_base(wafers(), SETTINGS, 1, CPU, tmp_path)
+    for name, value in whole.unet.state_dict().items():
+        assert torch.equal(value, resumed.unet.state_dict()[name]), name
+    for name, value in whole.vae.state_dict().items():
+        assert torch.equal(value, resumed.vae.state_dict()[name]), name
+    assert history.equals(again)
+    changed = [n for n, v in resumed.unet.named_parameters() if not torch.equal(v, state["parameters"][f"unet.{n}"])]
+    assert len(changed) > len(state["parameters"]) / 2  # it went on training
+
+
+def test_adapters_resume_bit_for_bit(tmp_path, base_folder, trained, killed_after):
+    killed_after(3)  # in the middle of the second class
+    arguments = (wafers(), LABELS, ["donut", "edge-ring"], SETTINGS, 1)
+    with pytest.raises(Killed):
+        train_adapters(load_base(base_folder, CPU), *arguments, tmp_path)
+    state = torch.load(tmp_path / "edge-ring.pt", weights_only=True)
+    assert state["step"] == 2
+    resumed = train_adapters(load_base(base_folder, CPU), *arguments, tmp_path)
+    for label, tensors in trained.tensors.items():
+        for name, value in tensors.items():
+            assert torch.equal(value, resumed.tensors[label][name]), (label, name)
+    name = next(iter(state["parameters"]))
+    assert not torch.equal(resumed.tensors["edge-ring"][name], state["parameters"][name])
+
+
+def test_adapters_are_one_per_class_and_leave_the_base_alone(base_folder, trained):
+    base = load_base(base_folder, CPU)
+    before = {name: value.clone() for name, value in base.unet.state_dict().items()}
+    again = train_adapters(base, wafers(), LABELS, ["edge-ring"], SETTINGS, 1)
+    after = {name.replace(".base_layer", ""): value for name, value in base.unet.state_dict().items()}
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    donut, ring = trained.tensors["donut"], trained.tensors["edge-ring"]
+    assert all(not torch.equal(donut[name], ring[name]) for name in donut)
+    # an adapter does not depend on which were trained before it
+    assert all(torch.equal(value, again.tensors["edge-ring"][name]) for name, value in ring.items())
+    assert any(value.abs().max() > 0 for name, value in ring.items() if "lora_B" in name)
+    assert trained.unmatched == ["add_k_proj"]
+
+
+def test_noise_does_not_depend_on_the_batch(base_folder, adapters):
+    base = load_base(base_folder, CPU)
+    small = dict(sample_adapters(base, adapters, 5, {**SETTINGS, "sample_batch": 2}, 1, "fold0", 32))
+    large = dict(sample_adapters(base, adapters, 3, {**SETTINGS, "sample_batch": 8}, 1, "fold0", 32))
+    for label, images in large.items():
+        assert images.dtype == np.uint8
+        assert np.abs(images.astype(int) - small[label][:3]).max() <= 1
+    assert not np.array_equal(small["donut"], small["edge-ring"])
+    assert not np.array_equal(small["donut"][0], small["donut"][1])
+    other = dict(sample_adapters(base, adapters, 3, SETTINGS, 1, "fold1", 32))
+    assert not np.array_equal(other["donut"], large["donut"])
+
+
+def test_same_seed_gives_the_same_bytes(tmp_path, base_folder, trained, adapters):
+    base, _ = pretrain_base(wafers(), SETTINGS, 1, CPU)
+    save_base(base, tmp_path / "base", {"n_fitted": 8})
+    assert digest(tmp_path / "base") == digest(base_folder)
+    assert read_provenance(tmp_path / "base" / "waferbench.json") == {"n_fitted": 8}
+    other, _ = pretrain_base(wafers(), SETTINGS, 2, CPU)
+    save_base(other, tmp_path / "base", {"n_fitted": 8})
+    assert digest(tmp_path / "base") != digest(base_folder)
+    facts = read_provenance(adapters["donut"])
+    for i in range(5):  # the library's own order of metadata changes from call to call
+        write_adapter(tmp_path / f"{i}.safetensors", trained.tensors["donut"], SETTINGS, facts)
+        assert digest(tmp_path / f"{i}.safetensors") == digest(adapters["donut"])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_base_without_a_part_is_named(tmp_path, base_folder, part):
+    folder = tmp_path / "base"
+    shutil.copytree(base_folder, folder)
+    shutil.rmtree(folder / part)
+    with pytest.raises(InputError, match=f"no {part} "):
+        load_base(folder, CPU)
+
+
+def test_adapter_of_another_base_is_refused(tmp_path, base_folder, adapters):
+    base, _ = pretrain_base(wafers(), SETTINGS, 2, CPU)
+    save_base(base, tmp_path / "other")
+    with pytest.raises(InputError, match="trained on base"):
+        read_adapter(adapters["donut"], load_base(tmp_path / "other", CPU))
+
+
+def test_unusable_input_is_named(tmp_path, base_folder, monkeypatch):
+    base = load_base(base_folder, CPU)
+    with pytest.raises(InputError, match="'scratch'"):
+        train_adapters(base, wafers(), LABELS, ["scratch"], SETTINGS, 1)
+    with pytest.raises(InputError, match="add_k_proj"):
+        train_adapters(base, wafers(), LABELS, ["donut"], {**SETTINGS, "target_modules": ["add_k_proj"]}, 1)
+    with pytest.raises(InputError, match="tokens"):
+        base.embed("wafer " * 40)
+    with pytest.raises(InputError, match="divisible"):
+        pretrain_base(wafers(), {**SETTINGS, "size": 36}, 1, CPU)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"weights\.download"):
+        find_base("nobody/nothing")
+    assert find_base("base", str(base_folder.parent)) == base_folder
+
+
+def test_diverging_training_is_an_error():
+    weight = torch.nn.Parameter(torch.ones(1))
+    with pytest.raises(InputError, match="from step 3"):
+        loop.fit("it", {"w": weight}, lambda s: weight.sum() * (1 if s < 2 else np.nan), 4, 0.1, Checkpoint(None))

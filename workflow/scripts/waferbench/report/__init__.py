@@ -1,0 +1,6 @@
+"""The report of a study: one self-contained HTML page, and the figures and table that Snakemake's report shows."""
+
+from waferbench.report.page import render_page
+from waferbench.report.study import Study, read_study
+
+__all__ = ["Study", "read_study", "render_page"]

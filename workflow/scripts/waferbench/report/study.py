@@ -1,0 +1,221 @@
+"""What a report is made from: the tables of a study, read once and brought to one form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from waferbench.artifacts import read_json, read_provenance, read_table
+from waferbench.wafers import WaferStore, read_store, slugs
+
+HEADS = {"ecoc_svm": "ECOC-SVM", "softmax": "softmax"}
+CELL = ["protocol", "seed", "fold", "backbone", "condition", "head"]
+COLUMNS = {
+    "scores": [*CELL, "macro_f1", "accuracy", "n_train_real", "n_train_synthetic"],
+    "per_class": [*CELL, "label", "precision", "recall", "f1", "support"],
+    "predictions": [*CELL, "wafer_id", "y_true", "y_pred"],
+    "comparisons": ["backbone", "head", "condition", "against", "difference", "low", "high", "p_value", "n_folds"],
+    "quality": ["fold", "source", "label", "stage", "reference", "metric", "value", "low", "high", "n", "network"],
+    "shape_filter": ["fold", "source", "label", "index", "passes", "kept", "in_pool", "reason"],
+    "agreement": ["fold", "source", "label", "index", "y_judge", "p_intended"],
+    "audit": [],
+    "selected": ["wafer_id", "row", "label"],
+    "folds": ["wafer_id", "fold", "split"],
+}
+OTHER_NAMES = {
+    "comparisons": {"reference": "against", "mean_difference": "difference", "ci_low": "low", "ci_high": "high"},
+    "shape_filter": {"pooled": "in_pool"},
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The tables of a study; any of them may be empty, `scores` excepted.
+
+    settings: classes, conditions (name -> source, augment), backbones, baseline, examples, study, train_on,
+    dataset_source, render. samples: (source, label) -> HDF5 file of raw samples of the first scope.
+    sample_fold: its fold, -1 where generators are pooled. origins: input name -> provenance of its artifact.
+    """
+
+    settings: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    published: Mapping[str, Any]
+    store: WaferStore | None = None
+    samples: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    sample_fold: int = -1
+    thresholds: Sequence[Mapping[str, Any]] = ()
+    runs: Sequence[Mapping[str, Any]] = ()
+    origins: Mapping[str, Mapping] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        if name in COLUMNS:
+            return self.tables[name]
+        raise AttributeError(name)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Label -> the user's class name, in the order of the configuration."""
+        return {label: name for name, label in slugs(self.settings["classes"]).items()}
+
+    @cached_property
+    def conditions(self) -> list[str]:
+        """Conditions that have scores, in the order of the configuration."""
+        known = [c for c in self.settings["conditions"] if c in set(self.scores["condition"])]
+        return known + sorted(set(self.scores["condition"]) - set(known))
+
+    @cached_property
+    def backbones(self) -> list[str]:
+        """Backbones that have scores, in the order of the configuration."""
+        known = [b for b in self.settings["backbones"] if b in set(self.scores["backbone"])]
+        return known + sorted(set(self.scores["backbone"]) - set(known))
+
+    @cached_property
+    def heads(self) -> list[str]:
+        """Heads that have scores, ECOC-SVM first."""
+        found = set(self.scores["head"])
+        return [h for h in HEADS if h in found] + sorted(found - set(HEADS))
+
+    @property
+    def head(self) -> str:
+        """The head that figures and sentences speak of."""
+        return self.heads[0]
+
+    @cached_property
+    def folds_run(self) -> list[int]:
+        """Folds that have scores."""
+        return sorted(int(f) for f in self.scores["fold"].unique())
+
+    @property
+    def sources(self) -> list[str]:
+        """Synthesizers of the study: sources that have samples, quality or shape scores."""
+        order = [c["source"] for c in self.settings["conditions"].values()]
+        found = {s for s, _ in self.samples} | set(self.quality["source"]) | set(self.shape_filter["source"])
+        return [s for s in dict.fromkeys(order) if s in found] + sorted(found - set(order))
+
+    @property
+    def pooled(self) -> bool:
+        """Generators saw the test wafers."""
+        return self.settings.get("train_on") == "pooled"
+
+    @property
+    def baseline(self) -> str:
+        """The condition that gains are measured against, beside `real`."""
+        return self.settings["baseline"]
+
+    @property
+    def confidence(self) -> float:
+        """Of the intervals, 0-1."""
+        table = self.comparisons
+        return float(table["confidence"].iloc[0]) if "confidence" in table and len(table) else 0.95
+
+    def means(self, head: str) -> pd.DataFrame:
+        """Per backbone and condition: mean, std (n - 1), n of macro_f1, and accuracy with its std."""
+        mine = self.scores[self.scores["head"] == head]
+        return mine.groupby(["backbone", "condition"]).agg(
+            mean=("macro_f1", "mean"),
+            std=("macro_f1", "std"),
+            n=("macro_f1", "size"),
+            accuracy=("accuracy", "mean"),
+            accuracy_std=("accuracy", "std"),
+        )
+
+    def synthetic(self, condition: str) -> bool:
+        """The condition adds samples of a synthesizer."""
+        return self.settings["conditions"].get(condition, {}).get("source") not in (None, "none", "repeat")
+
+    def gain(self, backbone: str, condition: str, against: str, head: str | None = None) -> pd.Series | None:
+        """The comparison of two conditions (difference, low, high, p_value, n_folds), or None."""
+        t = self.comparisons
+        mine = t[
+            (t["backbone"] == backbone)
+            & (t["condition"] == condition)
+            & (t["against"] == against)
+            & (t["head"] == (head or self.head))
+        ]
+        return mine.iloc[0] if len(mine) else None
+
+    def paper_backbone(self, backbone: str) -> str | None:
+        """The paper's name of a timm backbone, whatever its pretrained weights."""
+        return self.published.get("backbones", {}).get(backbone.split(".")[0])
+
+    def paper_score(self, backbone: str, condition: str, head: str) -> float | None:
+        """The paper's Table 1 entry for a cell, or None."""
+        table = self.published.get("table1", {})
+        column, name = self.published.get("conditions", {}).get(condition), self.paper_backbone(backbone)
+        if head != table.get("head") or column is None or name is None:
+            return None
+        return next((row.get(column) for row in table["rows"] if row["backbone"] == name), None)
+
+
+def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: str | Path | None = None) -> Study:
+    """Read a study.
+
+    Args:
+        inputs: name -> path or list of paths: the tables of `COLUMNS` (Parquet), ``store``, ``samples``,
+            ``thresholds``, ``published``. What is absent or empty counts as an empty table.
+        settings: see `Study`.
+        folder: ``results/<study>``, for the run records in ``runs/``, if there are any.
+    """
+    files = {name: _paths(value) for name, value in inputs.items()}
+    tables = {name: tidy(name, [read_table(path) for path in files.get(name, [])]) for name in COLUMNS}
+    samples = {(path.parent.name, path.stem): path for path in files.get("samples", [])}
+    scopes = {path.parents[3].name if path.parents[2].name == "sources" else path.parents[2].name
+              for path in samples.values()}  # fmt: skip
+    scope = next(iter(sorted(scopes)), "pooled")
+    published = files.get("published", [])
+    readable = [(n, p[0]) for n, p in files.items() if p and p[0].suffix in {".parquet", ".h5"} and n != "samples"]
+    return Study(
+        settings=settings,
+        tables=tables,
+        published=yaml.safe_load(published[0].read_text()) if published else {},
+        store=read_store(files["store"][0]) if files.get("store") else None,
+        samples=samples,
+        sample_fold=int(scope.removeprefix("fold")) if scope.startswith("fold") else -1,
+        thresholds=[{"scope": _scope(path), **read_json(path)} for path in files.get("thresholds", [])],
+        runs=read_runs(folder),
+        origins={name: read_provenance(path) for name, path in readable},
+    )
+
+
+def tidy(name: str, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One table of its parts with at least the columns of `COLUMNS`, absent ones empty."""
+    parts = [part for part in parts if len(part)]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    renames = {a: b for a, b in OTHER_NAMES.get(name, {}).items() if a in table and b not in table}
+    table = table.rename(columns=renames)
+    for column in COLUMNS[name]:
+        if column not in table:
+            table[column] = pd.Series([None] * len(table), dtype=object)
+    if name == "comparisons" and "metric" in table:
+        table = table[table["metric"] == "macro_f1"].reset_index(drop=True)
+    return table
+
+
+def read_runs(folder: str | Path | None) -> list[dict]:
+    """The run records of a study, the last of each job; unreadable ones are left out."""
+    records = []
+    for path in sorted(Path(folder, "runs").glob("*.json")) if folder else []:
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict) and "rule" in record:
+            records.append(record)
+    return records
+
+
+def _paths(value: Any) -> list[Path]:
+    if value is None:
+        return []
+    return [Path(value)] if isinstance(value, (str, Path)) else [Path(path) for path in value]
+
+
+def _scope(path: Path) -> str:
+    return next((part for part in reversed(path.parts) if part == "pooled" or part.startswith("fold")), path.stem)

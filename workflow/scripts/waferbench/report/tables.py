@@ -1,0 +1,210 @@
+"""The score tables of the report, as rows of cells that the template draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from waferbench.report.study import HEADS, Study
+from waferbench.report.summary import REFERENCE, known, points, score
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: as shown. value: sort key (the text by default). note: small print. tone: good, bad, best, muted, name.
+
+    heat: 0-1, the depth of the background, or None. title: on hover.
+    """
+
+    text: str
+    value: float | str | None = None
+    note: str = ""
+    tone: str = ""
+    heat: float | None = None
+    title: str = ""
+
+    @property
+    def key(self) -> float | str:
+        """What the column is sorted by."""
+        return self.text if self.value is None else self.value
+
+
+@dataclass(frozen=True)
+class Table:
+    """head: column titles. groups: (title, span) above them. numeric: False keeps cells to the left."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    groups: Sequence[tuple[str, int]] = ()
+    kind: str = "plain"
+    totals: Sequence[Sequence[Cell]] = field(default_factory=list)
+
+
+BLANK = Cell("–", value="", tone="muted")
+
+
+def name(text: str, note: str = "") -> Cell:
+    """A row's name."""
+    return Cell(str(text), note=note, tone="name")
+
+
+def number(value: float | None, form: str = ".3f", note: str = "", tone: str = "", **more: object) -> Cell:
+    """A number, or a dash where there is none."""
+    if not known(value):
+        return BLANK
+    text = format(float(value), form).replace("-", "−") if isinstance(value, (int, float, np.number)) else str(value)
+    return Cell(text, float(value), note, tone, **more)
+
+
+def table1(study: Study) -> Table:
+    """Macro-F1 of every backbone, head and condition; the paper's numbers to the right."""
+    published = study.published.get("table1", {})
+    columns = dict(published.get("columns", {}))
+    shown = any(study.paper_backbone(b) for b in study.backbones) and bool(columns)
+    rows = []
+    for head in study.heads:
+        means = study.means(head)
+        for backbone in study.backbones:
+            present = {c: means.loc[(backbone, c)] for c in study.conditions if (backbone, c) in means.index}
+            top = max((m["mean"] for m in present.values()), default=None)
+            row = [name(backbone, study.paper_backbone(backbone) or ""), Cell(HEADS.get(head, head))]
+            for condition in study.conditions:
+                m = present.get(condition)
+                if m is None:
+                    row.append(BLANK)
+                    continue
+                title = f"accuracy {score(m['accuracy'], m['accuracy_std'])}; {int(m['n'])} folds"
+                tone = "best" if m["mean"] == top else ""
+                note = f"± {m['std']:.4f}" if known(m["std"]) else "one fold"
+                row.append(Cell(f"{m['mean']:.4f}", float(m["mean"]), note, tone, title=title))
+            row += [_paper_cell(study, backbone, column, head) for column in columns] if shown else []
+            rows.append(row)
+    names = ["Backbone", "Head", *study.conditions, *(columns.values() if shown else ())]
+    groups = [("", 2), ("This study", len(study.conditions))]
+    groups += [("The paper (5 folds, pooled generators)", len(columns))] if shown else []
+    return Table(names, rows, groups)
+
+
+def _paper_cell(study: Study, backbone: str, column: str, head: str) -> Cell:
+    published, paper = study.published["table1"], study.paper_backbone(backbone)
+    row = next((r for r in published["rows"] if r["backbone"] == paper), None)
+    if row is None or head != published["head"] or row.get(column) is None:
+        return BLANK
+    std = published.get("std", {}).get(paper, {}).get(column)
+    top = max(v for v in (row.get(c) for c in published["columns"]) if v is not None)
+    return number(row[column], ".4f", f"± {std:.4f}" if std else "", "best" if row[column] == top else "")
+
+
+def table1_frame(study: Study) -> pd.DataFrame:
+    """Table 1 in long form, for the file."""
+    rows = []
+    for head in study.heads:
+        for (backbone, condition), m in study.means(head).iterrows():
+            rows.append(
+                {
+                    "backbone": backbone,
+                    "head": head,
+                    "condition": condition,
+                    "macro_f1_mean": m["mean"],
+                    "macro_f1_std": m["std"],
+                    "accuracy_mean": m["accuracy"],
+                    "accuracy_std": m["accuracy_std"],
+                    "n_folds": int(m["n"]),
+                    "paper_macro_f1": study.paper_score(backbone, condition, head),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def table2(study: Study) -> Table | None:
+    """Prior work by the paper's Table 2; leaky splits marked."""
+    rows = [
+        [
+            name(r["method"]),
+            Cell(str(r["classes"]), r["classes"]),
+            Cell(r["split"], note="leaky: split after augmentation" if r["leaky"] else ""),
+            number(r["macro_f1"], ".4f", tone="bad" if r["leaky"] else ""),
+            number(r["accuracy"], ".4f", tone="bad" if r["leaky"] else ""),
+        ]
+        for r in study.published.get("table2", {}).get("rows", [])
+    ]
+    return Table(["Method", "Classes", "Split", "Macro-F1", "Accuracy"], rows) if rows else None
+
+
+def comparisons(study: Study) -> Table | None:
+    """Every comparison with its interval and p-value."""
+    rows = []
+    for r in study.comparisons.itertuples():
+        low, high = (points(v) if known(v) else "–" for v in (r.low, r.high))
+        tone = "good" if known(r.low) and r.low > 0 else "bad" if known(r.high) and r.high < 0 else ""
+        rows.append(
+            [
+                name(r.backbone),
+                Cell(HEADS.get(r.head, r.head)),
+                Cell(r.condition),
+                Cell(r.against),
+                Cell(points(r.difference), float(r.difference), tone=tone) if known(r.difference) else BLANK,
+                Cell(f"{low} to {high}", float(r.low)) if known(r.low) else BLANK,
+                number(r.p_value, ".3f"),
+                number(r.n_folds, ".0f"),
+            ]
+        )
+    head = [
+        "Backbone",
+        "Head",
+        "Condition",
+        "Against",
+        "Gain (points)",
+        f"{study.confidence:.0%} interval",
+        "p",
+        "Folds",
+    ]
+    return Table(head, rows) if rows else None
+
+
+def per_class(study: Study, backbone: str | None = None) -> Table:
+    """F1 of each class under each condition, mean over folds (and over backbones where none is named)."""
+    t = study.per_class[study.per_class["head"] == study.head]
+    t = t if backbone is None else t[t["backbone"] == backbone]
+    means = t.pivot_table(index="label", columns="condition", values="f1", aggfunc="mean")
+    wide = means.reindex(index=list(study.names), columns=study.conditions)
+    support = t.drop_duplicates(["fold", "seed", "label"]).groupby("label")["support"].sum()
+    values = wide.to_numpy(float)
+    low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
+    rows = []
+    for label, row in wide.iterrows():
+        cells = [name(study.names[label]), number(support.get(label), ",.0f")]
+        for condition in study.conditions:
+            base = row.get(REFERENCE)
+            note = (
+                points(row[condition] - base)
+                if condition != REFERENCE and known(base) and known(row[condition])
+                else ""
+            )
+            tone = "best" if row[condition] == row.max() else ""
+            heat = (row[condition] - low) / max(high - low, 1e-9) if known(row[condition]) else None
+            cells.append(number(row[condition], ".3f", note, tone, heat=heat))
+        rows.append(cells)
+    return Table(["Class", "Test wafers", *study.conditions], rows, kind="heat")
+
+
+def confusion(study: Study, backbone: str, condition: str) -> Table:
+    """Counts of (true, predicted) summed over folds; the shade is the share of the true class."""
+    t = study.predictions
+    t = t[(t["backbone"] == backbone) & (t["condition"] == condition) & (t["head"] == study.head)]
+    labels = list(study.names)
+    counts = pd.crosstab(t["y_true"], t["y_pred"]).reindex(index=labels, columns=labels, fill_value=0)
+    rows = []
+    for true, row in counts.iterrows():
+        total = max(1, int(row.sum()))
+        cells = [name(study.names[true])]
+        for predicted, count in row.items():
+            share, right = count / total, true == predicted
+            title = f"{count} of {total} {study.names[true]} called {study.names[predicted]} ({share:.1%})"
+            tone = "right" if right else "wrong" if count else "muted"
+            cells.append(Cell(f"{count:,}" if count else "·", int(count), "", tone, float(share), title))
+        rows.append(cells)
+    return Table(["True \\ called", *study.names.values()], rows, kind="confusion")
