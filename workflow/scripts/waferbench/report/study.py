@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -165,10 +166,8 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
     """
     files = {name: _paths(value) for name, value in inputs.items()}
     tables = {name: tidy(name, [read_table(path) for path in files.get(name, [])]) for name in COLUMNS}
-    samples = {(path.parent.name, path.stem): path for path in files.get("samples", [])}
-    scopes = {path.parents[3].name if path.parents[2].name == "sources" else path.parents[2].name
-              for path in samples.values()}  # fmt: skip
-    scope = next(iter(sorted(scopes)), "pooled")
+    samples = {(_source(path), path.stem): path for path in files.get("samples", [])}
+    scope = next(iter(sorted(map(_scope, samples.values()))), "pooled")
     published = files.get("published", [])
     readable = [(n, p[0]) for n, p in files.items() if p and p[0].suffix in {".parquet", ".h5"} and n != "samples"]
     return Study(
@@ -217,5 +216,10 @@ def _paths(value: Any) -> list[Path]:
     return [Path(value)] if isinstance(value, (str, Path)) else [Path(path) for path in value]
 
 
+def _source(path: Path) -> str:
+    """Of ``<source>/raw/<label>.h5`` or ``raw/<source>/<label>.h5``."""
+    return path.parents[1].name if path.parent.name == "raw" else path.parent.name
+
+
 def _scope(path: Path) -> str:
-    return next((part for part in reversed(path.parts) if part == "pooled" or part.startswith("fold")), path.stem)
+    return next((part for part in reversed(path.parts) if re.fullmatch(r"fold\d+|pooled", part)), "pooled")

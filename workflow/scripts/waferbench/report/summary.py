@@ -128,9 +128,7 @@ def cautions(study: Study, gain: pd.Series | None, condition: str) -> list[str]:
     if study.settings.get("dataset_source") == "simulated":
         found.append("the wafers are simulated, so the numbers say nothing of a real line")
     if study.pooled and study.sources:
-        found.append(
-            "the generators were trained on all wafers, those of the tests among them, so synthesis is flattered"
-        )
+        found.append("the generators were trained on all wafers, test wafers among them, so synthesis is flattered")
     folds = len(study.folds_run)
     if folds == 1:
         found.append("one fold was run, so that nothing is known of the spread")
