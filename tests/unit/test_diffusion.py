@@ -9,7 +9,7 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import Stabl
 
 from waferbench.artifacts import digest, read_provenance
 from waferbench.diffusion import loop
-from waferbench.diffusion.adapters import read_adapter, write_adapter
+from waferbench.diffusion.adapters import AdapterSwitch, read_adapter, write_adapter
 from waferbench.diffusion.base import PARTS, find_base, load_base, save_base
 from waferbench.diffusion.latents import draw, to_grey, to_pixels
 from waferbench.diffusion.lora import train_adapters
@@ -142,8 +142,11 @@ def test_stock_pipeline_draws_the_same_images(base_folder, adapters):
     noise = initial_noise(base, SETTINGS, [3, 4])
     embeddings = torch.cat([base.embed(""), base.embed(SETTINGS["instance_prompt"])])
     without = draw_images(base, noise, embeddings, SETTINGS, 32)
-    ours = dict(sample_adapters(base, adapters, 2, SETTINGS, 1, "fold0", 32))  # leaves the last adapter in the UNet
-    ours = draw_images(base, noise, embeddings, SETTINGS, 32)
+    with AdapterSwitch(base) as switch:
+        for path in adapters.values():  # the last one stays; those before it must leave no trace
+            switch.load(path)
+        ours = draw_images(base, noise, embeddings, SETTINGS, 32)
+    np.testing.assert_array_equal(draw_images(base, noise, embeddings, SETTINGS, 32), without)
     pipeline = StableDiffusionPipeline.from_pretrained(base_folder, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     last = list(adapters.values())[-1]

@@ -1,5 +1,6 @@
 """The report of a small made-up study: complete, self-contained, escaped, and true to its tables."""
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -12,7 +13,7 @@ import pytest
 from waferbench.artifacts import write_h5, write_json, write_table
 from waferbench.report import read_study, render_page
 from waferbench.report.background import cost, duration
-from waferbench.report.figures import examples_that_fit, gain_figure, samples_figure
+from waferbench.report.figures import examples_that_fit, gain_figure, sample_rows, samples_figure
 from waferbench.report.summary import gain_text, summarise, weak_classes
 from waferbench.report.synthesis import agreement, quality, shape_reasons
 from waferbench.report.tables import confusion, table1, table1_frame
@@ -121,9 +122,8 @@ def make_synthesis(rng, folder, fold_names):
         for label in LABELS:
             path = folder / fold_names_scope(fold_names[0]) / "sources" / source / "raw" / f"{label}.h5"
             grey = np.array([0, 128, 255], np.uint8)
-            images = np.stack(
-                [np.kron(grey[disc(rng, label)], np.ones((2, 2), np.uint8))[8:40, 8:40] for _ in range(16)]
-            )
+            double = np.ones((2, 2), np.uint8)
+            images = np.stack([np.kron(grey[disc(rng, label)], double)[8:40, 8:40] for _ in range(16)])
             write_h5(path, {"images": images})
             samples.append(path)
     return shape, judged, measured, samples
@@ -189,10 +189,11 @@ def study(tmp_path_factory):
     return read_study(make_inputs(folder), settings(), folder)
 
 
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
 class Page(HTMLParser):
     """Open tags, addresses and ids of a page."""
-
-    VOID = {"meta", "link", "img", "br", "hr", "input"}
 
     def __init__(self):
         super().__init__()
@@ -203,7 +204,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.links += [attrs[k] for k in ("src", "href", "xlink:href") if k in attrs]
         self.ids += [attrs["id"]] if "id" in attrs else []
-        if tag not in self.VOID:
+        if tag not in VOID:
             self.stack.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -238,6 +239,19 @@ def test_page_is_whole_escaped_and_needs_nothing_else(study, tmp_path):
         "nan"
         not in re.sub(r"<script.*?</script>|data:image[^\"]*|<style.*?</style>", "", text, flags=re.S).lower().split()
     )
+
+
+def test_samples_belong_to_their_source_and_scope(study, tmp_path):
+    assert {source for source, _ in study.samples} == {"gan", "lora"} and study.sample_fold == 0
+    rows = sample_rows(study, "center", 4)
+    t = study.shape_filter
+    kept = t[(t["fold"] == 0) & (t["source"] == "lora") & (t["label"] == "center")]["kept"].sum()
+    assert [(title, kind, total) for title, kind, _, total in rows] == [
+        ("real", "real", 16),  # training wafers of fold 0: no test wafer is shown
+        ("gan", "kept", 16),
+        ("lora", "kept", kept),
+        ("lora", "rejected", 16 - kept),
+    ]
 
 
 def test_sentences_name_the_best_cell_and_its_gains(study):
@@ -289,10 +303,10 @@ def test_without_comparisons_runs_or_audit(tmp_path):
 def test_table1_holds_means_bold_best_and_the_paper(study):
     table = table1(study)
     rows = {(row[0].text, row[1].text): row for row in table.rows}
-    tiny = rows["tiny_vit_21m_224.dist_in22k_ft_in1k", "ECOC-SVM"]
+    tiny = rows["TinyViT-21M", "ECOC-SVM"]
     assert [cell.text for cell in tiny[2:]] == ["0.8340", "0.8640", "0.8740", "0.8940", "0.9378", "0.9457", "0.9459"]
     assert tiny[5].tone == "best" and tiny[2].tone == "" and tiny[8].note == "± 0.0074"
-    assert rows["tiny_vit_21m_224.dist_in22k_ft_in1k", "softmax"][6].text == "–"
+    assert rows["TinyViT-21M", "softmax"][6].text == "–"
     assert rows["tf_efficientnet_lite0", "ECOC-SVM"][6].text == "–"
     frame = table1_frame(study).set_index(["backbone", "head", "condition"])
     assert frame.loc[("mobilenetv2_100.ra_in1k", "ecoc_svm", "lora"), "paper_macro_f1"] == 0.9344
@@ -316,15 +330,15 @@ def test_agreement_flags_below_sixty_percent_of_the_pool(study):
 def test_shape_table_counts_reasons_unknown_ones_too(study):
     table = shape_reasons(study)
     assert "novel_reason" in table.head
-    row = next(r for r in table.rows if r[0].text == "lora" and r[1].text == "All classes")
-    drawn, kept = int(row[2].value), int(row[4].value)
-    assert drawn == 5 * 3 * 16 and drawn - kept == sum(int(cell.value) for cell in row[6:])
+    row = next(r for r in table.rows if r[0].text == "lora · all classes")
+    drawn, kept = int(row[1].value), int(row[3].value)
+    assert drawn == 5 * 3 * 16 and drawn - kept == sum(int(cell.value) for cell in row[5:])
 
 
 def test_quality_sets_kept_beside_raw_and_floor(study):
     row = quality(study, "test").rows[0]
-    assert [cell.text for cell in row[3:7]] == ["40.0", "30.0", "30.0", "30.0"]
-    assert row[8].note == "10.0 to 30.0"
+    assert [cell.text for cell in row[2:6]] == ["40.0", "30.0", "30.0", "30.0"]
+    assert row[7].note == "10.0 to 30.0"
 
 
 def test_cost_sums_runs(study):
@@ -360,3 +374,11 @@ def test_published_numbers_are_the_papers(study):
     assert round(sum(row["lora"] for row in rows), 4) == 7.5177
     assert sum(row["lora"] > row["gan"] for row in rows) == 5  # section 4.2
     assert published["fid"]["lora"] == 51.0 and published["shape_filter"]["retained"] == 27927
+
+
+def test_backbones_are_called_as_people_call_them(study):
+    assert [study.short(name) for name in BACKBONES] == ["MobileNetV2", "TinyViT-21M", "tf_efficientnet_lite0"]
+    twins = ["mobilenetv2_100.ra_in1k", "mobilenetv2_100.other"]
+    scores = pd.concat([study.scores.assign(backbone=name) for name in twins])
+    both = dataclasses.replace(study, tables={**study.tables, "scores": scores})
+    assert [both.short(name) for name in twins] == twins

@@ -84,6 +84,7 @@ rule fit_svm:
         f"{LOGS}/fit_svm-fold{{fold}}-{{backbone}}-{{condition}}.log",
     conda:
         "../../envs/base.yaml"
+    threads: THREADS
     resources:
         mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),
     params:

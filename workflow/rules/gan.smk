@@ -49,7 +49,7 @@ rule sample_gan:
     params:
         study=STUDY,
         settings=lambda w: pack(
-            source=only(SOURCES[w.source], "latent", "generator_channels"),
+            source=only(SOURCES[w.source], "latent", "generator_channels", "discriminator_channels"),
             render=CFG["render"],
             classes=CLASSES,
             seed=CFG["seed"],

@@ -40,6 +40,7 @@ rule judge_samples:
         ),
         samples=lambda w: raw_samples(scope_of(w), w.source),
         scores=lambda w: f"{RUN}/{scope_of(w)}/shape/{w.source}.parquet",
+        manifest="resources/weights.yaml",
     output:
         judged=f"{RUN}/fold{{fold}}/judged/{{source}}.parquet",
     log:

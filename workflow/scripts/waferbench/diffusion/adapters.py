@@ -81,11 +81,25 @@ class AdapterSwitch:
     """Puts one adapter after another into one UNet by adding B A alpha / rank to pristine weights.
 
     Same function as the stock pipeline's unmerged adapter, without its two extra products a layer.
+    As a context it leaves the UNet pristine.
     """
 
     def __init__(self, base: Base):
         self.base = base
         self.pristine: dict[str, Tensor] = {}
+
+    def __enter__(self) -> AdapterSwitch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    @torch.no_grad()
+    def clear(self) -> None:
+        """Take the adapter out, bit for bit."""
+        modules = dict(self.base.unet.named_modules())
+        for name, weight in self.pristine.items():
+            modules[name].weight.copy_(weight)
 
     @torch.no_grad()
     def load(self, path: str | Path) -> None:
@@ -95,9 +109,8 @@ class AdapterSwitch:
             InputError: it does not fit this UNet.
         """
         tensors, scale = read_adapter(path, self.base)
+        self.clear()
         modules = dict(self.base.unet.named_modules())
-        for name, weight in self.pristine.items():
-            modules[name].weight.copy_(weight)
         for name in sorted({key.rsplit(".lora_", 1)[0] for key in tensors}):
             module = modules.get(name)
             down, up = tensors.get(f"{name}.lora_A.weight"), tensors.get(f"{name}.lora_B.weight")

@@ -184,9 +184,9 @@ def find_base(name: str | Path, folder: str = "", download: bool = False) -> Pat
     try:
         return Path(snapshot_download(str(name), allow_patterns=patterns, local_files_only=not download))
     except Exception as error:  # the hub has many ways to say that it has no such thing
+        tried = "nor on the hub" if download else "nor among earlier downloads"
         raise InputError(
-            f"define.sources base {str(name)!r}: no such folder{' and no such cached download' if not download else ''} "
-            f"({type(error).__name__}); put the model in diffusers layout at {' or '.join(map(str, places))}, set "
+            f"define.sources base {str(name)!r}: no such folder, {tried} ({type(error).__name__}); put the model in diffusers layout at {' or '.join(map(str, places))}, set "
             "weights.download: true, or take base: native"
         ) from error
 

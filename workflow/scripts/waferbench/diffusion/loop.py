@@ -108,7 +108,7 @@ def _resume(
 def _verify(name: str, losses: Tensor, lr: float) -> None:
     bad = (~torch.isfinite(losses)).nonzero()
     if len(bad):
-        raise InputError(f"{name}: the loss is not finite from step {int(bad[0]) + 1} on; lower its learning rate ({lr})")
+        raise InputError(f"{name}: the loss is not finite from step {int(bad[0]) + 1} on; lower its lr ({lr})")
 
 
 def named(modules: Iterable[tuple[str, nn.Module]]) -> dict[str, nn.Parameter]:

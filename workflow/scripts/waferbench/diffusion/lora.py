@@ -28,7 +28,7 @@ ADAPTER = "default"
 class Adapters:
     """Trained adapters.
 
-    tensors: label -> ``<module>.lora_A.weight`` / ``.lora_B.weight``, for `waferbench.diffusion.adapters.write_adapter`.
+    tensors: label -> ``<module>.lora_A.weight`` / ``.lora_B.weight``, what an adapter file holds.
     history: label, step, loss.
     unmatched: targets of the settings that name no module of this UNet (``add_k_proj`` in Stable Diffusion 1.5).
     """
@@ -73,7 +73,9 @@ def train_adapters(
     tensors, parts = {}, []
     for label in classes:
         checkpoint = Checkpoint(checkpoints, label)
-        losses = _train_one(base, images[labels == label], label, prompt, settings, derive_seed(seed, label), checkpoint)
+        losses = _train_one(
+            base, images[labels == label], label, prompt, settings, derive_seed(seed, label), checkpoint
+        )
         tensors[label] = {name: value.detach().cpu().clone() for name, value in _parameters(base.unet).items()}
         parts.append(pd.DataFrame({"label": label, "step": np.arange(1, len(losses) + 1), "loss": losses}))
     return Adapters(tensors, pd.concat(parts, ignore_index=True), unmatched)
@@ -97,7 +99,9 @@ def add_adapter(unet: nn.Module, settings: Mapping[str, Any]) -> list[str]:
     if unmatched:
         print(f"lora: {', '.join(unmatched)} do not exist in this UNet and do nothing", file=sys.stderr)
     unet.add_adapter(
-        LoraConfig(r=settings["rank"], lora_alpha=settings["alpha"], init_lora_weights="gaussian", target_modules=matched),
+        LoraConfig(
+            r=settings["rank"], lora_alpha=settings["alpha"], init_lora_weights="gaussian", target_modules=matched
+        ),
         ADAPTER,
     )
     return unmatched
@@ -143,6 +147,4 @@ def _train_one(
 def _parameters(unet: nn.Module) -> dict[str, nn.Parameter]:
     """The adapter's parameters by the names that an adapter file has."""
     marker = f".{ADAPTER}.weight"
-    return {
-        name.replace(marker, ".weight"): value for name, value in unet.named_parameters() if name.endswith(marker)
-    }
+    return {name.replace(marker, ".weight"): value for name, value in unet.named_parameters() if name.endswith(marker)}

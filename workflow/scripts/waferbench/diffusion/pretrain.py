@@ -107,6 +107,8 @@ def _train_unet(
         return noise_loss(unet, chosen, captions[dropped], alphas, prediction, seed, step)
 
     unet.requires_grad_(True).train()
-    losses = fit("base unet", named([("unet", unet)]), loss_of_step, native["unet_steps"], native["unet_lr"], checkpoint)
+    losses = fit(
+        "base unet", named([("unet", unet)]), loss_of_step, native["unet_steps"], native["unet_lr"], checkpoint
+    )
     unet.requires_grad_(False).eval()
     return losses

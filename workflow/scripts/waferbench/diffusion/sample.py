@@ -43,19 +43,19 @@ def sample_adapters(
     Raises:
         InputError: an adapter that belongs to another base.
     """
-    switch = AdapterSwitch(base)
     embeddings = torch.cat([base.embed(""), base.embed(settings["instance_prompt"])])
     batches = -(-n // settings["sample_batch"])
     bar = iter(progress(range(batches * len(adapters)), f"lora sample {scope}"))
-    for label, path in adapters.items():
-        switch.load(path)
-        parts = []
-        for start in range(0, n, settings["sample_batch"]):
-            next(bar, None)
-            stop = min(n, start + settings["sample_batch"])
-            noise = initial_noise(base, settings, [derive_seed(seed, label, scope, i) for i in range(start, stop)])
-            parts.append(draw_images(base, noise, embeddings, settings, size))
-        yield label, np.concatenate(parts) if parts else np.zeros((0, size, size), np.uint8)
+    with AdapterSwitch(base) as switch:
+        for label, path in adapters.items():
+            switch.load(path)
+            parts = []
+            for start in range(0, n, settings["sample_batch"]):
+                next(bar, None)
+                stop = min(n, start + settings["sample_batch"])
+                noise = initial_noise(base, settings, [derive_seed(seed, label, scope, i) for i in range(start, stop)])
+                parts.append(draw_images(base, noise, embeddings, settings, size))
+            yield label, np.concatenate(parts) if parts else np.zeros((0, size, size), np.uint8)
     next(bar, None)
 
 

@@ -58,10 +58,11 @@ def _draw_gains(axes, study: Study, backbone: str, limits: tuple[float, float]) 
     rows = [c for c in study.conditions if any(study.gain(backbone, c, r) is not None for r in _references(study))]
     axes.axvline(0, color=MUTED, lw=1)
     for y, condition in enumerate(rows):
-        for reference, offset in _references(study).items():
+        for reference, shift in _references(study).items():
             row = study.gain(backbone, condition, reference)
             if row is None or not known(row["difference"]):
                 continue
+            offset = 0.0 if condition in _references(study) else shift  # the only mark of its row
             centre, colour = 100 * row["difference"], palette[condition]
             if known(row["low"]) and known(row["high"]):
                 axes.plot([100 * row["low"], 100 * row["high"]], [y + offset] * 2, color=colour, lw=2, alpha=0.75)
@@ -70,7 +71,7 @@ def _draw_gains(axes, study: Study, backbone: str, limits: tuple[float, float]) 
                 [centre], [y + offset], "o", ms=6.5, mec=colour, mew=1.6, mfc=colour if filled else "none", zorder=3
             )
     axes.set_yticks(range(len(rows)), rows)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
     axes.set_xlim(*limits)
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
     _clean(axes)
@@ -100,7 +101,8 @@ def gain_panels(study: Study) -> dict[str, str]:
             figure = Figure(figsize=(4.3, 0.75 + 0.36 * len(study.conditions)), layout="constrained")
             _draw_gains(axes := figure.subplots(), study, backbone, limits)
             axes.set_xlabel("points of macro-F1", color=MUTED)
-            panels[backbone] = svg(figure, f"Gain in macro-F1 of each condition with {backbone}")
+            name = study.short(backbone)
+            panels[name] = svg(figure, f"Gain in macro-F1 of each condition with {name}")
     return panels
 
 
@@ -116,7 +118,7 @@ def gain_figure(study: Study, path: str | Path) -> None:
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
         for axes, backbone in zip(grid, study.backbones, strict=False):
             _draw_gains(axes, study, backbone, gain_limits(study))
-            axes.set_title(backbone, color=INK, fontsize=10, loc="left")
+            axes.set_title(study.short(backbone), color=INK, fontsize=10, loc="left")
             axes.set_xlabel("points of macro-F1", color=MUTED)
         for axes in grid[count:]:
             axes.set_visible(False)
@@ -132,7 +134,7 @@ def saturation(study: Study) -> str | None:
     if REFERENCE not in means or len(means) < 3 or not synthetic:
         return None
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
         axes = figure.subplots()
         for condition in synthetic:
             gain = 100 * (means[condition] - means[REFERENCE])

@@ -37,6 +37,7 @@ def context(study: Study) -> dict[str, Any]:
     return {
         "study": study,
         "summary": summary,
+        "best_backbone": study.short(summary.backbone),
         "head": figures.head_name(study),
         "reference": REFERENCE,
         "confidence": f"{study.confidence:.0%}",
@@ -67,17 +68,18 @@ def context(study: Study) -> dict[str, Any]:
 
 def _wins(study: Study) -> str:
     told = [
-        f"{r.condition} is above {study.baseline} on {r.above} of {r.backbones} backbones, beyond doubt on {r.clear}"
+        f"{r.condition} on {r.above} of {r.backbones} (interval above zero on {r.clear})"
         for r in figures.wins(study).itertuples()
+        if r.condition != REFERENCE
     ]
-    return f"{'; '.join(told)}." if told else ""
+    return f"Backbones that do better than with {study.baseline}: {', '.join(told)}." if told else ""
 
 
 def _per_class(study: Study) -> dict[str, tables.Table]:
     if not len(study.per_class):
         return {}
     mean = {"Mean of all backbones": tables.per_class(study)} if len(study.backbones) > 1 else {}
-    return {**mean, **{b: tables.per_class(study, b) for b in study.backbones}}
+    return {**mean, **{study.short(b): tables.per_class(study, b) for b in study.backbones}}
 
 
 def _samples(study: Study) -> dict[str, list[dict[str, Any]]]:

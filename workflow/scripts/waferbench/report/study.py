@@ -146,6 +146,14 @@ class Study:
         """The paper's name of a timm backbone, whatever its pretrained weights."""
         return self.published.get("backbones", {}).get(backbone.split(".")[0])
 
+    def short(self, backbone: str) -> str:
+        """A backbone as people call it: the paper's name or timm's without its tag; in full if that is unclear."""
+
+        def shorten(name: str) -> str:
+            return self.paper_backbone(name) or name.split(".")[0]
+
+        return shorten(backbone) if [shorten(b) for b in self.backbones].count(shorten(backbone)) == 1 else backbone
+
     def paper_score(self, backbone: str, condition: str, head: str) -> float | None:
         """The paper's Table 1 entry for a cell, or None."""
         table = self.published.get("table1", {})

@@ -65,15 +65,21 @@ def summarise(study: Study) -> Summary:
     reasons = cautions(study, gains.get(study.baseline), condition)
     sentences = [_what_was_run(study), _what_won(study, backbone, condition, best, gains), _trust(study, reasons)]
     tiles = [
-        ("Best recipe", condition, f"with {backbone}", ""),
+        ("Best recipe", condition, f"with {study.short(backbone)}", ""),
         ("Its macro-F1", f"{best['mean']:.4f}", f"± {best['std']:.4f} over folds" if known(best["std"]) else "", ""),
     ]
     for ref, row in gains.items():
         if row is not None and known(row["difference"]):
             tiles.append((f"Gain against {ref}", points(row["difference"]), _interval(row), _tone(row)))
-    leak = "generators saw test wafers" if study.pooled else "generators saw training wafers only"
-    tiles.append(("Folds run", str(len(study.folds_run)), leak, "bad" if study.pooled else ""))
+    leaky = study.pooled and bool(study.sources)
+    tiles.append(("Folds run", str(len(study.folds_run)), _seen(study), "bad" if leaky else ""))
     return Summary(sentences, reasons, tiles, backbone, condition)
+
+
+def _seen(study: Study) -> str:
+    if not study.sources:
+        return "no generator in this study"
+    return "generators saw test wafers" if study.pooled else "generators saw training wafers only"
 
 
 def _interval(row: pd.Series) -> str:
@@ -105,7 +111,9 @@ def _what_was_run(study: Study) -> str:
 
 def _what_won(study: Study, backbone: str, condition: str, best: pd.Series, gains: dict) -> str:
     head = HEADS.get(study.head, study.head)
-    text = f"Best was {condition} with {backbone}: macro-F1 {score(best['mean'], best['std'])} ({head} head)"
+    text = (
+        f"Best was {condition} with {study.short(backbone)}: macro-F1 {score(best['mean'], best['std'])} ({head} head)"
+    )
     told = [
         f"{gain_text(row, study.confidence)} against {ref}"
         for ref, row in gains.items()
@@ -117,8 +125,9 @@ def _what_won(study: Study, backbone: str, condition: str, best: pd.Series, gain
     means = study.means(study.head)["mean"]
     rival = means[[study.synthetic(c) for _, c in means.index]].idxmax()
     row = study.gain(*rival, study.baseline)
-    return f"{text}; the best with synthetic data, {rival[1]} with {rival[0]}, reached {means[rival]:.4f}" + (
-        f", {gain_text(row, study.confidence)} against {study.baseline}." if row is not None else "."
+    return (
+        f"{text}; the best with synthetic data, {rival[1]} with {study.short(rival[0])}, reached {means[rival]:.4f}"
+        + (f", {gain_text(row, study.confidence)} against {study.baseline}." if row is not None else ".")
     )
 
 
@@ -179,7 +188,7 @@ def _trust(study: Study, reasons: list[str]) -> str:
         verdict = "Trust it as a hint"
     else:
         return (
-            f"Trust it as far as {len(study.folds_run)} folds of one data set go: generators saw training wafers only, "
+            f"Trust it as far as {len(study.folds_run)} folds of one data set go: {_seen(study)}, "
             "and the intervals allow for folds that share wafers."
         )
     return f"{verdict}: {'; '.join(grave)}."

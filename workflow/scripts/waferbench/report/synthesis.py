@@ -17,7 +17,7 @@ REASONS = {
     "cnn": "network: not a wafer",
 }
 SHARES = {"precision": "Precision", "recall": "Recall", "density": "Density", "coverage": "Coverage"}
-MEMORY = {"copy_rate": "Copies of training wafers", "nearer_train": "Nearer to training wafers"}
+MEMORY = {"copy_rate": "Copies", "nearer_train": "Nearer to train"}
 
 
 def quality(study: Study, reference: str) -> Table | None:
@@ -38,8 +38,7 @@ def quality(study: Study, reference: str) -> Table | None:
                 continue
             n = get("kept", distance)
             row = [
-                Cell(source),
-                name("All classes" if label == ALL else study.names[label]),
+                _group(study, source, label),
                 number(n["n"] if n is not None else None, ".0f"),
                 _plain(get("raw", distance), ".1f"),
                 _plain(get("kept", distance), ".1f"),
@@ -55,9 +54,13 @@ def quality(study: Study, reference: str) -> Table | None:
                 value = get("kept", metric)
                 row.append(number(value["value"] if value is not None else None, ".2f", note))
             rows.append(row)
-    head = ["Source", "Class", "n", "raw", "kept", "kept, floor’s n", "floor", "raw", "kept", "floor"]
-    groups = [("", 3), (f"{title} distance", 4), ("KID × 1000", 3), ("Kept samples", len(SHARES) + len(extra))]
+    head = ["Samples", "n", "raw", "kept", "kept, floor’s n", "floor", "raw", "kept", "floor"]
+    groups = [("", 2), (f"{title} distance", 4), ("KID × 1000", 3), ("Kept samples", len(SHARES) + len(extra))]
     return Table([*head, *SHARES.values(), *extra.values()], rows, groups) if rows else None
+
+
+def _group(study: Study, source: str, label: str) -> Cell:
+    return name(f"{source} · {'all classes' if label == ALL else study.names[label]}")
 
 
 def _getter(means: pd.DataFrame, source: str, label: str):
@@ -131,8 +134,7 @@ def shape_reasons(study: Study) -> Table | None:
             share = float(mine["passes"].astype(bool).mean())
             rows.append(
                 [
-                    Cell(source),
-                    name("All classes" if label == ALL else study.names[label]),
+                    _group(study, source, label),
                     number(len(mine), ",.0f"),
                     Cell(f"{share:.0%}", share, heat=share),
                     number(int(mine["kept"].astype(bool).sum()), ",.0f"),
@@ -140,8 +142,8 @@ def shape_reasons(study: Study) -> Table | None:
                     *(number(int(counts.get(r, 0)), ",.0f", tone="" if counts.get(r, 0) else "muted") for r in found),
                 ]
             )
-    head = ["Source", "Class", "Drawn", "Fit", "Kept", "In the pool", *(REASONS.get(r, r) for r in found)]
-    groups = [("", 6), ("Chief reason of those that do not fit", len(found))] if found else []
+    head = ["Samples", "Drawn", "Fit", "Kept", "In the pool", *(REASONS.get(r, r) for r in found)]
+    groups = [("", 5), ("Chief reason of those that do not fit", len(found))] if found else []
     return Table(head, rows, groups, kind="heat")
 
 

@@ -70,7 +70,7 @@ def table1(study: Study) -> Table:
         for backbone in study.backbones:
             present = {c: means.loc[(backbone, c)] for c in study.conditions if (backbone, c) in means.index}
             top = max((m["mean"] for m in present.values()), default=None)
-            row = [name(backbone, study.paper_backbone(backbone) or ""), Cell(HEADS.get(head, head))]
+            row = [name(study.short(backbone), backbone), Cell(HEADS.get(head, head))]
             for condition in study.conditions:
                 m = present.get(condition)
                 if m is None:
@@ -142,7 +142,7 @@ def comparisons(study: Study) -> Table | None:
         tone = "good" if known(r.low) and r.low > 0 else "bad" if known(r.high) and r.high < 0 else ""
         rows.append(
             [
-                name(r.backbone),
+                name(study.short(r.backbone)),
                 Cell(HEADS.get(r.head, r.head)),
                 Cell(r.condition),
                 Cell(r.against),
@@ -178,12 +178,8 @@ def per_class(study: Study, backbone: str | None = None) -> Table:
     for label, row in wide.iterrows():
         cells = [name(study.names[label]), number(support.get(label), ",.0f")]
         for condition in study.conditions:
-            base = row.get(REFERENCE)
-            note = (
-                points(row[condition] - base)
-                if condition != REFERENCE and known(base) and known(row[condition])
-                else ""
-            )
+            change = row[condition] - row[REFERENCE] if REFERENCE in row and condition != REFERENCE else None
+            note = points(change) if known(change) else ""
             tone = "best" if row[condition] == row.max() else ""
             heat = (row[condition] - low) / max(high - low, 1e-9) if known(row[condition]) else None
             cells.append(number(row[condition], ".3f", note, tone, heat=heat))
