@@ -1,4 +1,7 @@
-"""Check a finished study against the contract that programs rely on: ``python tests/check_study.py results/default``."""
+"""Check a finished study against the contract that programs rely on.
+
+``python tests/check_study.py results/default``
+"""
 
 import sys
 from pathlib import Path

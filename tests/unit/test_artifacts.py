@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from waferbench import artifacts
 from waferbench.errors import InputError
 

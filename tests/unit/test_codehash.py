@@ -1,4 +1,5 @@
 import pytest
+
 from waferbench import codehash
 
 

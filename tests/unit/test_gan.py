@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from waferbench.errors import InputError
 from waferbench.gan import health, train
 from waferbench.gan.losses import hinge_discriminator, hinge_generator

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import legacy_lswmd
 
+from helpers import legacy_lswmd
 from waferbench.errors import InputError
 from waferbench.ingest import read_wafers
 from waferbench.ingest.lswmd import read_lswmd

@@ -194,5 +194,3 @@ def test_inception_without_its_file_is_an_error(tmp_path):
         Features("inception_v3", 299, {"folder": str(tmp_path)})
     with pytest.raises(InputError, match="299"):
         Features("inception_v3", 64, {"folder": str(tmp_path)})
-
-

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from waferbench.errors import InputError
 from waferbench.settings import load_schema, resolve
 
@@ -68,7 +69,7 @@ def test_schema_and_default_name_the_same_keys():
     ],
 )
 def test_bad_values_are_named(override, told):
-    with pytest.raises(InputError, match=".*") as error:
+    with pytest.raises(InputError) as error:
         resolve({**DEFAULT, "set": override}, SCHEMA)
     assert told in str(error.value)
 

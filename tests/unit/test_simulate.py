@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from waferbench.errors import InputError
 from waferbench.simulate import CLASSES, simulate
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from waferbench.simulate import simulate
 from waferbench.wafers import WaferStore
 

@@ -7,9 +7,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from check_study import check
 from conftest import Study
 from safetensors.numpy import load_file
+
+from check_study import check
 from waferbench.artifacts import read_provenance
 from waferbench.leakage import fitted_on
 

@@ -1,16 +1,6 @@
 # The grid: what enters training, a backbone fine-tuned per condition and fold, an ECOC-SVM on its features.
 
 
-def injection_scores(wildcards):
-    source = source_of(wildcards)
-    return {"scores": f"{RUN}/{scope_of(wildcards)}/shape/{source}.parquet"} if source else {}
-
-
-def cell_samples(wildcards):
-    source = source_of(wildcards)
-    return {"samples": raw_samples(scope_of(wildcards), source)} if source else {}
-
-
 rule make_injection:
     input:
         unpack(injection_scores),
@@ -25,7 +15,7 @@ rule make_injection:
     resources:
         mem_mb=1000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=lambda w: pack(
             source=CFG["define"]["conditions"][w.condition]["source"],
             budget=CFG["budget"],
@@ -59,7 +49,7 @@ rule train_classifier:
         gpu=1,
         mem_mb=4000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=lambda w: pack(
             classifier=CFG["classifier"],
             condition=CFG["define"]["conditions"][w.condition],
@@ -88,7 +78,7 @@ rule fit_svm:
     resources:
         mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(svm=CFG["svm"], classes=CLASSES, **IDS),
         code=code("fit_svm"),
     script:

@@ -104,3 +104,26 @@ def n_raw(source):
 def cells(pattern, folds=None):
     """`pattern` for every cell of the grid."""
     return expand(pattern, fold=folds or CFG["folds"]["run"], backbone=CFG["backbones"], condition=CFG["conditions"])
+
+
+def source_file(_):
+    """The file that ingest reads, where it reads one."""
+    dataset = CFG["dataset"]
+    return {"data": dataset["path"]} if dataset["source"] in ("lswmd", "npz") else {}
+
+
+def native_base(wildcards):
+    """The base that this study pretrains, or nothing where the source names a ready one."""
+    return {"base": f"{RUN}/{{scope}}/sources/{{source}}/base"} if SOURCES[wildcards.source]["base"] == "native" else {}
+
+
+def injection_scores(wildcards):
+    """The shape scores that say which samples of a condition's source may enter training."""
+    source = source_of(wildcards)
+    return {"scores": f"{RUN}/{scope_of(wildcards)}/shape/{source}.parquet"} if source else {}
+
+
+def cell_samples(wildcards):
+    """The synthetic samples of a condition, where it has a synthesizer."""
+    source = source_of(wildcards)
+    return {"samples": raw_samples(scope_of(wildcards), source)} if source else {}

@@ -1,11 +1,6 @@
 # The wafers: read, selected, split, audited.
 
 
-def source_file(_):
-    dataset = CFG["dataset"]
-    return {"data": dataset["path"]} if dataset["source"] in ("lswmd", "npz") else {}
-
-
 rule ingest:
     input:
         unpack(source_file),
@@ -19,7 +14,7 @@ rule ingest:
     resources:
         mem_mb=6000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(
             dataset=(
                 without(CFG["dataset"], "path")
@@ -46,7 +41,7 @@ rule select_wafers:
     resources:
         mem_mb=1000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(classes=CLASSES, none_class=CFG["dataset"]["none_class"], **CFG["filter"]),
         code=code("select_wafers"),
     script:
@@ -65,7 +60,7 @@ rule make_folds:
     resources:
         mem_mb=1000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(folds=without(CFG["folds"], "run"), **IDS),
         code=code("make_folds"),
     script:
@@ -86,7 +81,7 @@ rule audit:
     resources:
         mem_mb=1000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(**IDS),
         code=code("audit"),
     script:

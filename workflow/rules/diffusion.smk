@@ -5,11 +5,6 @@ BASE_KEYS = ("kind", "base", "size", "native")
 SAMPLER_KEYS = ("sampler_steps", "guidance", "sample_batch")
 
 
-def native_base(wildcards):
-    """The base that this study pretrains, or nothing where the source names a ready one."""
-    return {"base": f"{LORA}/base"} if SOURCES[wildcards.source]["base"] == "native" else {}
-
-
 rule pretrain_base:
     input:
         store=rules.ingest.output.store,
@@ -29,7 +24,7 @@ rule pretrain_base:
         gpu=1,
         mem_mb=4000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], *BASE_KEYS), render=CFG["render"], classes=CLASSES, seed=CFG["seed"]
         ),
@@ -58,7 +53,7 @@ rule train_lora:
         gpu=1,
         mem_mb=4000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=lambda w: pack(
             source=without(SOURCES[w.source], "native", *SAMPLER_KEYS),
             render=CFG["render"],
@@ -88,7 +83,7 @@ rule sample_lora:
         gpu=1,
         mem_mb=4000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "kind", "base", "size", "instance_prompt", *SAMPLER_KEYS),
             render=CFG["render"],

@@ -24,7 +24,7 @@ rule train_gan:
         gpu=1,
         mem_mb=3000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=lambda w: pack(source=SOURCES[w.source], render=CFG["render"], classes=CLASSES, seed=CFG["seed"]),
         code=code("train_gan"),
     script:
@@ -47,7 +47,7 @@ rule sample_gan:
         gpu=1,
         mem_mb=2000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "latent", "generator_channels", "discriminator_channels"),
             render=CFG["render"],

@@ -18,7 +18,7 @@ rule measure_quality:
     resources:
         mem_mb=3000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(
             quality=without(CFG["quality"], "judge"),
             render=CFG["render"],
@@ -50,7 +50,7 @@ rule judge_samples:
     resources:
         mem_mb=2000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=lambda w: pack(
             backbone={"name": CFG["quality"]["judge"]["backbone"]},
             classifier=only(CFG["classifier"], "image_size", "batch", "precision"),
@@ -75,7 +75,7 @@ rule gather_quality:
     resources:
         mem_mb=1000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(table="quality"),
         code=code("gather_table"),
     script:
@@ -94,7 +94,7 @@ rule gather_agreement:
     resources:
         mem_mb=1000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(table="agreement"),
         code=code("gather_table"),
     script:

@@ -15,7 +15,7 @@ rule collect_scores:
     resources:
         mem_mb=2000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(classes=CLASSES),
         code=code("collect_scores"),
     script:
@@ -34,7 +34,7 @@ rule compare_conditions:
     resources:
         mem_mb=1000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(baseline=CFG["baseline"], **CFG["statistics"]),
         code=code("compare_conditions"),
     script:
@@ -70,7 +70,7 @@ rule make_report:
     resources:
         mem_mb=2000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(
             study=CFG["study"],
             classes=CLASSES,

@@ -16,7 +16,7 @@ rule fit_shape_filter:
     resources:
         mem_mb=3000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(
             shape_filter=without(CFG["shape_filter"], "apply_to"),
             render=CFG["render"],
@@ -42,7 +42,7 @@ rule apply_shape_filter:
     resources:
         mem_mb=2000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=lambda w: pack(
             shape_filter={
                 **without(CFG["shape_filter"], "apply_to"),
@@ -69,7 +69,7 @@ rule gather_shape_filter:
     resources:
         mem_mb=1000,
     params:
-        study=STUDY,
+        study=CFG["study"],
         settings=pack(table="shape_filter"),
         code=code("gather_table"),
     script:

@@ -38,7 +38,7 @@ class Job:
         self.wildcards: dict[str, str] = dict(snakemake.wildcards.items())
         self.threads = max(1, min(snakemake.threads, available_threads()))
         self.gpus = int(snakemake.resources.get("gpu", 0) or 0)
-        self.study = Path(snakemake.params.study)
+        self.study = Path("results") / snakemake.params.study
         self.provenance = {
             "study": self.study.name,
             "rule": snakemake.rule,

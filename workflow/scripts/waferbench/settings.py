@@ -113,7 +113,8 @@ def coerce(value: Any, schema: Mapping, where: str) -> Any:
             raise InputError(f"{name}: found {value!r}, expected letters, digits, '.', '_' and '-': it names a folder")
     if "enum" in schema and value not in schema["enum"]:
         raise InputError(
-            f"{name}: found {value!r}, expected one of {', '.join(map(str, schema['enum']))}{_nearest(value, schema['enum'])}"
+            f"{name}: found {value!r}, expected one of {', '.join(map(str, schema['enum']))}"
+            f"{_nearest(value, schema['enum'])}"
         )
     return value
 
@@ -193,7 +194,8 @@ def _check_references(settings: Mapping) -> None:
     for fold in folds["run"]:
         if fold >= folds["n_splits"]:
             raise InputError(
-                f"folds.run: found fold {fold}, but folds.n_splits = {folds['n_splits']} has 0 to {folds['n_splits'] - 1}"
+                f"folds.run: found fold {fold}, but folds.n_splits = {folds['n_splits']} "
+                f"has 0 to {folds['n_splits'] - 1}"
             )
     dataset = settings["dataset"]
     if dataset["source"] != "simulated" and not dataset["path"]:

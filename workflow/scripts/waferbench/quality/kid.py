@@ -28,9 +28,9 @@ def kernel_distance(
     m = min(subset_size, n // 2)
     if m < 2:
         return (float("nan"),) * 3
-    draws = np.array([
-        _mmd(x[rng.choice(len(x), m, replace=False)], y[rng.choice(len(y), m, replace=False)]) for _ in range(subsets)
-    ])
+    draws = np.array(
+        [_mmd(x[rng.choice(len(x), m, replace=False)], y[rng.choice(len(y), m, replace=False)]) for _ in range(subsets)]
+    )
     half = 1.96 * draws.std(ddof=min(1, subsets - 1)) * np.sqrt(m / (n - m))
     return float(draws.mean()), float(draws.mean() - half), float(draws.mean() + half)
 

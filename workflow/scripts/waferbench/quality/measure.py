@@ -88,9 +88,7 @@ def _distances(x: np.ndarray, y: np.ndarray, settings: Mapping, rng: np.random.G
     return values
 
 
-def _floors(
-    x: np.ndarray, y: np.ndarray, half: int, settings: Mapping, rng: np.random.Generator, frechet: str
-) -> dict:
+def _floors(x: np.ndarray, y: np.ndarray, half: int, settings: Mapping, rng: np.random.Generator, frechet: str) -> dict:
     draws: dict[str, list[float]] = {}
     few = {**settings, "kid_subsets": max(2, settings["kid_subsets"] // FLOOR_SPLITS)}
     for _ in range(FLOOR_SPLITS):

@@ -146,9 +146,11 @@ def _noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Pixels, or squares of them, replaced by random greys all over the image."""
     size = image.shape[0]
     block = int(rng.integers(1, 4))
-    hit = rng.random((size, size)) if block == 1 else np.kron(
-        rng.random((-(-size // block),) * 2), np.ones((block, block))
-    )[:size, :size]
+    hit = (
+        rng.random((size, size))
+        if block == 1
+        else np.kron(rng.random((-(-size // block),) * 2), np.ones((block, block)))[:size, :size]
+    )
     return np.where(hit < rng.uniform(0.1, 0.6), rng.integers(0, 256, (size, size)), image).astype(np.uint8)
 
 

@@ -102,9 +102,7 @@ def fit(
     unseen = np.arange(len(images)) < held
     limits, tail = joint_limits(scores, DECIDES[settings["decide"]], settings["real_pass_rate"], unseen)
     median = scores.median()
-    spread = {
-        k: float(max(1e-9, *(abs(v - median[k]) for v in pair if np.isfinite(v)))) for k, pair in limits.items()
-    }
+    spread = {k: float(max(1e-9, *(abs(v - median[k]) for v in pair if np.isfinite(v)))) for k, pair in limits.items()}
     facts = {"wafers_net": len(images) - held, "wafers_unseen": held, "wafers": len(images), "tail": tail}
     return ShapeFilter(settings["decide"], limits, spread, float(pass_level), net, facts)
 
