@@ -14,9 +14,9 @@ from waferbench.classify import train as module
 from waferbench.classify.data import Split, fit_samples, real_splits, training_set
 from waferbench.classify.train import Normaliser, augment, focal_loss, learning_rate, predict, train_classifier
 from waferbench.errors import InputError
-from waferbench.folds import assign_folds, fold_table
 from waferbench.render import render
 from waferbench.runtime import Checkpoint, seed_everything
+from waferbench.splitting import assign_folds, fold_table
 from waferbench.wafers import WaferStore
 
 CPU = torch.device("cpu")

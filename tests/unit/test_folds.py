@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from waferbench.errors import InputError
-from waferbench.folds import assign_folds, fold_table, wafers_of
+from waferbench.folds import wafers_of
+from waferbench.splitting import assign_folds, fold_table
 
 LABELS = np.repeat(["center", "loc", "scratch"], [50, 30, 10])
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from waferbench.errors import InputError
-from waferbench.folds import assign_folds
 from waferbench.injection import budget_counts, inject
+from waferbench.splitting import assign_folds
 
 FULL = {
     "edge-ring": 9680,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from waferbench.errors import InputError
-from waferbench.scores import collect, prediction_table
+from waferbench.predictions import prediction_table
+from waferbench.scores import collect
 
 LABELS = ["a", "b", "c"]
 

@@ -4,7 +4,7 @@ import json
 
 from waferbench.artifacts import read_h5, write_table
 from waferbench.job import Job
-from waferbench.scores import prediction_table
+from waferbench.predictions import prediction_table
 from waferbench.svm import fit_ecoc_svm
 
 with Job(snakemake) as job:

@@ -5,9 +5,9 @@ that every later table has; the assignment depends on ``folds.seed`` alone.
 """
 
 from waferbench.artifacts import read_table, write_table
-from waferbench.folds import assign_folds, fold_table
 from waferbench.ingest.table import fold_groups
 from waferbench.job import Job
+from waferbench.splitting import assign_folds, fold_table
 
 with Job(snakemake) as job:
     folds = job.settings["folds"]

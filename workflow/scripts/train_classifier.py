@@ -12,8 +12,8 @@ from waferbench.classify.train import Normaliser, predict, train_classifier
 from waferbench.folds import wafers_of
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
+from waferbench.predictions import prediction_table
 from waferbench.runtime import Checkpoint, derive_seed, device, seed_everything
-from waferbench.scores import prediction_table
 from waferbench.wafers import read_store, slugs
 
 with Job(snakemake) as job:

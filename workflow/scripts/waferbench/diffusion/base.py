@@ -35,8 +35,16 @@ PARTS = {  # what a base holds: the file that describes each part, and the patte
 }
 FACTS = "waferbench.json"  # the provenance of a base made here
 # a scaled-linear schedule as Stable Diffusion's, but noisier at its end (signal 0.016 instead of 0.068):
-# a small model would otherwise read the wafer's disc out of what is meant to be pure noise
-SCHEDULE = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.02}
+# a small model would otherwise read the wafer's disc out of what is meant to be pure noise. The network
+# predicts v (Salimans & Ho 2022): from predicted noise, the clean latents at that end would come with 60 times
+# the network's error, and the first of a few sampling steps would tear the disc apart
+SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.02,
+    "prediction_type": "v_prediction",
+}
 
 
 @dataclass
@@ -186,8 +194,8 @@ def find_base(name: str | Path, folder: str = "", download: bool = False) -> Pat
     except Exception as error:  # the hub has many ways to say that it has no such thing
         tried = "nor on the hub" if download else "nor among earlier downloads"
         raise InputError(
-            f"define.sources base {str(name)!r}: no such folder, {tried} ({type(error).__name__}); put the model in diffusers layout at {' or '.join(map(str, places))}, set "
-            "weights.download: true, or take base: native"
+            f"define.sources base {str(name)!r}: no such folder, {tried} ({type(error).__name__}); put the model in "
+            f"diffusers layout at {' or '.join(map(str, places))}, set weights.download: true, or take base: native"
         ) from error
 
 

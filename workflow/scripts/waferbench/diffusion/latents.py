@@ -74,7 +74,7 @@ def encode(vae: torch.nn.Module, images: np.ndarray, codes: np.ndarray, size: in
 def noise_loss(
     unet: torch.nn.Module, latents: Tensor, embedding: Tensor, alphas: Tensor, prediction: str, seed: int, step: int
 ) -> Tensor:
-    """Mean squared error of the predicted noise (Ho et al. 2020, eq. 14) at random times.
+    """Mean squared error of the predicted noise (Ho et al. 2020, eq. 14), or of v, at random times.
 
     Args:
         latents: (B, C, h, w) clean latents.
