@@ -25,6 +25,11 @@ include: "workflow/rules/classify.smk"  # injection, backbones, ECOC-SVM
 include: "workflow/rules/report.smk"  # scores, comparisons, the report
 
 
+onstart:
+    if not gpu(None):
+        logger.warning("No GPU on this machine: networks train on the CPU, two jobs side by side.")
+
+
 rule all:
     default_target: True
     input:

@@ -44,9 +44,9 @@ rule train_classifier:
         f"{LOGS}/train_classifier-fold{{fold}}-{{backbone}}-{{condition}}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: THREADS
+    threads: network_threads
     resources:
-        gpu=1,
+        gpu=gpu,
         mem_mb=4000,
     params:
         study=CFG["study"],
@@ -74,7 +74,7 @@ rule fit_svm:
         f"{LOGS}/fit_svm-fold{{fold}}-{{backbone}}-{{condition}}.log",
     conda:
         "../../envs/base.yaml"
-    threads: THREADS
+    threads: min(4, PROCESSORS)
     resources:
         mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),
     params:

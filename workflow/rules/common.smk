@@ -41,7 +41,8 @@ STUDY = f"results/{CFG['study']}"
 RUN = f"{STUDY}/{CFG['folds']['protocol']}/seed{CFG['seed']}"
 LOGS = f"{STUDY}/logs"
 CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
-THREADS = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+HAS_GPU = any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
 
 IDS = {"protocol": CFG["folds"]["protocol"], "seed": CFG["seed"]}
 
@@ -63,6 +64,17 @@ def pack(**slices):
 def code(script):
     """The digest of everything that `script` runs."""
     return code_digest(SCRIPTS / f"{script}.py")
+
+
+def gpu(_):
+    """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit."""
+    return 1 if HAS_GPU or not workflow.local_exec else 0
+
+
+def network_threads(_):
+    """Threads a job with a network claims: up to 8 beside a GPU, else half of the cores. Small networks gain more from a
+    second job at their side than from a second thread."""
+    return min(8, PROCESSORS) if gpu(_) else max(1, (workflow.cores or PROCESSORS) // 2)
 
 
 def only(section, *keys):

@@ -1,4 +1,4 @@
-# DB-SD-LoRA: a frozen latent diffusion base, one LoRA adapter per class, UniPC sampling.
+# DB-SD-LoRA: a frozen latent diffusion base, one LoRA adapter per class, UniPC sampling. The longest chain goes first.
 
 LORA = f"{RUN}/{{scope}}/sources/{{source}}"
 BASE_KEYS = ("kind", "base", "size", "native")
@@ -17,11 +17,12 @@ rule pretrain_base:
         f"{LOGS}/pretrain_base-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("db_sd_lora"),
+    priority: 20
     conda:
         "../../envs/diffusion.yaml"
-    threads: THREADS
+    threads: network_threads
     resources:
-        gpu=1,
+        gpu=gpu,
         mem_mb=4000,
     params:
         study=CFG["study"],
@@ -46,11 +47,12 @@ rule train_lora:
         f"{LOGS}/train_lora-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("db_sd_lora"),
+    priority: 20
     conda:
         "../../envs/diffusion.yaml"
-    threads: THREADS
+    threads: network_threads
     resources:
-        gpu=1,
+        gpu=gpu,
         mem_mb=4000,
     params:
         study=CFG["study"],
@@ -76,11 +78,12 @@ rule sample_lora:
         f"{LOGS}/sample_lora-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("db_sd_lora"),
+    priority: 20
     conda:
         "../../envs/diffusion.yaml"
-    threads: THREADS
+    threads: network_threads
     resources:
-        gpu=1,
+        gpu=gpu,
         mem_mb=4000,
     params:
         study=CFG["study"],

@@ -17,11 +17,12 @@ rule train_gan:
         f"{LOGS}/train_gan-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("ts_hinge_gan"),
+    priority: 10
     conda:
         "../../envs/torch.yaml"
-    threads: THREADS
+    threads: network_threads
     resources:
-        gpu=1,
+        gpu=gpu,
         mem_mb=3000,
     params:
         study=CFG["study"],
@@ -40,11 +41,12 @@ rule sample_gan:
         f"{LOGS}/sample_gan-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("ts_hinge_gan"),
+    priority: 10
     conda:
         "../../envs/torch.yaml"
-    threads: THREADS
+    threads: network_threads
     resources:
-        gpu=1,
+        gpu=gpu,
         mem_mb=2000,
     params:
         study=CFG["study"],

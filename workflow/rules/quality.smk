@@ -15,6 +15,7 @@ rule measure_quality:
         f"{LOGS}/measure_quality-{{scope}}-{{source}}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: network_threads
     resources:
         mem_mb=3000,
     params:
@@ -47,6 +48,7 @@ rule judge_samples:
         f"{LOGS}/judge_samples-fold{{fold}}-{{source}}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: network_threads
     resources:
         mem_mb=2000,
     params:

@@ -13,6 +13,7 @@ rule fit_shape_filter:
         f"{LOGS}/fit_shape_filter-{{scope}}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: network_threads
     resources:
         mem_mb=3000,
     params:
@@ -39,6 +40,7 @@ rule apply_shape_filter:
         f"{LOGS}/apply_shape_filter-{{scope}}-{{source}}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: network_threads
     resources:
         mem_mb=2000,
     params:

@@ -59,7 +59,16 @@ def create_backbone(
     except RuntimeError as error:
         raise InputError(f"backbone {name!r}: could not be built with these weights: {error}") from error
     model.pretrained_cfg.pop("state_dict", None)
+    _small_head(model)
     return model, tuple(entry.get("mean", cfg.mean)), tuple(entry.get("std", cfg.std))
+
+
+def _small_head(model: nn.Module) -> None:
+    """Start the head near zero. Some families draw it so wide that the first losses are several times chance."""
+    head = model.get_classifier()
+    if isinstance(head, nn.Linear):
+        nn.init.normal_(head.weight, std=0.01)
+        nn.init.zeros_(head.bias)
 
 
 def load_manifest(weights_settings: Mapping[str, Any] | None = None) -> dict[str, dict]:

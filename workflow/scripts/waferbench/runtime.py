@@ -41,16 +41,17 @@ def seed_everything(seed: int) -> None:
 def device(gpus: int = 1, threads: int | None = None) -> torch.device:
     """The CUDA device if one was asked for and is there, else the CPU (said on stderr); sets torch's threads.
 
-    The CPU path is deterministic: same seed, same machine, same bytes.
+    Without a GPU claim a job uses half of the processors at most, as another such job runs beside it. The CPU path is
+    deterministic: same seed, same machine, same bytes.
     """
     import torch
 
-    torch.set_num_threads(max(1, min(threads or available_threads(), available_threads())))
+    most = available_threads() if gpus else max(1, available_threads() // 2)
+    torch.set_num_threads(max(1, min(threads or most, most)))
     if gpus and torch.cuda.is_available():
         torch.backends.cudnn.benchmark = True
         return torch.device("cuda")
-    if gpus:
-        print("no CUDA GPU found: running on the CPU", file=sys.stderr)
+    print(f"no CUDA GPU in use: running on the CPU, {torch.get_num_threads()} threads", file=sys.stderr)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a tenth of the time
     return torch.device("cpu")

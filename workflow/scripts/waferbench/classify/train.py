@@ -18,6 +18,7 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from waferbench.classify.data import Split
+from waferbench.classify.depthwise import speed_up_depthwise
 from waferbench.runtime import Checkpoint, derive_seed, progress, seed_everything
 
 
@@ -111,9 +112,9 @@ def train_classifier(
     Returns:
         One row per epoch: epoch, loss, val_accuracy, lr (of its last step).
     """
-    model.to(device, memory_format=torch.channels_last)
+    speed_up_depthwise(model).to(device, memory_format=torch.channels_last)
     groups = param_groups_weight_decay(model, settings["weight_decay"])
-    optimizer = torch.optim.AdamW(groups, lr=settings["lr"], fused=device.type == "cuda")
+    optimizer = torch.optim.AdamW(groups, lr=settings["lr"], fused=device.type in ("cpu", "cuda"))
     images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
     state = checkpoint.load()
     history: list[dict[str, float]] = []
