@@ -66,6 +66,7 @@ def test_schema_and_default_name_the_same_keys():
         ("svm", "is not key=value"),
         ("define.sources.gan.kind=vae", "expected one of"),
         ("generators=1", "expected a mapping"),
+        ("render.size=64", "draw 32 pixels, but render.size = 64"),
     ],
 )
 def test_bad_values_are_named(override, told):
@@ -85,3 +86,11 @@ def test_values_take_the_schemas_types():
 def test_names_with_dots_can_be_set():
     settings = resolve({**DEFAULT, "set": "define.backbones.test_resnet.r160_in1k.pretrained=true"}, SCHEMA)
     assert settings["define"]["backbones"]["test_resnet.r160_in1k"]["pretrained"] is True
+
+
+@pytest.mark.parametrize("section", ["conditions", "backbones", "sources"])
+def test_names_that_become_folders_are_checked(section):
+    entry = next(iter(DEFAULT["define"][section].values()))
+    settings = merged(DEFAULT, {"define": {section: {"../up": entry}}})
+    with pytest.raises(InputError, match="names a folder"):
+        resolve(settings, SCHEMA)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import resource
 import shutil
@@ -30,6 +31,8 @@ class Job:
         provenance: study, rule, settings, code digest and input digests, for the artifacts.
         checkpoints: folder for training states, keyed by settings, code and inputs; gone on success.
         threads, gpus: what the scheduler granted.
+
+    The process ends with the ``with`` block: nothing after it runs.
     """
 
     def __init__(self, snakemake: Any):
@@ -70,6 +73,10 @@ class Job:
         if isinstance(error, InputError):
             print(f"\n{self.name}: {error}\n", file=sys.stderr)
             sys.exit(1)
+        if error is None:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)  # all is written; taking torch's modules apart one by one would add a second to each job
         return False
 
     def _record(self) -> None:

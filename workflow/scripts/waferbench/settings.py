@@ -109,8 +109,8 @@ def coerce(value: Any, schema: Mapping, where: str) -> Any:
         if not isinstance(value, (str, int, float)) and value is not None:
             raise InputError(f"{name}: found {value!r}, expected a text")
         value = "" if value is None else str(value)
-        if schema.get("pattern") == "name" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-            raise InputError(f"{name}: found {value!r}, expected letters, digits, '.', '_' and '-': it names a folder")
+        if schema.get("pattern") == "name":
+            _check_folder_name(value, name)
     if "enum" in schema and value not in schema["enum"]:
         raise InputError(
             f"{name}: found {value!r}, expected one of {', '.join(map(str, schema['enum']))}"
@@ -128,11 +128,18 @@ def _coerce_object(value: Any, schema: Mapping, where: str) -> dict:
         inner = f"{where}.{key}" if where else str(key)
         if key not in known and free is None:
             raise InputError(f"unknown key {inner!r}{_nearest(key, known)}; the keys here are {', '.join(known)}")
+        if schema.get("keys") == "name":
+            _check_folder_name(str(key), inner)
         result[str(key)] = coerce(item, known.get(key, free), inner)
     missing = [key for key in known if key not in result and key not in schema.get("optional", [])]
     if missing:
         raise InputError(f"{where or 'config'}: the key {missing[0]!r} is missing")
     return result
+
+
+def _check_folder_name(value: str, name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise InputError(f"{name}: found {value!r}, expected letters, digits, '.', '_' and '-': it names a folder")
 
 
 def _coerce_array(value: Any, schema: Mapping, where: str) -> list:
@@ -190,6 +197,13 @@ def _check_references(settings: Mapping) -> None:
     for name, condition in define["conditions"].items():
         if condition["source"] not in ("none", "repeat", *define["sources"]):
             raise InputError(f"define.conditions.{name}.source: {condition['source']!r} is not in define.sources")
+    for name, source in define["sources"].items():
+        drawn = 4 * 2 ** (len(source.get("generator_channels", [])) - 1)
+        if source["kind"] == "ts_hinge_gan" and drawn != settings["render"]["size"]:
+            raise InputError(
+                f"define.sources.{name}.generator_channels: {len(source['generator_channels'])} entries draw "
+                f"{drawn} pixels, but render.size = {settings['render']['size']}; each entry doubles, from 4"
+            )
     folds = settings["folds"]
     for fold in folds["run"]:
         if fold >= folds["n_splits"]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
@@ -109,18 +110,25 @@ def build_base(settings: Mapping[str, Any]) -> Base:
         mid_block_add_attention=False,
     )
     width = int(native["text_width"])
+    attends = [level >= int(native["attention_from"]) for level in range(len(unet_channels))]
+    if not any(attends):
+        raise InputError(
+            f"define.sources: native.attention_from {native['attention_from']} leaves none of the "
+            f"{len(unet_channels)} levels of unet_channels with attention, and so nothing for an adapter; lower it"
+        )
     unet = UNet2DConditionModel(
         sample_size=size // 2 ** (len(vae_channels) - 1),
         in_channels=int(native["latent_channels"]),
         out_channels=int(native["latent_channels"]),
         block_out_channels=tuple(unet_channels),
-        down_block_types=("CrossAttnDownBlock2D",) * len(unet_channels),
-        up_block_types=("CrossAttnUpBlock2D",) * len(unet_channels),
+        down_block_types=tuple("CrossAttnDownBlock2D" if level else "DownBlock2D" for level in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if level else "UpBlock2D" for level in reversed(attends)),
         layers_per_block=1,
         attention_head_dim=2,  # the number of heads, by diffusers' habit for this class
         norm_num_groups=_groups(unet_channels),
         cross_attention_dim=width,
     )
+    _silence_residuals(vae, unet)
     tokenizer = build_tokenizer()
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
@@ -136,6 +144,15 @@ def build_base(settings: Mapping[str, Any]) -> Base:
         )
     )
     return _frozen(Base(vae, unet, text_encoder, tokenizer, UniPCMultistepScheduler(**SCHEDULE)))
+
+
+def _silence_residuals(*networks: torch.nn.Module) -> None:
+    """Start each residual block as the identity (Dhariwal & Nichol 2021): short trainings get much further."""
+    for network in networks:
+        for module in network.modules():
+            if isinstance(module, ResnetBlock2D):
+                torch.nn.init.zeros_(module.conv2.weight)
+                torch.nn.init.zeros_(module.conv2.bias)
 
 
 def _groups(channels: Sequence[int]) -> int:
