@@ -61,13 +61,14 @@ def splits():
     return real_splits(*wafers(), 0, ["center", "edge"], 32, RENDER)
 
 
-def test_splits_are_the_folds_wafers_rendered_directly(splits):
+def test_splits_are_the_folds_wafers_drawn_as_samples_are(splits):
     store, table, folds = wafers()
     test = folds[(folds["fold"] == 0) & (folds["split"] == "test")]
     assert set(splits["test"].ids) == set(test["wafer_id"])
     assert [len(splits[s]) for s in ("train", "val", "test")] == [36, 12, 12]
     row = table.set_index("wafer_id").loc[splits["val"].ids[3], "row"]
-    assert np.array_equal(splits["val"].images[3], render([store[row]], 32)[0])
+    drawn = render([store[row]], RENDER["size"])
+    assert np.array_equal(splits["val"].images[3], fit_samples(drawn, 32, RENDER)[0])
     assert splits["val"].labels[3] == (0 if row % 2 else 1)
 
 

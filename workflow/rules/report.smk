@@ -74,7 +74,7 @@ rule make_report:
         settings=pack(
             study=CFG["study"],
             classes=CLASSES,
-            conditions=CONDITIONS,
+            conditions=[{"name": name, **condition} for name, condition in CONDITIONS.items()],
             backbones=CFG["backbones"],
             baseline=CFG["baseline"],
             dataset_source=CFG["dataset"]["source"],

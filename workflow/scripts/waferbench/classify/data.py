@@ -39,7 +39,11 @@ def real_splits(
     image_size: int,
     render_settings: Mapping[str, Any],
 ) -> dict[str, Split]:
-    """Training, validation and test images of one fold, dies resized straight to ``image_size`` pixels."""
+    """Training, validation and test images of one fold.
+
+    Real wafers take the way that samples take: drawn at ``render.size`` pixels, then resized to ``image_size``. Drawn
+    any finer, their sharpness alone would tell them from synthetic ones.
+    """
     position = {label: i for i, label in enumerate(labels)}
     splits = {}
     for split in SPLITS:
@@ -47,7 +51,7 @@ def real_splits(
         wafers = wafers[wafers["label"].isin(position)]
         if wafers.empty:
             raise InputError(f"fold {fold}: no wafer in the {split} split; check folds.n_splits and folds.run")
-        images = render(store.take(wafers["row"]), image_size, render_settings["levels"], render_settings["resize"])
+        images = resize(render(store.take(wafers["row"]), **render_settings), image_size)
         ids = wafers["wafer_id"].to_numpy(dtype=object).astype(str)
         splits[split] = Split(images, np.array([position[label] for label in wafers["label"]], np.int64), ids)
     return splits
@@ -66,13 +70,15 @@ def read_samples(path: str | Path, index: Sequence[int] | np.ndarray) -> np.ndar
 
 
 def fit_samples(images: np.ndarray, image_size: int, render_settings: Mapping[str, Any]) -> np.ndarray:
-    """Generator samples at the classifier's size (bilinear), greys snapped where ``render.snap`` says so."""
-    if render_settings.get("snap"):
-        images = snap_greys(images, render_settings["levels"])
-    if len(images) == 0 or images.shape[-1] == image_size:
-        return images.reshape(len(images), image_size, image_size)
-    size = (image_size, image_size)
-    return np.stack([np.asarray(Image.fromarray(i).resize(size, Image.Resampling.BILINEAR)) for i in images])
+    """Generator samples at the classifier's size, greys snapped where ``render.snap`` says so."""
+    return resize(snap_greys(images, render_settings["levels"]) if render_settings["snap"] else images, image_size)
+
+
+def resize(images: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (N, S, S) to uint8 (N, size, size), bilinear."""
+    if len(images) == 0 or images.shape[-1] == size:
+        return images.reshape(len(images), size, size)
+    return np.stack([np.asarray(Image.fromarray(i).resize((size, size), Image.Resampling.BILINEAR)) for i in images])
 
 
 def training_set(
