@@ -51,3 +51,12 @@ def test_inference_takes_torchs_way():
     maps = torch.randn(2, 4, 3, 3)
     with torch.inference_mode():
         torch.testing.assert_close(conv(maps), F.conv2d(maps, conv.weight, padding=2, groups=4))
+
+
+def test_mixed_precision_trains():
+    conv = speed_up_depthwise(nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False))
+    maps = torch.randn(2, 4, 3, 3, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        conv(maps).float().sum().backward()
+    assert conv.weight.grad.dtype == torch.float32 and conv.weight.grad.abs().sum() > 0
+    assert maps.grad.dtype == torch.float32

@@ -46,6 +46,7 @@ SETTINGS = {
         "vae_lr": 2e-3,
         "kl_weight": 1e-6,
         "unet_channels": [8, 16],
+        "attention_from": 0,
         "unet_steps": 4,
         "unet_batch": 4,
         "unet_lr": 2e-3,

@@ -66,6 +66,14 @@ def test_schema_and_default_name_the_same_keys():
         ("svm", "is not key=value"),
         ("define.sources.gan.kind=vae", "expected one of"),
         ("generators=1", "expected a mapping"),
+        ("shape_filter.apply_to=[LoRA]", "did you mean 'lora'?"),
+        ("baseline=real_agu", "did you mean 'real_aug'?"),
+        ("svm.gamma=scael", "neither scale nor auto"),
+        ("svm.gamma=0", "a number above 0"),
+        ("classifier.lr=0", "expected more than 0"),
+        ("render.levels=[0,128,255,9]", "expected at most 3"),
+        ("render.levels=[255,128,0]", "expected greys that rise"),
+        ("define.sources.gan.discriminator_channels=[8,8]", "one less than generator_channels"),
         ("render.size=64", "draw 32 pixels, but render.size = 64"),
     ],
 )
@@ -94,3 +102,18 @@ def test_names_that_become_folders_are_checked(section):
     settings = merged(DEFAULT, {"define": {section: {"../up": entry}}})
     with pytest.raises(InputError, match="names a folder"):
         resolve(settings, SCHEMA)
+
+
+def test_quoted_values_may_hold_blanks():
+    settings = resolve({**DEFAULT, "set": "dataset.path='my data/x y.npz' dataset.source=npz seed=7"}, SCHEMA)
+    assert settings["dataset"]["path"] == "my data/x y.npz" and settings["seed"] == 7
+
+
+def test_home_is_expanded():
+    settings = resolve({**DEFAULT, "set": "weights.folder=~/weights"}, SCHEMA)
+    assert not settings["weights"]["folder"].startswith("~")
+
+
+def test_equal_gammas_are_equal_settings():
+    one, other = (resolve({**DEFAULT, "set": f"svm.gamma={text}"}, SCHEMA)["svm"]["gamma"] for text in ("1", "1.0"))
+    assert one == other and type(one) is type(other)

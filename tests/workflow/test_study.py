@@ -1,6 +1,7 @@
 """The tiny study from end to end: its contract, its leak-freeness, its errors."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import h5py
@@ -37,20 +38,21 @@ def fitted_artifacts(study: Study) -> dict[str, Path]:
 def test_every_fitted_artifact_says_it_saw_the_training_wafers_alone(finished: Study):
     folds = pd.read_parquet(finished.results / "folds.parquet")
     training = folds[(folds["fold"] == 0) & (folds["split"] == "train")]
-    told = 0
-    for name, file in fitted_artifacts(finished).items():
-        provenance = read_provenance(file)
-        if "fitted_on" not in provenance or "/generators/" in name or "/adapters/" in name:
-            continue
-        assert provenance["fitted_on"] == fitted_on(training)["fitted_on"], name
-        told += 1
-    assert told >= 2
+    expected = fitted_on(training)["fitted_on"]
+    files = {name: file for name, file in fitted_artifacts(finished).items() if "/base/" not in name}
+    kinds = Counter(Path(name).parent.name if "cells" not in name else "cells" for name in files)
+    assert kinds == {"gan": 1, "generators": 3, "adapters": 3, "shape": 1, "cells": 3}
+    for name, file in files.items():
+        assert read_provenance(file)["fitted_on"] == expected, name
+    base = finished.results / "cv5/seed42/fold0/sources/lora/base/waferbench.json"
+    assert read_provenance(base)["fitted_on"] == expected
 
 
 def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp_path: Path):
     """Invert every die of the test wafers: each generator, filter, classifier and SVM must come out the same."""
     study = finished.copy(tmp_path / "study")
     before = {name: load_file(file) for name, file in fitted_artifacts(study).items()}
+    stamps = {name: file.stat().st_mtime_ns for name, file in fitted_artifacts(study).items()}
     svms = sorted(study.results.glob("cv5/seed42/fold0/cells/**/svm.h5"))
     machines = [{k: v[()] for k, v in h5py.File(file).items()} for file in svms]
     folds, wafers = (pd.read_parquet(study.results / p) for p in ("folds.parquet", "data/wafers.parquet"))
@@ -66,6 +68,7 @@ def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp
     study.snakemake(*targets)
     after = {name: load_file(file) for name, file in fitted_artifacts(study).items()}
     assert before.keys() == after.keys() and len(before) >= 9
+    assert all(stamps[name] != file.stat().st_mtime_ns for name, file in fitted_artifacts(study).items())
     for name, tensors in before.items():
         for key, tensor in tensors.items():
             assert np.array_equal(tensor, after[name][key]), f"{name}: {key} depends on test wafers"

@@ -18,7 +18,7 @@ rule make_injection:
         study=CFG["study"],
         settings=lambda w: pack(
             source=CFG["define"]["conditions"][w.condition]["source"],
-            budget=CFG["budget"],
+            budget=CFG["budget"] if adds_wafers(w) else None,
             classes=CLASSES,
             **IDS,
         ),
@@ -34,7 +34,6 @@ rule train_classifier:
         selected=rules.select_wafers.output.selected,
         folds=rules.make_folds.output.folds,
         injection=rules.make_injection.output.injection,
-        manifest="resources/weights.yaml",
     output:
         checkpoint=f"{CELL}/checkpoint.safetensors",
         features=f"{CELL}/features.h5",
@@ -51,12 +50,12 @@ rule train_classifier:
     params:
         study=CFG["study"],
         settings=lambda w: pack(
-            classifier=CFG["classifier"],
+            classifier=CFG["classifier"] if augments(w) else without(CFG["classifier"], "rotation", "flip"),
             condition=CFG["define"]["conditions"][w.condition],
             backbone={"name": w.backbone, **CFG["define"]["backbones"][w.backbone]},
             render=CFG["render"],
             classes=CLASSES,
-            weights=CFG["weights"],
+            weights=weights_of(w.backbone, CFG["define"]["backbones"][w.backbone]["pretrained"]),
             **IDS,
         ),
         code=code("train_classifier"),

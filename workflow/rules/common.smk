@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
@@ -44,6 +45,8 @@ CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 HAS_GPU = any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
 
+DRAWN = {key: value for key, value in CFG["render"].items() if key != "snap"}  # how real wafers become images
+WEIGHTS = yaml.safe_load((Path(workflow.basedir) / "resources/weights.yaml").read_text())
 IDS = {"protocol": CFG["folds"]["protocol"], "seed": CFG["seed"]}
 
 
@@ -101,6 +104,25 @@ def source_of(wildcards):
     """The synthesizer of a condition, or None for those that use real wafers alone."""
     source = CFG["define"]["conditions"][wildcards.condition]["source"]
     return source if source in SOURCES else None
+
+
+def adds_wafers(wildcards):
+    """Whether a condition adds anything to the real training wafers, and so has a budget."""
+    return CFG["define"]["conditions"][wildcards.condition]["source"] != "none"
+
+
+def augments(wildcards):
+    return CFG["define"]["conditions"][wildcards.condition]["augment"]
+
+
+def weights_of(network, pretrained=True):
+    """What a job needs to know about a network's weights: its own entry of the manifest, and where to look."""
+    return {**(CFG["weights"] if pretrained else {}), "manifest": {network: WEIGHTS.get(network, {})}}
+
+
+def hub(wildcards):
+    """Where to look for a diffusion base that is not pretrained here."""
+    return {} if SOURCES[wildcards.source]["base"] == "native" else CFG["weights"]
 
 
 def raw_samples(scope, source):

@@ -22,7 +22,7 @@ rule ingest:
                 else without(CFG["dataset"], "simulated")
             ),
             source_stat=checked(fingerprint, CFG["dataset"]),
-            seed=CFG["seed"],
+            seed=CFG["seed"] if CFG["dataset"]["source"] == "simulated" else None,
         ),
         code=code("ingest"),
     script:
@@ -42,7 +42,7 @@ rule select_wafers:
         mem_mb=1000,
     params:
         study=CFG["study"],
-        settings=pack(classes=CLASSES, none_class=CFG["dataset"]["none_class"], **CFG["filter"]),
+        settings=pack(classes=CLASSES, **CFG["filter"]),
         code=code("select_wafers"),
     script:
         "../scripts/select_wafers.py"

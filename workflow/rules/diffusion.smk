@@ -27,7 +27,7 @@ rule pretrain_base:
     params:
         study=CFG["study"],
         settings=lambda w: pack(
-            source=only(SOURCES[w.source], *BASE_KEYS), render=CFG["render"], classes=CLASSES, seed=CFG["seed"]
+            source=only(SOURCES[w.source], *BASE_KEYS), render=DRAWN, classes=CLASSES, seed=CFG["seed"]
         ),
         code=code("pretrain_base"),
     script:
@@ -58,10 +58,10 @@ rule train_lora:
         study=CFG["study"],
         settings=lambda w: pack(
             source=without(SOURCES[w.source], "native", *SAMPLER_KEYS),
-            render=CFG["render"],
+            render=DRAWN,
             classes=CLASSES,
             seed=CFG["seed"],
-            **CFG["weights"],
+            **hub(w),
         ),
         code=code("train_lora"),
     script:
@@ -89,11 +89,11 @@ rule sample_lora:
         study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "kind", "base", "size", "instance_prompt", *SAMPLER_KEYS),
-            render=CFG["render"],
+            render=DRAWN,
             classes=CLASSES,
             seed=CFG["seed"],
             n_raw=n_raw(w.source),
-            **CFG["weights"],
+            **hub(w),
         ),
         code=code("sample_lora"),
     script:

@@ -26,7 +26,7 @@ rule train_gan:
         mem_mb=3000,
     params:
         study=CFG["study"],
-        settings=lambda w: pack(source=SOURCES[w.source], render=CFG["render"], classes=CLASSES, seed=CFG["seed"]),
+        settings=lambda w: pack(source=SOURCES[w.source], render=DRAWN, classes=CLASSES, seed=CFG["seed"]),
         code=code("train_gan"),
     script:
         "../scripts/train_gan.py"
@@ -52,7 +52,7 @@ rule sample_gan:
         study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "latent", "generator_channels", "discriminator_channels"),
-            render=CFG["render"],
+            render=DRAWN,
             classes=CLASSES,
             seed=CFG["seed"],
             n_raw=n_raw(w.source),

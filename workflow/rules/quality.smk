@@ -8,7 +8,6 @@ rule measure_quality:
         folds=rules.make_folds.output.folds,
         samples=lambda w: raw_samples(w.scope, w.source),
         scores=rules.apply_shape_filter.output.scores,
-        manifest="resources/weights.yaml",
     output:
         quality=f"{RUN}/{{scope}}/quality/{{source}}.parquet",
     log:
@@ -24,7 +23,7 @@ rule measure_quality:
             quality=without(CFG["quality"], "judge"),
             render=CFG["render"],
             classes=CLASSES,
-            weights=CFG["weights"],
+            weights=weights_of(CFG["quality"]["network"]),
             n_accepted=CFG["pool"]["n_accepted"],
             **IDS,
         ),
@@ -41,7 +40,6 @@ rule judge_samples:
         ),
         samples=lambda w: raw_samples(scope_of(w), w.source),
         scores=lambda w: f"{RUN}/{scope_of(w)}/shape/{w.source}.parquet",
-        manifest="resources/weights.yaml",
     output:
         judged=f"{RUN}/fold{{fold}}/judged/{{source}}.parquet",
     log:
@@ -55,6 +53,7 @@ rule judge_samples:
         study=CFG["study"],
         settings=lambda w: pack(
             backbone={"name": CFG["quality"]["judge"]["backbone"]},
+            weights=weights_of(CFG["quality"]["judge"]["backbone"], pretrained=False),
             classifier=only(CFG["classifier"], "image_size", "batch", "precision"),
             render=CFG["render"],
             classes=CLASSES,

@@ -20,7 +20,7 @@ rule fit_shape_filter:
         study=CFG["study"],
         settings=pack(
             shape_filter=without(CFG["shape_filter"], "apply_to"),
-            render=CFG["render"],
+            render=DRAWN,
             classes=CLASSES,
             seed=CFG["seed"],
         ),

@@ -18,7 +18,7 @@ with Job(snakemake) as job:
     classifier, drawn = settings["classifier"], settings["render"]
     labels = list(slugs(settings["classes"]).values())
     place, size = device(job.gpus, job.threads), classifier["image_size"]
-    model, mean, std = create_backbone(settings["backbone"]["name"], len(labels), False, image_size=size)
+    model, mean, std = create_backbone(settings["backbone"]["name"], len(labels), False, settings["weights"], size)
     model.load_state_dict(read_weights(snakemake.input.checkpoint))
     model.to(place)
     normalise = Normaliser(mean, std, float(drawn["levels"][0]))

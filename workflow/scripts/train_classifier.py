@@ -22,7 +22,8 @@ with Job(snakemake) as job:
     labels = list(slugs(settings["classes"]).values())
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
     size, drawn = classifier["image_size"], settings["render"]
-    splits = real_splits(read_store(snakemake.input.store), selected, folds, fold, labels, size, drawn)
+    store, draw_at = read_store(snakemake.input.store), classifier["draw_real_at"]
+    splits = real_splits(store, selected, folds, fold, labels, size, drawn, draw_at)
     injection = read_table(snakemake.input.injection)
     train, counts = training_set(splits["train"], injection, snakemake.input.get("samples", []), labels, size, drawn)
 

@@ -34,7 +34,7 @@ def create_backbone(
         name: timm name, with or without a tag: ``efficientnet_b0.ra_in1k``.
         num_classes: width of the head; 0 for pooled features.
         pretrained: load ImageNet weights by the manifest.
-        weights_settings: ``download`` (bool), ``folder`` (str), optionally ``manifest`` (path).
+        weights_settings: ``download`` (bool), ``folder`` (str), optionally ``manifest`` (its path, or its entries).
         image_size: edge of the input in pixels, for networks built for one size; None = their own.
 
     Returns:
@@ -73,7 +73,10 @@ def _small_head(model: nn.Module) -> None:
 
 def load_manifest(weights_settings: Mapping[str, Any] | None = None) -> dict[str, dict]:
     """The weights manifest: backbone name -> licence, mean, std, sources."""
-    path = Path((weights_settings or {}).get("manifest") or MANIFEST)
+    given = (weights_settings or {}).get("manifest")
+    if isinstance(given, Mapping):
+        return dict(given)
+    path = Path(given or MANIFEST)
     return yaml.safe_load(path.read_text()) if path.exists() else {}
 
 

@@ -32,7 +32,7 @@ class Job:
         checkpoints: folder for training states, keyed by settings, code and inputs; gone on success.
         threads, gpus: what the scheduler granted.
 
-    The process ends with the ``with`` block: nothing after it runs.
+    In a script that Snakemake runs the process ends with the ``with`` block: nothing after it runs.
     """
 
     def __init__(self, snakemake: Any):
@@ -73,7 +73,7 @@ class Job:
         if isinstance(error, InputError):
             print(f"\n{self.name}: {error}\n", file=sys.stderr)
             sys.exit(1)
-        if error is None:
+        if error is None and getattr(sys.modules["__main__"], "snakemake", None) is self._snakemake:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)  # all is written; taking torch's modules apart one by one would add a second to each job

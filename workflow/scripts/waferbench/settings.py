@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ def resolve(config: Mapping, schema: Mapping) -> dict:
     for key, text in _overrides(config.get("set") or ""):
         _assign(settings, key, text)
     settings = coerce(settings, schema, "")
+    for section, key in (("dataset", "path"), ("weights", "folder")):
+        settings[section][key] = os.path.expanduser(settings[section][key])
     _check_references(settings)
     return settings
 
@@ -51,9 +54,14 @@ def _overrides(text: str | Mapping) -> list[tuple[str, str]]:
 
 
 def _split(text: str) -> list[str]:
-    """Split at blanks that stand outside brackets, so that ``a=[1, 2] b=3`` is two parts."""
-    parts, depth, part = [], 0, ""
+    """Split at blanks outside brackets and quotes: ``a=[1, 2] b='c d'`` is two parts, the quotes taken off."""
+    parts, depth, part, quote = [], 0, "", ""
     for sign in text:
+        if quote or (sign in "\"'" and depth == 0):
+            closing = sign == quote
+            part += "" if closing or not quote else sign
+            quote = "" if closing else (quote or sign)
+            continue
         depth += (sign in "[{") - (sign in "]}")
         if sign.isspace() and depth == 0:
             parts.append(part)
@@ -97,6 +105,8 @@ def coerce(value: Any, schema: Mapping, where: str) -> Any:
         value = _coerce_boolean(value, name)
     elif kind in NUMBERS:
         value = _coerce_number(value, kind, name)
+        if schema.get("above") is not None and value <= schema["above"]:
+            raise InputError(f"{name}: found {value}, expected more than {schema['above']}")
         for key, holds in (
             ("minimum", value >= schema.get("minimum", value)),
             ("maximum", value <= schema.get("maximum", value)),
@@ -150,6 +160,8 @@ def _coerce_array(value: Any, schema: Mapping, where: str) -> list:
     result = [coerce(item, schema.get("items", {}), f"{where}[{i}]") for i, item in enumerate(value)]
     if len(result) < schema.get("minItems", 0):
         raise InputError(f"{where}: found {len(result)} entries, expected at least {schema['minItems']}")
+    if len(result) > schema.get("maxItems", len(result)):
+        raise InputError(f"{where}: found {len(result)} entries, expected at most {schema['maxItems']}")
     if schema.get("uniqueItems") and len(set(result)) < len(result):
         raise InputError(f"{where}: found {result}, expected no entry twice")
     return result
@@ -211,6 +223,7 @@ def _check_references(settings: Mapping) -> None:
                 f"folds.run: found fold {fold}, but folds.n_splits = {folds['n_splits']} "
                 f"has 0 to {folds['n_splits'] - 1}"
             )
+    _check_more(settings)
     dataset = settings["dataset"]
     if dataset["source"] != "simulated" and not dataset["path"]:
         raise InputError(f"dataset.path: empty, but dataset.source = {dataset['source']} reads from there; give a path")
@@ -224,3 +237,29 @@ def _check_references(settings: Mapping) -> None:
                 raise InputError(
                     f"quality.judge.{key}: {judge[key]!r} is not among {names}: {', '.join(settings[names])}"
                 )
+
+
+def _check_more(settings: Mapping) -> None:
+    sources, conditions = settings["define"]["sources"], settings["conditions"]
+    for name in settings["shape_filter"]["apply_to"]:
+        if name not in sources:
+            raise InputError(f"shape_filter.apply_to: {name!r} is not in define.sources{_nearest(name, sources)}")
+    if settings["baseline"] not in conditions:
+        raise InputError(
+            f"baseline: {settings['baseline']!r} is not among conditions{_nearest(settings['baseline'], conditions)}; "
+            f"they are {', '.join(conditions)}"
+        )
+    levels = settings["render"]["levels"]
+    if levels != sorted(levels):
+        raise InputError(f"render.levels: found {levels}, expected greys that rise: off-wafer, pass, fail")
+    gamma = settings["svm"]["gamma"]
+    if gamma not in ("scale", "auto"):
+        settings["svm"]["gamma"] = _coerce_number(gamma, "number", "svm.gamma, neither scale nor auto")
+        if settings["svm"]["gamma"] <= 0:
+            raise InputError(f"svm.gamma: found {gamma}, expected scale, auto or a number above 0")
+    for name, source in sources.items():
+        if len(source.get("discriminator_channels", [])) not in (0, len(source.get("generator_channels", [])) - 1):
+            raise InputError(
+                f"define.sources.{name}.discriminator_channels: found {len(source['discriminator_channels'])} entries, "
+                f"expected {len(source['generator_channels']) - 1}, one less than generator_channels"
+            )

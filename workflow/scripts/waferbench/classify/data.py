@@ -14,7 +14,7 @@ from PIL import Image
 
 from waferbench.errors import InputError
 from waferbench.folds import SPLITS, wafers_of
-from waferbench.render import render, snap_greys
+from waferbench.render import RESAMPLE, render, snap_greys
 from waferbench.wafers import WaferStore
 
 
@@ -38,12 +38,16 @@ def real_splits(
     labels: Sequence[str],
     image_size: int,
     render_settings: Mapping[str, Any],
+    draw_at: str = "render",
 ) -> dict[str, Split]:
     """Training, validation and test images of one fold.
 
-    Real wafers take the way that samples take: drawn at ``render.size`` pixels, then resized to ``image_size``. Drawn
-    any finer, their sharpness alone would tell them from synthetic ones.
+    Args:
+        draw_at: ``render``: wafers take the way that samples take, drawn at ``render.size`` pixels and then resized
+            to ``image_size``; drawn any finer, their sharpness alone would tell them from synthetic ones.
+            ``image``: drawn at ``image_size`` at once, as published.
     """
+    drawn = render_settings if draw_at == "render" else {**render_settings, "size": image_size}
     position = {label: i for i, label in enumerate(labels)}
     splits = {}
     for split in SPLITS:
@@ -51,7 +55,7 @@ def real_splits(
         wafers = wafers[wafers["label"].isin(position)]
         if wafers.empty:
             raise InputError(f"fold {fold}: no wafer in the {split} split; check folds.n_splits and folds.run")
-        images = resize(render(store.take(wafers["row"]), **render_settings), image_size)
+        images = resize(render(store.take(wafers["row"]), **drawn), image_size, render_settings["resize"])
         ids = wafers["wafer_id"].to_numpy(dtype=object).astype(str)
         splits[split] = Split(images, np.array([position[label] for label in wafers["label"]], np.int64), ids)
     return splits
@@ -71,14 +75,15 @@ def read_samples(path: str | Path, index: Sequence[int] | np.ndarray) -> np.ndar
 
 def fit_samples(images: np.ndarray, image_size: int, render_settings: Mapping[str, Any]) -> np.ndarray:
     """Generator samples at the classifier's size, greys snapped where ``render.snap`` says so."""
-    return resize(snap_greys(images, render_settings["levels"]) if render_settings["snap"] else images, image_size)
+    snapped = snap_greys(images, render_settings["levels"]) if render_settings["snap"] else images
+    return resize(snapped, image_size, render_settings["resize"])
 
 
-def resize(images: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (N, S, S) to uint8 (N, size, size), bilinear."""
+def resize(images: np.ndarray, size: int, method: str = "bilinear") -> np.ndarray:
+    """uint8 (N, S, S) to uint8 (N, size, size); method: ``bilinear`` or ``nearest``."""
     if len(images) == 0 or images.shape[-1] == size:
         return images.reshape(len(images), size, size)
-    return np.stack([np.asarray(Image.fromarray(i).resize((size, size), Image.Resampling.BILINEAR)) for i in images])
+    return np.stack([np.asarray(Image.fromarray(image).resize((size, size), RESAMPLE[method])) for image in images])
 
 
 def training_set(

@@ -39,12 +39,13 @@ class _SmallMap(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
-        maps, weight = ctx.saved_tensors
+        maps, weight = (tensor.to(gradient.dtype) for tensor in ctx.saved_tensors)
         to_maps = None
         if ctx.needs_input_grad[0]:
             shape = maps.shape
             to_maps = torch.nn.grad.conv2d_input(shape, weight, gradient, padding=ctx.padding, groups=len(weight))
-        return to_maps, weight_gradient(maps, gradient, weight.shape, ctx.padding), None
+        to_weight = weight_gradient(maps, gradient, weight.shape, ctx.padding)
+        return to_maps, to_weight.to(ctx.saved_tensors[1].dtype), None
 
 
 def weight_gradient(maps: Tensor, gradient: Tensor, shape: torch.Size, padding: tuple[int, int]) -> Tensor:

@@ -146,6 +146,11 @@ class Study:
         """The paper's name of a timm backbone, whatever its pretrained weights."""
         return self.published.get("backbones", {}).get(backbone.split(".")[0])
 
+    def paper_row(self, backbone: str) -> str | None:
+        """The paper's backbone whose numbers stand beside this one: itself, or the nearest."""
+        nearest = self.published.get("nearest", {})
+        return self.paper_backbone(backbone) or nearest.get(backbone.split(".")[0])
+
     def short(self, backbone: str) -> str:
         """A backbone as people call it: the paper's name or timm's without its tag; in full if that is unclear."""
 
@@ -213,7 +218,7 @@ def read_runs(folder: str | Path | None) -> list[dict]:
             record = json.loads(path.read_text())
         except (OSError, ValueError):
             continue
-        if isinstance(record, dict) and "rule" in record:
+        if isinstance(record, dict) and record.get("rule", "make_report") != "make_report":
             records.append(record)
     return records
 

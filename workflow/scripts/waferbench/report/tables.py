@@ -63,14 +63,14 @@ def table1(study: Study) -> Table:
     """Macro-F1 of every backbone, head and condition; the paper's numbers to the right."""
     published = study.published.get("table1", {})
     columns = dict(published.get("columns", {}))
-    shown = any(study.paper_backbone(b) for b in study.backbones) and bool(columns)
+    shown = any(study.paper_row(b) for b in study.backbones) and bool(columns)
     rows = []
     for head in study.heads:
         means = study.means(head)
         for backbone in study.backbones:
             present = {c: means.loc[(backbone, c)] for c in study.conditions if (backbone, c) in means.index}
             top = max((m["mean"] for m in present.values()), default=None)
-            row = [name(study.short(backbone), backbone), Cell(HEADS.get(head, head))]
+            row = [name(study.short(backbone), _also_known_as(study, backbone)), Cell(HEADS.get(head, head))]
             for condition in study.conditions:
                 m = present.get(condition)
                 if m is None:
@@ -88,8 +88,15 @@ def table1(study: Study) -> Table:
     return Table(names, rows, groups)
 
 
+def _also_known_as(study: Study, backbone: str) -> str:
+    """timm's name, and the paper's backbone that stands beside it where that is another one."""
+    if study.paper_backbone(backbone) or not study.paper_row(backbone):
+        return backbone
+    return f"{backbone}; the paper's nearest is {study.paper_row(backbone)}"
+
+
 def _paper_cell(study: Study, backbone: str, column: str, head: str) -> Cell:
-    published, paper = study.published["table1"], study.paper_backbone(backbone)
+    published, paper = study.published["table1"], study.paper_row(backbone)
     row = next((r for r in published["rows"] if r["backbone"] == paper), None)
     if row is None or head != published["head"] or row.get(column) is None:
         return BLANK
