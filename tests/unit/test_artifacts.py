@@ -1,5 +1,8 @@
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +12,7 @@ import torch
 from waferbench import artifacts
 from waferbench.errors import InputError
 
+SCRIPTS = Path(artifacts.__file__).parents[1]
 FRAME = pd.DataFrame({"wafer_id": ["a", "b"], "value": [1.5, 2.5]})
 WRITERS = {
     "x.h5": lambda path: artifacts.write_h5(
@@ -42,6 +46,39 @@ def test_a_full_disk_leaves_the_old_artifact(name, tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"could not write .*No space left.*free space"):
         WRITERS[name](path)
     assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [name]
+
+
+FULL_DISK = """
+import resource, signal, sys
+sys.path[:0] = {path!r}
+import numpy as np, pandas as pd, torch
+from waferbench import artifacts
+from waferbench.runtime import Checkpoint
+noise = np.random.default_rng(0).random(200_000)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file that may not grow fails to be written, as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+write = {{
+    "x.h5": lambda path: artifacts.write_h5(path, {{"a": noise}}),
+    "x.parquet": lambda path: artifacts.write_table(path, pd.DataFrame({{"a": noise}})),
+    "x.json": lambda path: artifacts.write_json(path, {{"a": noise.tolist()}}),
+    "x.safetensors": lambda path: artifacts.write_weights(path, {{"a": torch.from_numpy(noise)}}),
+    "x.pt": lambda path: Checkpoint({folder!r}, "x").save({{"a": torch.from_numpy(noise)}}),
+}}
+try:
+    write[{name!r}]({folder!r} + "/" + {name!r})
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name", [*WRITERS, "x.pt"])
+def test_a_write_that_fails_midway_leaves_the_old_artifact(name, tmp_path):
+    (tmp_path / name).write_bytes(b"old")
+    script = FULL_DISK.format(path=[str(SCRIPTS)], folder=str(tmp_path), name=name)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "could not write" in done.stdout and "free space" in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / name).read_bytes() == b"old"
     assert os.listdir(tmp_path) == [name]
 
 

@@ -47,6 +47,14 @@ HAS_GPU = any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/kfd", "/d
 
 DRAWN = {key: value for key, value in CFG["render"].items() if key != "snap"}  # how real wafers become images
 WEIGHTS = yaml.safe_load((Path(workflow.basedir) / "resources/weights.yaml").read_text())
+USED = {  # the whole configuration but for definitions that this study does not use
+    **CFG,
+    "define": {
+        "conditions": CONDITIONS,
+        "backbones": {name: CFG["define"]["backbones"][name] for name in CFG["backbones"]},
+        "sources": SOURCES,
+    },
+}
 IDS = {"protocol": CFG["folds"]["protocol"], "seed": CFG["seed"]}
 
 

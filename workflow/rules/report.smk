@@ -80,6 +80,7 @@ rule make_report:
             dataset_source=CFG["dataset"]["source"],
             train_on=CFG["generators"]["train_on"],
             render=CFG["render"],
+            study_settings=USED,
             **CFG["report"],
             **IDS,
         ),

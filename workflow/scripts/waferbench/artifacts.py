@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
 
 from waferbench.errors import InputError
 
@@ -37,9 +38,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and h5py raise RuntimeError when a write fails
+        said = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise OSError(
-            error.errno, f"could not write {path} ({error.strerror or error}); free space or mend rights, then rerun"
+            getattr(error, "errno", None), f"could not write {path} ({said}); free space or mend rights, then rerun"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -153,6 +153,7 @@ def origins(study: Study) -> Table | None:
 
 
 def settings_text(study: Study) -> str:
-    """The settings of every stage at hand, as JSON."""
-    stages = {p["rule"]: p.get("settings", {}) for p in study.origins.values() if p.get("rule")}
-    return json.dumps({**stages, "make_report": study.settings}, indent=1, sort_keys=True, ensure_ascii=False)
+    """The study's whole configuration, as JSON."""
+    return json.dumps(
+        study.settings.get("study_settings", study.settings), indent=1, sort_keys=True, ensure_ascii=False
+    )

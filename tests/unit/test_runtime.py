@@ -1,0 +1,45 @@
+"""Devices, seeds, checkpoints."""
+
+import pytest
+import torch
+
+from waferbench import runtime
+from waferbench.runtime import Checkpoint, derive_seed, device
+
+
+def test_a_gpu_that_is_not_there_means_the_cpu_and_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    before = torch.get_num_threads()
+    try:
+        assert device(gpus=1, threads=1) == torch.device("cpu")
+    finally:
+        torch.set_num_threads(before)
+    assert "no CUDA GPU in use: running on the CPU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gpus, granted, used", [(0, 8, 4), (0, 2, 2), (0, None, 4), (1, 8, 8), (1, 3, 3)])
+def test_two_jobs_without_a_gpu_share_the_processors(gpus, granted, used, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(runtime, "available_threads", lambda: 8)
+    chosen = []
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    device(gpus, granted)
+    assert chosen == [used]
+
+
+def test_seeds_differ_by_every_part_and_stay():
+    assert derive_seed(42, "gan", "donut", 0) == derive_seed(42, "gan", "donut", 0)
+    assert len({derive_seed(42, "gan", label, fold) for label in "abc" for fold in range(5)}) == 15
+    assert derive_seed("a", "bc") != derive_seed("ab", "c")
+
+
+def test_a_checkpoint_is_what_was_saved_last(tmp_path, capsys):
+    checkpoint = Checkpoint(tmp_path)
+    assert checkpoint.load() is None
+    for step in (1, 2):
+        checkpoint.save({"step": step, "weights": torch.full((3,), float(step))})
+    assert checkpoint.load()["step"] == 2 and checkpoint.load()["weights"].tolist() == [2, 2, 2]
+    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:100])  # torn
+    assert checkpoint.load() is None and "unreadable checkpoint ignored" in capsys.readouterr().err
+    checkpoint.clear()
+    assert not checkpoint.path.exists()
