@@ -1,0 +1,60 @@
+"""A training step with and without the fast gradient of small depthwise maps, and one or two threads.
+
+python benchmarks/depthwise_gradient.py --size 64 --batch 64
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+
+import torch
+import torch.nn.functional as F
+
+from waferbench.backbones import create_backbone
+from waferbench.classify.depthwise import speed_up_depthwise
+
+
+def milliseconds(model: torch.nn.Module, batch: int, size: int, steps: int) -> float:
+    """Of one training image; the best of three runs."""
+    model = model.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    images = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, 8, (batch,))
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        for _ in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+        best = min(best, (time.perf_counter() - start) / steps / batch * 1e3)
+    return best
+
+
+def main() -> None:
+    """One line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="tf_efficientnet_lite0")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=5)
+    args = parser.parse_args()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        plain = create_backbone(args.backbone, 8, pretrained=False)[0]
+        fast = speed_up_depthwise(create_backbone(args.backbone, 8, pretrained=False)[0])
+        slow_ms = milliseconds(plain, args.batch, args.size, args.steps)
+        fast_ms = milliseconds(fast, args.batch, args.size, args.steps)
+        print(f"threads {threads} torch_ms_per_image {slow_ms:.2f}")
+        print(f"threads {threads} here_ms_per_image {fast_ms:.2f}")
+        print(f"threads {threads} ratio {slow_ms / fast_ms:.2f}")
+
+
+if __name__ == "__main__":
+    main()
