@@ -96,7 +96,7 @@ CASES = {
     "1e-4 as a text": (option("define.sources.gan.lr_generator=1e-3"), set()),
     "the SVM's C": (option("svm.C=1"), {"fit_svm"} | TABLES),
     "the injection budget": (option("budget.target=22"), {"make_injection"} | GRID),
-    "a backbone": (option("backbones=[test_resnet.r160_in1k,tf_efficientnet_lite0]"), GRID),
+    "a backbone": (option("backbones=[test_resnet.r160_in1k,tf_efficientnet_lite0]"), GRID | {"check_networks"}),
     "a manifest entry of another network": (
         append("resources/weights.yaml", "\nother_network: {sources: []}\n"),
         set(),

@@ -108,6 +108,16 @@ def test_bad_settings_stop_before_any_job(setting: str, told: str, finished: Stu
     assert told in output and "Traceback" not in output
 
 
+def test_an_unknown_network_stops_before_anything_is_trained(finished: Study, tmp_path: Path):
+    study = finished.copy(tmp_path / "study")
+    (study.folder / "overlay.yaml").write_text(
+        "backbones: [test_resnet.r160_in1k, resnet_fifty]\ndefine: {backbones: {resnet_fifty: {pretrained: false}}}\n"
+    )
+    output = study.snakemake("--forceall", overlays=("tests/config/tiny.yaml", "overlay.yaml"), expect=1)
+    assert "backbone 'resnet_fifty': timm" in output and "has no such network" in output
+    assert "rule train_" not in output and "rule pretrain_" not in output
+
+
 def test_a_class_with_fewer_wafers_than_folds_is_named(finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
     shutil.rmtree(study.results)

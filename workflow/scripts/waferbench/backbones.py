@@ -63,6 +63,16 @@ def create_backbone(
     return model, tuple(entry.get("mean", cfg.mean)), tuple(entry.get("std", cfg.std))
 
 
+def check_backbone(name: str, pretrained: bool, weights_settings: Mapping[str, Any] | None = None) -> str:
+    """The name of the weight file that `create_backbone` would load ("" for none), at the cost of its digest alone.
+
+    Raises:
+        InputError: as `create_backbone` does, but for weights that do not fit the network.
+    """
+    _pretrained_cfg(name)
+    return find_weights(name, weights_settings)[0].name if pretrained else ""
+
+
 def _small_head(model: nn.Module) -> None:
     """Start the head near zero. Some families draw it so wide that the first losses are several times chance."""
     head = model.get_classifier()

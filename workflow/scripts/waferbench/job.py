@@ -22,6 +22,8 @@ from waferbench.artifacts import canonical_json, digest
 from waferbench.errors import InputError
 from waferbench.runtime import available_threads
 
+ORDER_ONLY = {"networks"}  # inputs that a job waits for and does not read
+
 
 class Job:
     """Context of one Snakemake job.
@@ -48,7 +50,7 @@ class Job:
             "wildcards": self.wildcards,
             "settings": self.settings,
             "code": snakemake.params.code,
-            "inputs": {name: _digests(files) for name, files in snakemake.input.items()},
+            "inputs": {name: _digests(files) for name, files in snakemake.input.items() if name not in ORDER_ONLY},
         }
         key = hashlib.sha256(canonical_json(self.provenance).encode()).hexdigest()[:16]
         self.checkpoints = self.study / ".checkpoints" / snakemake.rule / key

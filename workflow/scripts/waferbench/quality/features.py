@@ -78,7 +78,8 @@ class Features:
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
 
-def _inception(image_size: int, weights: Mapping[str, Any]) -> nn.Module:
+def find_inception(image_size: int, weights: Mapping[str, Any]) -> Path:
+    """The TorchScript file in ``weights.folder``; `InputError` where there is none, or at another size than its own."""
     if image_size != INCEPTION_SIZE:
         raise InputError(f"quality.image_size: {image_size}, but {INCEPTION} takes {INCEPTION_SIZE}; set it to that")
     path = Path(weights.get("folder") or ".").expanduser() / INCEPTION_FILE
@@ -88,4 +89,8 @@ def _inception(image_size: int, weights: Mapping[str, Any]) -> nn.Module:
             "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/) in weights.folder = "
             f"{weights.get('folder') or ''!r}; put it there, or name a backbone as quality.network"
         )
-    return torch.jit.load(str(path), map_location="cpu")
+    return path
+
+
+def _inception(image_size: int, weights: Mapping[str, Any]) -> nn.Module:
+    return torch.jit.load(str(find_inception(image_size, weights)), map_location="cpu")

@@ -1,0 +1,28 @@
+# The networks that the study will use: each name known, each weight file at hand, before anything is trained.
+
+
+rule check_networks:
+    output:
+        networks=f"{STUDY}/networks.json",
+    log:
+        f"{LOGS}/check_networks.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        study=CFG["study"],
+        settings=pack(
+            backbones={
+                name: {"name": name, **entry, "weights": weights_of(name, entry["pretrained"])}
+                for name, entry in USED["define"]["backbones"].items()
+            },
+            quality=(
+                {**only(CFG["quality"], "network", "image_size"), "weights": weights_of(CFG["quality"]["network"])}
+                if SOURCES
+                else None
+            ),
+        ),
+        code=code("check_networks"),
+    script:
+        "../scripts/check_networks.py"
