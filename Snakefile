@@ -34,6 +34,7 @@ onstart:
 rule all:
     default_target: True
     input:
+        f"{STUDY}/networks.json",
         f"{STUDY}/report.html",
         f"{STUDY}/scores.parquet",
         f"{STUDY}/audit.parquet",

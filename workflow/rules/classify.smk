@@ -34,7 +34,6 @@ rule train_classifier:
         selected=rules.select_wafers.output.selected,
         folds=rules.make_folds.output.folds,
         injection=rules.make_injection.output.injection,
-        networks=ancient(rules.check_networks.output.networks),
     output:
         checkpoint=f"{CELL}/checkpoint.safetensors",
         features=f"{CELL}/features.h5",

@@ -10,7 +10,6 @@ rule pretrain_base:
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
         folds=rules.make_folds.output.folds,
-        networks=ancient(rules.check_networks.output.networks),
     output:
         base=directory(f"{LORA}/base"),
         history=f"{LORA}/base_history.parquet",
@@ -41,7 +40,6 @@ rule train_lora:
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
         folds=rules.make_folds.output.folds,
-        networks=ancient(rules.check_networks.output.networks),
     output:
         adapters=[f"{LORA}/adapters/{label}.safetensors" for label in LABELS],
         history=f"{LORA}/adapters_history.parquet",

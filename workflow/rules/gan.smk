@@ -8,7 +8,6 @@ rule train_gan:
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
         folds=rules.make_folds.output.folds,
-        networks=ancient(rules.check_networks.output.networks),
     output:
         stage1=f"{GAN}/stage1.safetensors",
         generators=[f"{GAN}/generators/{label}.safetensors" for label in LABELS],

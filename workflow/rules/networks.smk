@@ -6,6 +6,7 @@ rule check_networks:
         networks=f"{STUDY}/networks.json",
     log:
         f"{LOGS}/check_networks.log",
+    priority: 100
     conda:
         "../../envs/torch.yaml"
     resources:
