@@ -17,7 +17,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"  # settings, paths, digests
 include: "workflow/rules/data.smk"  # ingest, select, folds, audit
-include: "workflow/rules/networks.smk"  # names and weights, before anything is trained
+include: "workflow/rules/networks.smk"  # names and weights, checked first
 include: "workflow/rules/gan.smk"  # TS-HingeGAN: train, sample
 include: "workflow/rules/diffusion.smk"  # native base, LoRA adapters, sample
 include: "workflow/rules/shape.smk"  # circular-shape filter: fit, apply

@@ -33,18 +33,17 @@ IDS = {"protocol": "cv5", "seed": 42}
 LEVEL = {"real": 0.80, "real_aug": 0.83, "gan": 0.84, "lora": 0.86}
 
 
-def settings(conditions=CONDITIONS, **changes):
+def settings(conditions=CONDITIONS, classes=CLASSES, source="npz", train_on="fold", examples=4, **changes):
     base = {
-        "classes": CLASSES,
-        "conditions": conditions,
+        "study": "<script>alert(1)</script>",
+        "dataset": {"source": source, "classes": classes},
+        "conditions": list(conditions),
         "backbones": BACKBONES,
         "baseline": "real_aug",
-        "examples": 4,
-        "study": "<script>alert(1)</script>",
-        "train_on": "fold",
-        "dataset_source": "npz",
+        "generators": {"train_on": train_on},
         "render": {"size": 32, "levels": [0, 128, 255], "resize": "bilinear", "snap": False},
-        **IDS,
+        "report": {"examples": examples},
+        "define": {"conditions": conditions},
     }
     return {**base, **changes}
 
@@ -275,7 +274,7 @@ def test_pooled_generators_simulated_wafers_and_few_folds_are_said(tmp_path):
     assert any("trained on all wafers" in c for c in summary.cautions)
     assert "flattered" in summary.sentences[2]
     render(study, tmp_path)
-    simulated = summarise(read_study(inputs, settings(dataset_source="simulated"), tmp_path))
+    simulated = summarise(read_study(inputs, settings(source="simulated"), tmp_path))
     assert simulated.sentences[2].startswith("Read it as a rehearsal")
 
 

@@ -20,7 +20,7 @@ def test_a_gpu_that_is_not_there_means_the_cpu_and_is_said(monkeypatch, capsys):
 @pytest.mark.parametrize("gpus, granted, used", [(0, 8, 4), (0, 2, 2), (0, None, 4), (1, 8, 8), (1, 3, 3)])
 def test_two_jobs_without_a_gpu_share_the_processors(gpus, granted, used, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(runtime, "available_threads", lambda: 8)
+    monkeypatch.setattr(runtime, "processors", lambda: 8)
     chosen = []
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
     device(gpus, granted)

@@ -108,7 +108,7 @@ def test_bad_settings_stop_before_any_job(setting: str, told: str, finished: Stu
     assert told in output and "Traceback" not in output
 
 
-def test_an_unknown_network_stops_before_anything_is_trained(finished: Study, tmp_path: Path):
+def test_an_unknown_network_is_named(finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
     (study.folder / "overlay.yaml").write_text(
         "backbones: [test_resnet.r160_in1k, resnet_fifty]\ndefine: {backbones: {resnet_fifty: {pretrained: false}}}\n"

@@ -73,7 +73,7 @@ rule fit_svm:
         f"{LOGS}/fit_svm-fold{{fold}}-{{backbone}}-{{condition}}.log",
     conda:
         "../../envs/base.yaml"
-    threads: min(4, PROCESSORS)
+    threads: min(4, processors())
     resources:
         mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),
     params:

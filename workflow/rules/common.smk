@@ -1,7 +1,7 @@
 # Settings, paths and digests that the rules share. No rule here, and nothing that imports torch.
 
 import json
-import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,9 +13,10 @@ sys.path.insert(0, str(SCRIPTS))
 
 from waferbench.codehash import code_digest
 from waferbench.errors import InputError
+from waferbench.machine import has_gpu, processors
+from waferbench.names import slugs
 from waferbench.settings import load_schema, resolve
 from waferbench.sourcefiles import fingerprint
-from waferbench.names import slugs
 
 
 def checked(function, *arguments):
@@ -42,10 +43,6 @@ STUDY = f"results/{CFG['study']}"
 RUN = f"{STUDY}/{CFG['folds']['protocol']}/seed{CFG['seed']}"
 LOGS = f"{STUDY}/logs"
 CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
-PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-HAS_GPU = any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
-
-DRAWN = {key: value for key, value in CFG["render"].items() if key != "snap"}  # how real wafers become images
 WEIGHTS = yaml.safe_load((Path(workflow.basedir) / "resources/weights.yaml").read_text())
 USED = {  # the whole configuration but for definitions that this study does not use
     **CFG,
@@ -79,13 +76,13 @@ def code(script):
 
 def gpu(_):
     """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit."""
-    return 1 if HAS_GPU or not workflow.local_exec else 0
+    return 1 if has_gpu() or not workflow.local_exec else 0
 
 
 def network_threads(_):
     """Threads a job with a network claims: up to 8 beside a GPU, else half of the cores. Small networks gain more from a
     second job at their side than from a second thread."""
-    return min(8, PROCESSORS) if gpu(_) else max(1, (workflow.cores or PROCESSORS) // 2)
+    return min(8, processors()) if gpu(_) else max(1, (workflow.cores or processors()) // 2)
 
 
 def only(section, *keys):
@@ -96,6 +93,9 @@ def only(section, *keys):
 def without(section, *keys):
     """A section without these keys."""
     return {key: value for key, value in section.items() if key not in keys}
+
+
+DRAWN = without(CFG["render"], "snap")  # how real wafers become images
 
 
 def of_kind(kind):

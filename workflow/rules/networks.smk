@@ -1,4 +1,5 @@
-# The networks that the study will use: each name known, each weight file at hand, before anything is trained.
+# The networks that the study will use: each name known, each weight file at hand. Checked first, so that a mistake
+# costs seconds and not the hours of training before the network is needed.
 
 
 rule check_networks:

@@ -71,19 +71,7 @@ rule make_report:
         mem_mb=2000,
     params:
         study=CFG["study"],
-        settings=pack(
-            study=CFG["study"],
-            classes=CLASSES,
-            conditions=[{"name": name, **condition} for name, condition in CONDITIONS.items()],
-            backbones=CFG["backbones"],
-            baseline=CFG["baseline"],
-            dataset_source=CFG["dataset"]["source"],
-            train_on=CFG["generators"]["train_on"],
-            render=CFG["render"],
-            study_settings=USED,
-            **CFG["report"],
-            **IDS,
-        ),
+        settings=pack(**USED),
         code=code("make_report"),
     script:
         "../scripts/make_report.py"

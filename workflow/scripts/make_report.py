@@ -7,8 +7,7 @@ from waferbench.report.figures import gain_figure, samples_figure
 from waferbench.report.tables import table1_frame
 
 with Job(snakemake) as job:
-    conditions = {condition.pop("name"): condition for condition in job.settings["conditions"]}
-    study = read_study(dict(snakemake.input.items()), job.settings | {"conditions": conditions}, job.study)
+    study = read_study(dict(snakemake.input.items()), job.settings, job.study)
     render_page(study, snakemake.input.template, snakemake.output.report)
     with atomic(snakemake.output.table1) as temporary:
         table1_frame(study).to_csv(temporary, index=False)

@@ -20,9 +20,7 @@ from typing import Any
 
 from waferbench.artifacts import canonical_json, digest
 from waferbench.errors import InputError
-from waferbench.runtime import available_threads
-
-ORDER_ONLY = {"networks"}  # inputs that a job waits for and does not read
+from waferbench.machine import processors
 
 
 class Job:
@@ -41,7 +39,7 @@ class Job:
         self._snakemake = snakemake
         self.settings: dict = json.loads(snakemake.params.settings)
         self.wildcards: dict[str, str] = dict(snakemake.wildcards.items())
-        self.threads = max(1, min(snakemake.threads, available_threads()))
+        self.threads = max(1, min(snakemake.threads, processors()))
         self.gpus = int(snakemake.resources.get("gpu", 0) or 0)
         self.study = Path("results") / snakemake.params.study
         self.provenance = {
@@ -50,7 +48,7 @@ class Job:
             "wildcards": self.wildcards,
             "settings": self.settings,
             "code": snakemake.params.code,
-            "inputs": {name: _digests(files) for name, files in snakemake.input.items() if name not in ORDER_ONLY},
+            "inputs": {name: _digests(files) for name, files in snakemake.input.items()},
         }
         key = hashlib.sha256(canonical_json(self.provenance).encode()).hexdigest()[:16]
         self.checkpoints = self.study / ".checkpoints" / snakemake.rule / key

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import sys
 from collections.abc import Iterable, Mapping
@@ -13,14 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from waferbench.artifacts import atomic
+from waferbench.machine import processors
 
 if TYPE_CHECKING:
     import torch
-
-
-def available_threads() -> int:
-    """Processors this process may use (its CPU affinity, not the machine's count)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def derive_seed(*parts: Any) -> int:
@@ -46,7 +41,7 @@ def device(gpus: int = 1, threads: int | None = None) -> torch.device:
     """
     import torch
 
-    most = available_threads() if gpus else max(1, available_threads() // 2)
+    most = processors() if gpus else max(1, processors() // 2)
     torch.set_num_threads(max(1, min(threads or most, most)))
     if gpus and torch.cuda.is_available():
         torch.backends.cudnn.benchmark = True

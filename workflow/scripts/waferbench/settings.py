@@ -6,7 +6,8 @@ Snakemake imports this while it parses, so it imports nothing heavy.
 from __future__ import annotations
 
 import copy
-import difflib
+import math
+import operator
 import os
 import re
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from waferbench.errors import InputError
+from waferbench.consistency import check_consistency
+from waferbench.errors import InputError, nearest
 
 NUMBERS = {"integer": int, "number": float}
 
@@ -37,7 +39,7 @@ def resolve(config: Mapping, schema: Mapping) -> dict:
     settings = coerce(settings, schema, "")
     for section, key in (("dataset", "path"), ("weights", "folder")):
         settings[section][key] = os.path.expanduser(settings[section][key])
-    _check_references(settings)
+    check_consistency(settings)
     return settings
 
 
@@ -83,7 +85,7 @@ def _assign(settings: dict, key: str, text: Any) -> None:
         else:
             if ".".join(steps) in node:
                 break
-            raise InputError(f"set: unknown key {key!r}: no section {steps[0]!r}{_nearest(steps[0], node)}")
+            raise InputError(f"set: unknown key {key!r}: no section {steps[0]!r}{nearest(steps[0], node)}")
     node[".".join(steps)] = yaml.safe_load(text) if isinstance(text, str) else text
 
 
@@ -104,17 +106,7 @@ def coerce(value: Any, schema: Mapping, where: str) -> Any:
     elif kind == "boolean":
         value = _coerce_boolean(value, name)
     elif kind in NUMBERS:
-        value = _coerce_number(value, kind, name)
-        if schema.get("above") is not None and value <= schema["above"]:
-            raise InputError(f"{name}: found {value}, expected more than {schema['above']}")
-        for key, holds in (
-            ("minimum", value >= schema.get("minimum", value)),
-            ("maximum", value <= schema.get("maximum", value)),
-        ):
-            if not holds:
-                raise InputError(
-                    f"{name}: found {value}, expected {'at least' if key == 'minimum' else 'at most'} {schema[key]}"
-                )
+        value = _coerce_number(value, schema, name)
     else:
         if not isinstance(value, (str, int, float)) and value is not None:
             raise InputError(f"{name}: found {value!r}, expected a text")
@@ -124,7 +116,7 @@ def coerce(value: Any, schema: Mapping, where: str) -> Any:
     if "enum" in schema and value not in schema["enum"]:
         raise InputError(
             f"{name}: found {value!r}, expected one of {', '.join(map(str, schema['enum']))}"
-            f"{_nearest(value, schema['enum'])}"
+            f"{nearest(value, schema['enum'])}"
         )
     return value
 
@@ -137,7 +129,7 @@ def _coerce_object(value: Any, schema: Mapping, where: str) -> dict:
     for key, item in value.items():
         inner = f"{where}.{key}" if where else str(key)
         if key not in known and free is None:
-            raise InputError(f"unknown key {inner!r}{_nearest(key, known)}; the keys here are {', '.join(known)}")
+            raise InputError(f"unknown key {inner!r}{nearest(key, known)}; the keys here are {', '.join(known)}")
         if schema.get("keys") == "name":
             _check_folder_name(str(key), inner)
         result[str(key)] = coerce(item, known.get(key, free), inner)
@@ -174,92 +166,23 @@ def _coerce_boolean(value: Any, name: str) -> bool:
     return texts[str(value).lower()]
 
 
-def _coerce_number(value: Any, kind: str, name: str) -> int | float:
-    if isinstance(value, bool):
-        raise InputError(f"{name}: found {value!r}, expected a number")
+def _coerce_number(value: Any, schema: Mapping, name: str) -> int | float | str:
+    """A finite number within the schema's bounds, or one of the words that it allows in place of a number."""
+    words, whole = schema.get("words", []), schema["type"] == "integer"
+    if value in words:
+        return value
+    expected = ", ".join([*words, "a whole number" if whole else "a finite number"])
     try:
         number = float(value)  # YAML reads 1e-4 as a text
     except (TypeError, ValueError):
-        raise InputError(
-            f"{name}: found {value!r}, expected {'a whole number' if kind == 'integer' else 'a number'}"
-        ) from None
-    if number != number or number in (float("inf"), float("-inf")) or (kind == "integer" and number != int(number)):
-        raise InputError(
-            f"{name}: found {value!r}, expected {'a whole number' if kind == 'integer' else 'a finite number'}"
-        )
-    return NUMBERS[kind](number)
-
-
-def _nearest(key: Any, known: Any) -> str:
-    names = {str(name).lower(): str(name) for name in known}
-    matches = difflib.get_close_matches(str(key).lower(), names, n=1, cutoff=0.5)
-    return f" (did you mean {names[matches[0]]!r}?)" if matches else ""
-
-
-def _check_references(settings: Mapping) -> None:
-    """Names used somewhere are defined elsewhere, and numbers agree with one another."""
-    define = settings["define"]
-    for key in ("conditions", "backbones"):
-        for name in settings[key]:
-            if name not in define[key]:
-                raise InputError(
-                    f"{key}: {name!r} is not in define.{key}{_nearest(name, define[key])}; define it or take one of "
-                    f"{', '.join(define[key])}"
-                )
-    for name, condition in define["conditions"].items():
-        if condition["source"] not in ("none", "repeat", *define["sources"]):
-            raise InputError(f"define.conditions.{name}.source: {condition['source']!r} is not in define.sources")
-    for name, source in define["sources"].items():
-        drawn = 4 * 2 ** (len(source.get("generator_channels", [])) - 1)
-        if source["kind"] == "ts_hinge_gan" and drawn != settings["render"]["size"]:
-            raise InputError(
-                f"define.sources.{name}.generator_channels: {len(source['generator_channels'])} entries draw "
-                f"{drawn} pixels, but render.size = {settings['render']['size']}; each entry doubles, from 4"
-            )
-    folds = settings["folds"]
-    for fold in folds["run"]:
-        if fold >= folds["n_splits"]:
-            raise InputError(
-                f"folds.run: found fold {fold}, but folds.n_splits = {folds['n_splits']} "
-                f"has 0 to {folds['n_splits'] - 1}"
-            )
-    _check_more(settings)
-    dataset = settings["dataset"]
-    if dataset["source"] != "simulated" and not dataset["path"]:
-        raise InputError(f"dataset.path: empty, but dataset.source = {dataset['source']} reads from there; give a path")
-    for name in settings["budget"]["exclude"]:
-        if name not in dataset["classes"]:
-            raise InputError(f"budget.exclude: {name!r} is not in dataset.classes{_nearest(name, dataset['classes'])}")
-    judge = settings["quality"]["judge"]
-    if any(c for c in settings["conditions"] if define["conditions"][c]["source"] in define["sources"]):
-        for key, names in (("backbone", "backbones"), ("condition", "conditions")):
-            if judge[key] not in settings[names]:
-                raise InputError(
-                    f"quality.judge.{key}: {judge[key]!r} is not among {names}: {', '.join(settings[names])}"
-                )
-
-
-def _check_more(settings: Mapping) -> None:
-    sources, conditions = settings["define"]["sources"], settings["conditions"]
-    for name in settings["shape_filter"]["apply_to"]:
-        if name not in sources:
-            raise InputError(f"shape_filter.apply_to: {name!r} is not in define.sources{_nearest(name, sources)}")
-    if settings["baseline"] not in conditions:
-        raise InputError(
-            f"baseline: {settings['baseline']!r} is not among conditions{_nearest(settings['baseline'], conditions)}; "
-            f"they are {', '.join(conditions)}"
-        )
-    levels = settings["render"]["levels"]
-    if levels != sorted(levels):
-        raise InputError(f"render.levels: found {levels}, expected greys that rise: off-wafer, pass, fail")
-    gamma = settings["svm"]["gamma"]
-    if gamma not in ("scale", "auto"):
-        settings["svm"]["gamma"] = _coerce_number(gamma, "number", "svm.gamma, neither scale nor auto")
-        if settings["svm"]["gamma"] <= 0:
-            raise InputError(f"svm.gamma: found {gamma}, expected scale, auto or a number above 0")
-    for name, source in sources.items():
-        if len(source.get("discriminator_channels", [])) not in (0, len(source.get("generator_channels", [])) - 1):
-            raise InputError(
-                f"define.sources.{name}.discriminator_channels: found {len(source['discriminator_channels'])} entries, "
-                f"expected {len(source['generator_channels']) - 1}, one less than generator_channels"
-            )
+        raise InputError(f"{name}: found {value!r}, expected {expected}") from None
+    if isinstance(value, bool) or not math.isfinite(number) or (whole and number != int(number)):
+        raise InputError(f"{name}: found {value!r}, expected {expected}")
+    for key, text, holds in (
+        ("above", "more than", operator.gt),
+        ("minimum", "at least", operator.ge),
+        ("maximum", "at most", operator.le),
+    ):
+        if key in schema and not holds(number, schema[key]):
+            raise InputError(f"{name}: found {value}, expected {text} {schema[key]}")
+    return NUMBERS[schema["type"]](number)

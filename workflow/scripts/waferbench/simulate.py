@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from waferbench.errors import InputError
 
@@ -44,7 +45,7 @@ class Grid:
     """The dies of one product: positions in the unit disk, and a smooth basis on them.
 
     index: int64 (dies,) position in the flat map; x, y, r, theta: float32 (dies,);
-    basis: float32 (16, dies), plane waves of low frequency.
+    basis: float32 (16, dies), plane waves of low frequency; quadric: float32 (6, dies), x^2, xy, y^2, x, y, 1.
     """
 
     rows: int
@@ -55,6 +56,7 @@ class Grid:
     r: np.ndarray
     theta: np.ndarray
     basis: np.ndarray
+    quadric: np.ndarray
 
     @property
     def pitch(self) -> float:
@@ -80,7 +82,8 @@ def make_grid(rows: int, columns: int, rng: np.random.Generator) -> Grid:
     waves = [(1, 0), (0, 1), (1, 1), (1, -1), (2, 0), (0, 2), (2, 1), (1, -2)]
     phase = np.stack([np.float32(1.7) * (a * x + b * y) for a, b in waves])
     basis = np.concatenate([np.cos(phase), np.sin(phase)])
-    return Grid(rows, columns, index, x, y, np.hypot(x, y), np.arctan2(y, x), basis)
+    quadric = np.stack([x * x, x * y, y * y, x, y, np.ones_like(x)])
+    return Grid(rows, columns, index, x, y, np.hypot(x, y), np.arctan2(y, x), basis, quadric)
 
 
 class Draw:
@@ -116,21 +119,35 @@ class Draw:
 
 def ramp(distance: np.ndarray, edge: np.ndarray, soft: np.ndarray | float) -> np.ndarray:
     """1 well inside `edge`, 0 well outside, straight between over the width `soft`."""
-    return np.clip((edge - distance) / soft + np.float32(0.5), 0, 1)
+    result = edge - distance
+    result /= soft
+    result += np.float32(0.5)
+    return np.clip(result, 0, 1, out=result)
+
+
+def distances(
+    grid: Grid, cx: np.ndarray, cy: np.ndarray, turn: np.ndarray | float = 0.0, ratio: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """Distance of each die from the points (cx, cy), (n, dies), in ellipses of that turn and ratio of axes."""
+    cos, sin = np.cos(turn), np.sin(turn)
+    a, c = cos * cos / ratio + sin * sin * ratio, sin * sin / ratio + cos * cos * ratio
+    b = 2 * cos * sin * (1 / ratio - ratio)
+    terms = (a, b, c, -2 * a * cx - b * cy, -2 * c * cy - b * cx, a * cx * cx + b * cx * cy + c * cy * cy)
+    weights = np.concatenate(np.broadcast_arrays(*terms), axis=1).astype(np.float32)
+    squares = weights @ grid.quadric  # one product of matrices in place of a dozen passes over the dies
+    return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
 
 
 def blob(grid: Grid, draw: Draw, cx: np.ndarray, cy: np.ndarray, size: np.ndarray, stretch: float) -> np.ndarray:
     """An uneven ellipse, (n, dies) from 0 to 1; its axes differ by up to the factor `stretch`."""
-    turn, ratio = draw.angle(), draw.log_uniform(1, stretch)
-    dx, dy = grid.x - cx, grid.y - cy
-    u, v = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
-    distance = np.sqrt(u * u / ratio + v * v * ratio) * (1 + draw.field(grid, 0.25))
+    distance = distances(grid, cx, cy, draw.angle(), draw.log_uniform(1, stretch))
+    distance *= 1 + draw.field(grid, 0.25)
     return ramp(distance, np.maximum(size, 0.7 * grid.pitch), np.maximum(size * draw.uniform(0.2, 1.4), grid.pitch))
 
 
 def turned(grid: Grid, angle: np.ndarray) -> np.ndarray:
-    """Angle of each die from `angle`, 0 to pi."""
-    return np.abs((grid.theta - angle + np.float32(np.pi)) % np.float32(2 * np.pi) - np.float32(np.pi))
+    """Angle of each die from `angle` (both -pi to pi), 0 to pi."""
+    return np.float32(np.pi) - np.abs(np.abs(grid.theta - angle) - np.float32(np.pi))
 
 
 def center(grid: Grid, draw: Draw) -> np.ndarray:
@@ -139,14 +156,14 @@ def center(grid: Grid, draw: Draw) -> np.ndarray:
     size = np.where(draw.chance(0.25), draw.uniform(0.35, 0.75), draw.log_uniform(0.08, 0.42))
     core = blob(grid, draw, cx, cy, size, 1.6) * draw.strength(0.5)
     halo = blob(grid, draw, cx, cy, size * draw.uniform(1.3, 2.2), 1.4) * draw.uniform(0.1, 0.5) * draw.chance(0.5)
-    hole = ramp(np.hypot(grid.x - cx, grid.y - cy), draw.uniform(0.08, 0.22) * np.minimum(size * 2, 1), 0.06)
+    hole = ramp(distances(grid, cx, cy), draw.uniform(0.08, 0.22) * np.minimum(size * 2, 1), 0.06)
     return np.maximum(core, halo) * (1 - hole * draw.uniform(0.3, 1) * draw.chance(0.2))
 
 
 def donut(grid: Grid, draw: Draw) -> np.ndarray:
     """A ring between centre and rim, weaker over part of the turn, around a cleaner inside."""
     cx, cy = draw.normal(0.08), draw.normal(0.08)
-    distance = np.hypot(grid.x - cx, grid.y - cy) * (1 + draw.field(grid, 0.1))
+    distance = distances(grid, cx, cy) * (1 + draw.field(grid, 0.1))
     radius, width = draw.uniform(0.33, 0.6), draw.uniform(0.07, 0.2)
     soft = np.maximum(width * draw.uniform(0.5, 1.2), grid.pitch)
     ring = ramp(np.abs(distance - radius), width, soft) * draw.strength(0.5)
@@ -271,7 +288,12 @@ def background(grid: Grid, draw: Draw, rate: np.ndarray) -> np.ndarray:
     rate = rate * np.exp(draw.normal(0.35))
     edge = draw.uniform(0, 2.2) * ramp(1 - grid.r, np.float32(0.06), 0.06)
     middle = draw.chance(0.25) * draw.uniform(0, 3) * ramp(grid.r, np.float32(0.08), 0.08)
-    return np.clip(rate * (1 + edge + middle + draw.field(grid, 0.3)), 0, 0.9)
+    level = draw.field(grid, 0.3)
+    level += edge
+    level += middle
+    level += 1
+    level *= rate
+    return np.clip(level, 0, 0.9, out=level)
 
 
 def systematic(grid: Grid, draw: Draw) -> np.ndarray:
@@ -297,7 +319,8 @@ def wafers(grid: Grid, name: str, rate: np.ndarray, difficulty: float, rng: np.r
     n = len(rate)
     draw = Draw(rng, n, difficulty)
     clean = np.float32(0.25 + 0.75 * difficulty)
-    good = 1 - background(grid, draw, rate * np.float32(BACKGROUND.get(name, 1.0)) * clean)
+    good = background(grid, draw, rate * np.float32(BACKGROUND.get(name, 1.0)) * clean)
+    np.subtract(1, good, out=good)
     good *= 1 - PATTERNS[name](grid, draw)
     for extra, share in ((systematic, 0.05), (edge_loc, 0.05), (loc, 0.05), (edge_ring, 0.04)):
         if name == "none" and extra is not systematic:
@@ -306,13 +329,14 @@ def wafers(grid: Grid, name: str, rate: np.ndarray, difficulty: float, rng: np.r
         if len(some):
             few = Draw(rng, len(some), difficulty)
             good[some] *= 1 - few.uniform(0.1, 0.6) * extra(grid, few)
-    dies = 1 + (rng.random(good.shape, dtype=np.float32) >= good).astype(np.uint8)
+    dies = (rng.random(good.shape, dtype=np.float32) >= good).view(np.uint8) + np.uint8(1)
     dies[rng.random(n) < 0.02 * difficulty, rng.integers(dies.shape[1])] = 0  # a test site that is not a die
     maps = np.zeros((n, grid.rows * grid.columns), np.uint8)
     maps[:, grid.index] = dies
     return maps.reshape(n, grid.rows, grid.columns)
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # its products are small: further threads only get in the way
 def simulate(
     counts: Mapping[str, int],
     seed: int,

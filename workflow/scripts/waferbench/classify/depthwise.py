@@ -42,8 +42,7 @@ class _SmallMap(torch.autograd.Function):
         maps, weight = (tensor.to(gradient.dtype) for tensor in ctx.saved_tensors)
         to_maps = None
         if ctx.needs_input_grad[0]:
-            shape = maps.shape
-            to_maps = torch.nn.grad.conv2d_input(shape, weight, gradient, padding=ctx.padding, groups=len(weight))
+            to_maps = torch.nn.grad.conv2d_input(maps.shape, weight, gradient, padding=ctx.padding, groups=len(weight))
         to_weight = weight_gradient(maps, gradient, weight.shape, ctx.padding)
         return to_maps, to_weight.to(ctx.saved_tensors[1].dtype), None
 

@@ -15,9 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from waferbench.errors import InputError
-
-SEED_EDGE = 4  # pixels of the generator's first feature map, and of the discriminator's last
+from waferbench.gan.sizes import SEED_EDGE
 
 
 def _up(width_in: int, width_out: int) -> nn.Sequential:
@@ -68,23 +66,6 @@ def build_generator(settings: Mapping[str, Any], device: torch.device) -> Genera
 def build_discriminator(settings: Mapping[str, Any], device: torch.device) -> Discriminator:
     """The discriminator of ``define.sources.<gan>``; its weights come from torch's global seed."""
     return Discriminator(settings["discriminator_channels"]).to(device, memory_format=torch.channels_last)
-
-
-def image_size(settings: Mapping[str, Any]) -> int:
-    """Edge in pixels that both networks work at.
-
-    Raises:
-        InputError: the two lists of channels mean different sizes.
-    """
-    made = SEED_EDGE * 2 ** (len(settings["generator_channels"]) - 1)
-    judged = SEED_EDGE * 2 ** len(settings["discriminator_channels"])
-    if made != judged:
-        raise InputError(
-            f"gan: generator_channels has {len(settings['generator_channels'])} entries, which draws {made} pixels; "
-            f"discriminator_channels has {len(settings['discriminator_channels'])}, which expects {judged}; "
-            "give the generator one entry more than the discriminator"
-        )
-    return made
 
 
 def from_grey(images: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from waferbench.gan.networks import build_generator, image_size, to_grey
+from waferbench.gan.networks import build_generator, to_grey
+from waferbench.gan.sizes import image_size
 from waferbench.runtime import derive_seed
 
 CHUNK = 64  # images drawn at once, always whole: a convolution's last bits may depend on the batch

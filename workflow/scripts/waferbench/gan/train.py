@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from waferbench.errors import InputError
 from waferbench.gan.health import Health, spread
 from waferbench.gan.losses import hinge_discriminator, hinge_generator
-from waferbench.gan.networks import Generator, build_discriminator, build_generator, from_grey, image_size
+from waferbench.gan.networks import Generator, build_discriminator, build_generator, from_grey
+from waferbench.gan.sizes import image_size
 from waferbench.runtime import Checkpoint, derive_seed, progress, seed_everything
 
 CHECK_EVERY = 50  # rounds between two looks at the health, and two fetches of the losses from the device

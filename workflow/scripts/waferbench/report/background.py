@@ -154,6 +154,4 @@ def origins(study: Study) -> Table | None:
 
 def settings_text(study: Study) -> str:
     """The study's whole configuration, as JSON."""
-    return json.dumps(
-        study.settings.get("study_settings", study.settings), indent=1, sort_keys=True, ensure_ascii=False
-    )
+    return json.dumps(study.settings, indent=1, sort_keys=True, ensure_ascii=False)

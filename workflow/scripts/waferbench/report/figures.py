@@ -233,7 +233,7 @@ def examples_that_fit(study: Study) -> int:
     """Images a row, fewer than asked where classes and sources are so many that the page would grow too large."""
     strips = len(study.names) * (1 + 2 * len(study.sources))
     most = SAMPLE_BYTES // max(1, int(strips * study.settings["render"]["size"] ** 2 * 0.8))
-    return max(1, min(int(study.settings.get("examples", 8)), most))
+    return max(1, min(study.settings["report"]["examples"], most))
 
 
 def palette_image(pixels: np.ndarray, levels: tuple[int, ...]) -> Image.Image:

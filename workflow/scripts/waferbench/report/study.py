@@ -40,9 +40,10 @@ OTHER_NAMES = {
 class Study:
     """The tables of a study; any of them may be empty, `scores` excepted.
 
-    settings: classes, conditions (name -> source, augment), backbones, baseline, examples, study, train_on,
-    dataset_source, render. samples: (source, label) -> HDF5 file of raw samples of the first scope.
-    sample_fold: its fold, -1 where generators are pooled. origins: input name -> provenance of its artifact.
+    settings: the study's configuration; what it defines and does not use may be left out.
+    samples: (source, label) -> HDF5 file of raw samples of the first scope.
+    sample_fold: its fold, -1 where generators are pooled.
+    origins: input name -> provenance of its artifact.
     """
 
     settings: Mapping[str, Any]
@@ -63,7 +64,7 @@ class Study:
     @cached_property
     def names(self) -> dict[str, str]:
         """Label -> the user's class name, in the order of the configuration."""
-        return {label: name for name, label in slugs(self.settings["classes"]).items()}
+        return {label: name for name, label in slugs(self.settings["dataset"]["classes"]).items()}
 
     @cached_property
     def conditions(self) -> list[str]:
@@ -96,14 +97,23 @@ class Study:
     @property
     def sources(self) -> list[str]:
         """Synthesizers of the study: sources that have samples, quality or shape scores."""
-        order = [c["source"] for c in self.settings["conditions"].values()]
+        order = [self.source_of(condition) for condition in self.settings["conditions"]]
         found = {s for s, _ in self.samples} | set(self.quality["source"]) | set(self.shape_filter["source"])
         return [s for s in dict.fromkeys(order) if s in found] + sorted(found - set(order))
+
+    def source_of(self, condition: str) -> str:
+        """What a condition adds to the real wafers: a synthesizer, ``none``, ``repeat``, or empty where undefined."""
+        return self.settings["define"]["conditions"].get(condition, {}).get("source", "")
+
+    @property
+    def simulated(self) -> bool:
+        """The wafers are the simulator's."""
+        return self.settings["dataset"]["source"] == "simulated"
 
     @property
     def pooled(self) -> bool:
         """Generators saw the test wafers."""
-        return self.settings.get("train_on") == "pooled"
+        return self.settings["generators"]["train_on"] == "pooled"
 
     @property
     def baseline(self) -> str:
@@ -129,7 +139,7 @@ class Study:
 
     def synthetic(self, condition: str) -> bool:
         """The condition adds samples of a synthesizer."""
-        return self.settings["conditions"].get(condition, {}).get("source") not in (None, "none", "repeat")
+        return self.source_of(condition) not in ("", "none", "repeat")
 
     def gain(self, backbone: str, condition: str, against: str, head: str | None = None) -> pd.Series | None:
         """The comparison of two conditions (difference, low, high, p_value, n_folds), or None."""

@@ -93,7 +93,7 @@ def _tone(row: pd.Series) -> str:
 
 
 def _wafers(study: Study) -> str:
-    kind = "simulated" if study.settings.get("dataset_source") == "simulated" else "real"
+    kind = "simulated" if study.simulated else "real"
     mine = study.selected[study.selected["label"].isin(list(study.names))]
     return f"{len(mine):,} {kind} wafers"
 
@@ -134,7 +134,7 @@ def _what_won(study: Study, backbone: str, condition: str, best: pd.Series, gain
 def cautions(study: Study, gain: pd.Series | None, condition: str) -> list[str]:
     """Reasons not to lean on the result, the gravest first."""
     found = []
-    if study.settings.get("dataset_source") == "simulated":
+    if study.simulated:
         found.append("the wafers are simulated, so the numbers say nothing of a real line")
     if study.pooled and study.sources:
         found.append("the generators were trained on all wafers, test wafers among them, so synthesis is flattered")
@@ -180,7 +180,7 @@ def accepted(study: Study) -> pd.DataFrame:
 
 def _trust(study: Study, reasons: list[str]) -> str:
     grave = reasons[: max(1, len(reasons) - 2)][:3]
-    if study.settings.get("dataset_source") == "simulated":
+    if study.simulated:
         verdict = "Read it as a rehearsal, not as a result"
     elif study.pooled and study.sources:
         verdict = "Trust it for comparing with the published study, not for a decision"

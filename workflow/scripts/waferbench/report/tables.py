@@ -89,10 +89,11 @@ def table1(study: Study) -> Table:
 
 
 def _also_known_as(study: Study, backbone: str) -> str:
-    """timm's name, and the paper's backbone that stands beside it where that is another one."""
-    if study.paper_backbone(backbone) or not study.paper_row(backbone):
-        return backbone
-    return f"{backbone}; the paper's nearest is {study.paper_row(backbone)}"
+    """timm's name where it says more than the short one, and the paper's backbone where that is another one."""
+    known = [backbone] if backbone != study.short(backbone) else []
+    if study.paper_row(backbone) and not study.paper_backbone(backbone):
+        known.append(f"the paper's nearest is {study.paper_row(backbone)}")
+    return "; ".join(known)
 
 
 def _paper_cell(study: Study, backbone: str, column: str, head: str) -> Cell:

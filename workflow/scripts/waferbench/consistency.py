@@ -1,0 +1,64 @@
+"""Settings that must agree with one another: names used here and defined there, sizes, orders."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from waferbench.errors import InputError, nearest
+from waferbench.gan.sizes import image_size
+
+NOT_SYNTHETIC = ("none", "repeat")  # sources of a condition that need no synthesizer
+
+
+def check_consistency(settings: Mapping[str, Any]) -> None:
+    """Raise an `InputError` at the first setting that contradicts another."""
+    define = settings["define"]
+    for key in ("conditions", "backbones"):
+        for name in settings[key]:
+            _among(key, name, define[key], f"define.{key}")
+    for name, condition in define["conditions"].items():
+        known = [*NOT_SYNTHETIC, *define["sources"]]
+        _among(f"define.conditions.{name}.source", condition["source"], known, "define.sources")
+    for name in settings["shape_filter"]["apply_to"]:
+        _among("shape_filter.apply_to", name, define["sources"], "define.sources")
+    for name in settings["budget"]["exclude"]:
+        _among("budget.exclude", name, settings["dataset"]["classes"], "dataset.classes")
+    _among("baseline", settings["baseline"], settings["conditions"], "conditions")
+    if any(define["conditions"][name]["source"] in define["sources"] for name in settings["conditions"]):
+        for key in ("backbone", "condition"):
+            _among(f"quality.judge.{key}", settings["quality"]["judge"][key], settings[f"{key}s"], f"{key}s")
+    _check_dataset(settings["dataset"])
+    _check_folds(settings["folds"])
+    _check_images(settings["render"], define["sources"])
+
+
+def _among(key: str, name: str, known: Collection[str], where: str) -> None:
+    if name not in known:
+        raise InputError(f"{key}: {name!r} is not in {where}{nearest(name, known)}; there are {', '.join(known)}")
+
+
+def _check_dataset(dataset: Mapping[str, Any]) -> None:
+    if dataset["source"] != "simulated" and not dataset["path"]:
+        raise InputError(f"dataset.path: empty, but dataset.source = {dataset['source']} reads from there; give a path")
+
+
+def _check_folds(folds: Mapping[str, Any]) -> None:
+    last = folds["n_splits"] - 1
+    for fold in folds["run"]:
+        if fold > last:
+            raise InputError(f"folds.run: found fold {fold}, but folds.n_splits = {last + 1} has 0 to {last}")
+
+
+def _check_images(render: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> None:
+    levels = render["levels"]
+    if levels != sorted(levels):
+        raise InputError(f"render.levels: found {levels}, expected greys that rise: off-wafer, pass, fail")
+    for name, source in sources.items():
+        if source["kind"] == "ts_hinge_gan":
+            drawn = image_size(source, f"define.sources.{name}")
+            if drawn != render["size"]:
+                raise InputError(
+                    f"define.sources.{name}.generator_channels: {len(source['generator_channels'])} entries draw "
+                    f"{drawn} pixels, but render.size = {render['size']}; each entry doubles, from 4"
+                )
