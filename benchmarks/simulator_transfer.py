@@ -24,7 +24,8 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 from waferbench.render import render
-from waferbench.runtime import derive_seed, seed_everything
+from waferbench.runtime import seed_everything
+from waferbench.seeds import derive_seed
 from waferbench.simulate import CLASSES, simulate
 
 PATTERNS = CLASSES[:-1]

@@ -7,10 +7,12 @@ import pytest
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
+from waferbench import runtime
 from waferbench.artifacts import digest, read_provenance
 from waferbench.diffusion import loop
 from waferbench.diffusion.adapters import AdapterSwitch, read_adapter, write_adapter
 from waferbench.diffusion.base import PARTS, find_base, load_base, save_base
+from waferbench.diffusion.check import check_source
 from waferbench.diffusion.latents import draw, to_grey, to_pixels
 from waferbench.diffusion.lora import train_adapters
 from waferbench.diffusion.pretrain import pretrain_base
@@ -95,7 +97,8 @@ class Killed(Exception):
 @pytest.fixture
 def killed_after(monkeypatch):
     """Call with n: training dies right after its n-th saved state; states are saved every second step."""
-    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(loop, "CHECK_EVERY", 2)
+    monkeypatch.setattr(runtime, "SAVE_EVERY", 0)
     save = Checkpoint.save
 
     def arm(n):
@@ -275,3 +278,24 @@ def test_diverging_training_is_an_error():
     weight = torch.nn.Parameter(torch.ones(1))
     with pytest.raises(InputError, match="from step 3"):
         loop.fit("it", {"w": weight}, lambda s: weight.sum() * (1 if s < 2 else np.nan), 4, 0.1, Checkpoint(None))
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"target_modules": ["nothing"]}, "names a linear module"),
+        ({"instance_prompt": "a " * 90}, "this base keeps"),
+        ({"base": "nobody/nothing"}, "no such folder"),
+        ({"size": 33}, "not divisible"),
+    ],
+)
+def test_wrong_settings_are_found_before_anything_is_trained(change, told):
+    with pytest.raises(InputError, match=told):
+        check_source({"base": "native", **SETTINGS, **change}, {"folder": "", "download": False})
+
+
+def test_a_ready_base_is_checked_without_its_weights(base_folder):
+    weights = {"folder": str(base_folder.parent), "download": False}
+    assert check_source({**SETTINGS, "base": "base"}, weights) == "base"
+    with pytest.raises(InputError, match="names a linear module"):
+        check_source({**SETTINGS, "base": "base", "target_modules": ["nothing"]}, weights)

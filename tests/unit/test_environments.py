@@ -1,10 +1,14 @@
 """The conda environments and the lock hold the same versions."""
 
 import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+
+from waferbench.codehash import DISTRIBUTIONS, _reach
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +31,39 @@ def test_environment_pins_the_locked_versions(file):
     for entry in entries:
         name, version = entry.split("==")
         assert LOCK[normal(name)] == version, f"{file.name}: {entry}, but the lock has {LOCK[normal(name)]}"
+
+
+def needed(package: str, found: set[str]) -> set[str]:
+    """A distribution and all that it requires, by the installed metadata."""
+    if package not in found:
+        found.add(package)
+        for line in metadata.requires(package) or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                needed(normal(requirement.name), found)
+    return found
+
+
+def scripts_by_environment() -> dict[str, set[str]]:
+    """Environment file -> scripts of the rules that run in it."""
+    found: dict[str, set[str]] = {}
+    for file in (ROOT / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", file.read_text(), flags=re.M)[1:]:
+            script = re.search(r'"../scripts/(\w+)\.py"', rule)
+            found.setdefault(re.search(r'"../../envs/(\w+\.yaml)"', rule)[1], set()).add(script[1])
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(scripts_by_environment()))
+def test_environment_holds_what_its_scripts_import(file):
+    entries = next(
+        d["pip"] for d in yaml.safe_load((ROOT / "envs" / file).read_text())["dependencies"] if isinstance(d, dict)
+    )
+    there = set().union(*(needed(normal(entry.split("==")[0]), set()) for entry in entries))
+    for script in scripts_by_environment()[file]:
+        _, packages = _reach(ROOT / f"workflow/scripts/{script}.py")
+        missing = {normal(DISTRIBUTIONS.get(name, name)) for name in packages} - there
+        assert not missing, f"envs/{file} lacks {sorted(missing)}, which {script}.py imports"
 
 
 def test_every_package_asked_for_is_locked():

@@ -157,7 +157,7 @@ def make_inputs(folder, conditions=CONDITIONS, folds=(0, 1, 2, 3, 4), pooled=Fal
     )
     frames |= {"selected": selected, "folds": pd.DataFrame(split), "audit": audit}
     frames |= {"quality": [], "shape_filter": [], "agreement": []}
-    inputs |= {"store": folder / "store.h5", "samples": [], "thresholds": []}
+    inputs |= {"store": folder / "store.h5", "samples": [], "thresholds": [], "facts": []}
     if "gan" in conditions:
         made = make_synthesis(rng, folder / "cv5/seed42", [-1] if pooled else list(folds))
         frames["shape_filter"], frames["agreement"], frames["quality"], inputs["samples"] = made
@@ -276,6 +276,18 @@ def test_pooled_generators_simulated_wafers_and_few_folds_are_said(tmp_path):
     render(study, tmp_path)
     simulated = summarise(read_study(inputs, settings(source="simulated"), tmp_path))
     assert simulated.sentences[2].startswith("Read it as a rehearsal")
+
+
+def test_a_diverged_gan_is_a_caution(tmp_path):
+    inputs = make_inputs(tmp_path)
+    good, bad = {"converged": True, "reason": ""}, {"converged": False, "reason": "collapse"}
+    facts = tmp_path / "cv5/seed42/fold2/sources/gan/facts.json"
+    write_json(facts, {"stage1": good, "labels": {"center": good, "edge-ring": bad}})
+    told = summarise(read_study({**inputs, "facts": [facts]}, settings(), tmp_path)).cautions
+    assert any("training of gan diverged (Edge-Ring, fold2: collapse)" in caution for caution in told)
+    write_json(facts, {"stage1": good, "labels": {"center": good}})
+    told = summarise(read_study({**inputs, "facts": [facts]}, settings(), tmp_path)).cautions
+    assert not any("diverged" in caution for caution in told)
 
 
 def test_without_synthesis(tmp_path):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from waferbench import runtime
-from waferbench.runtime import Checkpoint, derive_seed, device
+from waferbench.runtime import Checkpoint, device
+from waferbench.seeds import derive_seed
 
 
 def test_a_gpu_that_is_not_there_means_the_cpu_and_is_said(monkeypatch, capsys):
@@ -41,5 +42,14 @@ def test_a_checkpoint_is_what_was_saved_last(tmp_path, capsys):
     assert checkpoint.load()["step"] == 2 and checkpoint.load()["weights"].tolist() == [2, 2, 2]
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:100])  # torn
     assert checkpoint.load() is None and "unreadable checkpoint ignored" in capsys.readouterr().err
-    checkpoint.clear()
-    assert not checkpoint.path.exists()
+
+
+def test_a_checkpoint_is_due_when_its_time_has_passed(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(runtime.time, "monotonic", lambda: clock[0])
+    checkpoint = Checkpoint(tmp_path)
+    assert not checkpoint.due
+    clock[0] += runtime.SAVE_EVERY
+    assert checkpoint.due
+    checkpoint.save({"step": 1})
+    assert not checkpoint.due

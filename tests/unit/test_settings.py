@@ -74,6 +74,9 @@ def test_schema_and_default_name_the_same_keys():
         ("render.levels=[0,128,255,9]", "expected at most 3"),
         ("render.levels=[255,128,0]", "expected greys that rise"),
         ("define.sources.gan.discriminator_channels=[8,8]", "one entry more than the discriminator"),
+        ("render.levels=[10,128,255]", "expected 0 first"),
+        ("quality.judge.condition=gan", "take one of real, real_aug"),
+        ("define.sources.gan.betas=[0,0.9,0.5]", "expected at most 2"),
         ("render.size=64", "draw 32 pixels, but render.size = 64"),
     ],
 )
@@ -81,6 +84,10 @@ def test_bad_values_are_named(override, told):
     with pytest.raises(InputError) as error:
         resolve({**DEFAULT, "set": override}, SCHEMA)
     assert told in str(error.value)
+
+
+def test_what_the_study_does_not_use_is_not_held_against_it():
+    resolve({**DEFAULT, "set": "render.size=64 conditions=[real,lora] baseline=real"}, SCHEMA)
 
 
 def test_values_take_the_schemas_types():

@@ -102,6 +102,9 @@ CASES = {
         set(),
     ),
     "augmentation": (option("classifier.rotation=5"), GRID),
+    "the filter's verdict": (option("shape_filter.decide=cnn"), {"fit_shape_filter"} | AFTER_SAMPLES),
+    "memory for the SVM": (option("svm.memory_gb=1"), {"make_report"}),
+    "where weights are looked for": (option("weights.folder=elsewhere weights.download=true"), {"make_report"}),
     "snapped greys": (option("render.snap=true"), {"measure_quality", "gather_quality"} | GRID | JUDGED),
     "a condition": (option("conditions=[real,gan,lora,oversample]"), {"make_injection"} | GRID),
     "a fold": (option("folds.run=[0,1]"), AFTER_FOLDS - {"audit"}),
@@ -122,6 +125,13 @@ def test_a_new_backbone_or_condition_adds_only_its_own_cells(finished: Study):
     assert (backbone["train_classifier"], backbone["fit_svm"]) == (3, 3)
     condition = finished.planned("--config", "set=conditions=[real,gan,lora,oversample]")
     assert (condition["train_classifier"], condition["fit_svm"], condition["make_injection"]) == (1, 1, 1)
+
+
+def test_what_concerns_samples_alone_reruns_only_cells_that_have_them(finished: Study):
+    snapped = finished.planned("--config", "set=render.snap=true")
+    assert (snapped["train_classifier"], snapped["fit_svm"]) == (2, 2), "of real, gan and lora"
+    verdict = finished.planned("--config", "set=shape_filter.decide=cnn")
+    assert (verdict["train_classifier"], verdict["make_injection"]) == (1, 1), "the filter applies to lora alone"
 
 
 @pytest.mark.parametrize("overlay, cells", [("paper", 8 * 3 * 5), ("study", 8 * 5 * 5)])

@@ -19,6 +19,7 @@ rule make_injection:
         settings=lambda w: pack(
             source=CFG["define"]["conditions"][w.condition]["source"],
             budget=CFG["budget"] if adds_wafers(w) else None,
+            n_accepted=CFG["pool"]["n_accepted"] if source_of(w) else 0,
             classes=CLASSES,
             **IDS,
         ),
@@ -46,16 +47,16 @@ rule train_classifier:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=int(2500 + 0.2 * CFG["classifier"]["image_size"] ** 2),  # with room for 200,000 images
     params:
         study=CFG["study"],
         settings=lambda w: pack(
             classifier=CFG["classifier"] if augments(w) else without(CFG["classifier"], "rotation", "flip"),
             condition=CFG["define"]["conditions"][w.condition],
             backbone={"name": w.backbone, **CFG["define"]["backbones"][w.backbone]},
-            render=CFG["render"],
+            render=drawn_for(w),
             classes=CLASSES,
-            weights=weights_of(w.backbone, CFG["define"]["backbones"][w.backbone]["pretrained"]),
+            weights=weights_of(w.backbone),
             **IDS,
         ),
         code=code("train_classifier"),
@@ -78,7 +79,7 @@ rule fit_svm:
         mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),
     params:
         study=CFG["study"],
-        settings=pack(svm=CFG["svm"], classes=CLASSES, **IDS),
+        settings=pack(svm=without(CFG["svm"], "memory_gb"), classes=CLASSES, **IDS),
         code=code("fit_svm"),
     script:
         "../scripts/fit_svm.py"

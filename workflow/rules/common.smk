@@ -16,7 +16,7 @@ from waferbench.errors import InputError
 from waferbench.machine import has_gpu, processors
 from waferbench.names import slugs
 from waferbench.settings import load_schema, resolve
-from waferbench.sourcefiles import fingerprint
+from waferbench.sourcefiles import fingerprint, own_weights
 
 
 def checked(function, *arguments):
@@ -52,6 +52,10 @@ USED = {  # the whole configuration but for definitions that this study does not
         "sources": SOURCES,
     },
 }
+config["machine"] = {  # what a machine offers and results do not depend on: scripts see it, no digest does
+    "weights": CFG["weights"],
+    "svm_memory_gb": CFG["svm"]["memory_gb"],
+}
 IDS = {"protocol": CFG["folds"]["protocol"], "seed": CFG["seed"]}
 
 
@@ -80,9 +84,10 @@ def gpu(_):
 
 
 def network_threads(_):
-    """Threads a job with a network claims: up to 8 beside a GPU, else half of the cores. Small networks gain more from a
-    second job at their side than from a second thread."""
-    return min(8, processors()) if gpu(_) else max(1, (workflow.cores or processors()) // 2)
+    """Threads a job with a network claims: half of the cores, beside a GPU at most 4, so that jobs without a network run
+    meanwhile. Small networks gain more from a second job at their side than from a second thread."""
+    half = max(1, (workflow.cores or processors()) // 2)
+    return min(4, half) if gpu(_) else half
 
 
 def only(section, *keys):
@@ -98,9 +103,14 @@ def without(section, *keys):
 DRAWN = without(CFG["render"], "snap")  # how real wafers become images
 
 
+def sources_of_kind(kind):
+    """The names of this study's sources of one kind."""
+    return [name for name in SOURCES if SOURCES[name]["kind"] == kind]
+
+
 def of_kind(kind):
     """A wildcard constraint: the sources of one kind."""
-    return "|".join(re.escape(name) for name in SOURCES if SOURCES[name]["kind"] == kind) or "(?!)"
+    return "|".join(map(re.escape, sources_of_kind(kind))) or "(?!)"
 
 
 def scope_of(wildcards):
@@ -123,14 +133,27 @@ def augments(wildcards):
     return CFG["define"]["conditions"][wildcards.condition]["augment"]
 
 
-def weights_of(network, pretrained=True):
-    """What a job needs to know about a network's weights: its own entry of the manifest, and where to look."""
-    return {**(CFG["weights"] if pretrained else {}), "manifest": {network: WEIGHTS.get(network, {})}}
+def weights_of(network):
+    """A network's entry of the manifest, and the identity of the user's own file for it where there is one."""
+    entry = WEIGHTS.get(network, {})
+    names = [f"{network}.safetensors", *(Path(source["file"]).name for source in entry.get("sources", []))]
+    return {"manifest": {network: entry}, "own_file": own_weights(CFG["weights"]["folder"], names)}
 
 
-def hub(wildcards):
-    """Where to look for a diffusion base that is not pretrained here."""
-    return {} if SOURCES[wildcards.source]["base"] == "native" else CFG["weights"]
+def base_of(wildcards):
+    """The identity of a diffusion base that is a folder here and not pretrained by this study."""
+    base = SOURCES[wildcards.source]["base"]
+    return "" if base == "native" else own_weights(CFG["weights"]["folder"], [base, Path(base).name], Path(base))
+
+
+def drawn_for(wildcards):
+    """How a cell's wafers become images; the greys of synthetic ones matter where there are any."""
+    return CFG["render"] if source_of(wildcards) else DRAWN
+
+
+def shape_scores(scope, source):
+    """Where the shape filter's verdict on a source's samples lies, in a list; empty where the filter does not apply."""
+    return [f"{RUN}/{scope}/shape/{source}.parquet"] if source in CFG["shape_filter"]["apply_to"] else []
 
 
 def raw_samples(scope, source):
@@ -160,9 +183,9 @@ def native_base(wildcards):
 
 
 def injection_scores(wildcards):
-    """The shape scores that say which samples of a condition's source may enter training."""
+    """The shape scores that say which samples of a condition's source may enter training, where it is filtered."""
     source = source_of(wildcards)
-    return {"scores": f"{RUN}/{scope_of(wildcards)}/shape/{source}.parquet"} if source else {}
+    return {"scores": shape_scores(scope_of(wildcards), source)} if source else {}
 
 
 def cell_samples(wildcards):

@@ -61,7 +61,7 @@ rule train_lora:
             render=DRAWN,
             classes=CLASSES,
             seed=CFG["seed"],
-            **hub(w),
+            base_files=base_of(w),
         ),
         code=code("train_lora"),
     script:
@@ -93,7 +93,7 @@ rule sample_lora:
             classes=CLASSES,
             seed=CFG["seed"],
             n_raw=n_raw(w.source),
-            **hub(w),
+            base_files=base_of(w),
         ),
         code=code("sample_lora"),
     script:

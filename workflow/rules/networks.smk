@@ -9,15 +9,19 @@ rule check_networks:
         f"{LOGS}/check_networks.log",
     priority: 100
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/diffusion.yaml"
     resources:
         mem_mb=2000,
     params:
         study=CFG["study"],
         settings=pack(
             backbones={
-                name: {"name": name, **entry, "weights": weights_of(name, entry["pretrained"])}
+                name: {"name": name, **entry, "weights": weights_of(name)}
                 for name, entry in USED["define"]["backbones"].items()
+            },
+            sources={
+                name: only(SOURCES[name], "base", "size", "native", "target_modules", "instance_prompt")
+                for name in sources_of_kind("db_sd_lora")
             },
             quality=(
                 {**only(CFG["quality"], "network", "image_size"), "weights": weights_of(CFG["quality"]["network"])}

@@ -16,7 +16,8 @@ rule measure_quality:
         "../../envs/torch.yaml"
     threads: network_threads
     resources:
-        mem_mb=3000,
+        gpu=gpu,
+        mem_mb=4000,
     params:
         study=CFG["study"],
         settings=pack(
@@ -48,12 +49,13 @@ rule judge_samples:
         "../../envs/torch.yaml"
     threads: network_threads
     resources:
-        mem_mb=2000,
+        gpu=gpu,
+        mem_mb=3000,
     params:
         study=CFG["study"],
         settings=lambda w: pack(
             backbone={"name": CFG["quality"]["judge"]["backbone"]},
-            weights=weights_of(CFG["quality"]["judge"]["backbone"], pretrained=False),
+            weights=only(weights_of(CFG["quality"]["judge"]["backbone"]), "manifest"),
             classifier=only(CFG["classifier"], "image_size", "batch", "precision"),
             render=CFG["render"],
             classes=CLASSES,

@@ -56,6 +56,11 @@ rule make_report:
         folds=rules.make_folds.output.folds,
         samples=[path for scope in SCOPES[:1] for source in SOURCES for path in raw_samples(scope, source)],
         thresholds=expand(rules.fit_shape_filter.output.thresholds, scope=SCOPES if SOURCES else []),
+        facts=[
+            f"{RUN}/{scope}/sources/{source}/facts.json"
+            for scope in SCOPES
+            for source in sources_of_kind("ts_hinge_gan")
+        ],
         published="resources/published.yaml",
         template="workflow/report/report.html.j2",
     output:

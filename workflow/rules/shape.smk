@@ -15,6 +15,7 @@ rule fit_shape_filter:
         "../../envs/torch.yaml"
     threads: network_threads
     resources:
+        gpu=gpu,
         mem_mb=3000,
     params:
         study=CFG["study"],
@@ -42,6 +43,7 @@ rule apply_shape_filter:
         "../../envs/torch.yaml"
     threads: network_threads
     resources:
+        gpu=gpu,
         mem_mb=2000,
     params:
         study=CFG["study"],

@@ -1,4 +1,4 @@
-"""Makes the list of the study's networks, each known to timm and each with its weight file found and unaltered."""
+"""Makes the list of the study's networks: each known, its weights found and unaltered, its adapters' targets there."""
 
 from waferbench.artifacts import write_json
 from waferbench.backbones import check_backbone
@@ -8,10 +8,14 @@ from waferbench.quality.features import INCEPTION, find_inception
 with Job(snakemake) as job:
     found = {}
     for name, entry in job.settings["backbones"].items():
-        found[name] = check_backbone(entry["name"], entry["pretrained"], entry["weights"])
+        found[name] = check_backbone(entry["name"], entry["pretrained"], {**job.machine["weights"], **entry["weights"]})
     quality = job.settings["quality"]
     if quality and quality["network"] == INCEPTION:
         found[INCEPTION] = find_inception(quality["image_size"], quality["weights"]).name
     elif quality:
         found[quality["network"]] = check_backbone(quality["network"], True, quality["weights"])
+    for name, source in job.settings["sources"].items():
+        from waferbench.diffusion.check import check_source  # slow to import, and not every study needs it
+
+        found[name] = check_source(source, job.machine["weights"])
     write_json(snakemake.output.networks, {"networks": found}, job.provenance)

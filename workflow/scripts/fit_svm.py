@@ -8,7 +8,8 @@ from waferbench.predictions import prediction_table
 from waferbench.svm import fit_ecoc_svm
 
 with Job(snakemake) as job:
-    data, settings = read_h5(snakemake.input.features), job.settings["svm"]
+    data = read_h5(snakemake.input.features)
+    settings = {**job.settings["svm"], "memory_gb": job.machine["svm_memory_gb"]}
     model = fit_ecoc_svm(data["train_features"], data["train_labels"], settings, job.threads)
     predicted = model.predict(data["test_features"], settings["memory_gb"])
     table = prediction_table(

@@ -2,22 +2,23 @@
 
 from waferbench.artifacts import read_table, write_table
 from waferbench.folds import wafers_of
-from waferbench.injection import inject
+from waferbench.injection import inject, unfiltered
 from waferbench.job import Job
-from waferbench.runtime import derive_seed
+from waferbench.seeds import derive_seed
 from waferbench.wafers import slugs
 
 with Job(snakemake) as job:
     settings, fold = job.settings, snakemake.wildcards.fold
+    labels = list(slugs(settings["classes"]).values())
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
-    scores = snakemake.input.get("scores")
+    scores = [read_table(path) for path in snakemake.input.get("scores", [])]
     table, counts = inject(
         settings["source"],
         selected,
         wafers_of(selected, folds, f"fold{fold}"),
         settings["budget"],
-        list(slugs(settings["classes"]).values()),
+        labels,
         derive_seed(settings["seed"], fold),
-        read_table(scores) if scores else None,
+        scores[0] if scores else unfiltered(labels, settings["n_accepted"]),
     )
     write_table(snakemake.output[0], table, {**job.provenance, "counts": counts})

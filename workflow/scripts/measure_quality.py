@@ -14,7 +14,8 @@ from waferbench.job import Job
 from waferbench.quality.features import Features
 from waferbench.quality.measure import Memory, balanced_subset, feature_rows, table
 from waferbench.render import render, snap_greys
-from waferbench.runtime import derive_seed, device
+from waferbench.runtime import device
+from waferbench.seeds import derive_seed
 from waferbench.wafers import read_store, slugs
 
 with Job(snakemake) as job:
@@ -22,7 +23,9 @@ with Job(snakemake) as job:
     quality, levels = settings["quality"], settings["render"]["levels"]
     labels = list(slugs(settings["classes"]).values())
     target = device(job.gpus, job.threads)
-    network = Features(quality["network"], quality["image_size"], settings["weights"], target)
+    network = Features(
+        quality["network"], quality["image_size"], {**job.machine["weights"], **settings["weights"]}, target
+    )
 
     store = read_store(snakemake.input.store)
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)

@@ -7,7 +7,8 @@ from waferbench.folds import wafers_of
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
 from waferbench.render import render
-from waferbench.runtime import derive_seed, device
+from waferbench.runtime import device
+from waferbench.seeds import derive_seed
 from waferbench.wafers import read_store, slugs
 
 with Job(snakemake) as job:

@@ -10,9 +10,7 @@ from waferbench.wafers import slugs
 with Job(snakemake) as job:
     settings, scope = job.settings, snakemake.wildcards.scope
     source, labels = settings["source"], list(slugs(settings["classes"]).values())
-    folder = snakemake.input.get("base") or find_base(
-        source["base"], settings.get("folder", ""), settings.get("download", False)
-    )
+    folder = snakemake.input.get("base") or find_base(source["base"], **job.machine["weights"])
     base = load_base(folder, device(job.gpus, job.threads))
     adapters = dict(zip(labels, snakemake.input.adapters, strict=True))
     outputs = dict(zip(labels, snakemake.output.samples, strict=True))

@@ -13,7 +13,8 @@ from waferbench.folds import wafers_of
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
 from waferbench.predictions import prediction_table
-from waferbench.runtime import Checkpoint, derive_seed, device, seed_everything
+from waferbench.runtime import Checkpoint, device, seed_everything
+from waferbench.seeds import derive_seed
 from waferbench.wafers import read_store, slugs
 
 with Job(snakemake) as job:
@@ -30,8 +31,8 @@ with Job(snakemake) as job:
     place = device(job.gpus, job.threads)
     seed = derive_seed(settings["seed"], fold, wild["backbone"])
     seed_everything(seed)
-    name, pretrained = settings["backbone"].get("name", wild["backbone"]), settings["backbone"]["pretrained"]
-    model, mean, std = create_backbone(name, len(labels), pretrained, settings["weights"], size)
+    backbone, weights = settings["backbone"], {**job.machine["weights"], **settings["weights"]}
+    model, mean, std = create_backbone(backbone["name"], len(labels), backbone["pretrained"], weights, size)
     normalise = Normaliser(mean, std, float(drawn["levels"][0]))
     history = train_classifier(
         model,
@@ -48,8 +49,8 @@ with Job(snakemake) as job:
     outputs = {split: predict(model, normalise, part.images, place, classifier) for split, part in sets.items()}
 
     cell = {
-        "protocol": wild.get("protocol") or str(folds["protocol"].iloc[0]),
-        "seed": int(wild.get("seed", settings["seed"])),
+        "protocol": settings["protocol"],
+        "seed": settings["seed"],
         "fold": fold,
         "backbone": wild["backbone"],
         "condition": wild["condition"],

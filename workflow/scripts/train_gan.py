@@ -6,7 +6,8 @@ from waferbench.gan.train import train_gan
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
 from waferbench.render import render
-from waferbench.runtime import derive_seed, device
+from waferbench.runtime import device
+from waferbench.seeds import derive_seed
 from waferbench.wafers import read_store, slugs
 
 with Job(snakemake) as job:

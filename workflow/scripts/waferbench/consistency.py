@@ -28,9 +28,17 @@ def check_consistency(settings: Mapping[str, Any]) -> None:
     if any(define["conditions"][name]["source"] in define["sources"] for name in settings["conditions"]):
         for key in ("backbone", "condition"):
             _among(f"quality.judge.{key}", settings["quality"]["judge"][key], settings[f"{key}s"], f"{key}s")
+        judge = settings["quality"]["judge"]["condition"]
+        if define["conditions"][judge]["source"] != "none":
+            real = [name for name in settings["conditions"] if define["conditions"][name]["source"] == "none"]
+            raise InputError(
+                f"quality.judge.condition: {judge!r} adds wafers, but a judge of synthetic wafers is trained on real "
+                f"ones alone; take one of {', '.join(real) or 'those with source: none, and add it to conditions'}"
+            )
     _check_dataset(settings["dataset"])
     _check_folds(settings["folds"])
-    _check_images(settings["render"], define["sources"])
+    used = {define["conditions"][name]["source"] for name in settings["conditions"]}
+    _check_images(settings["render"], {name: entry for name, entry in define["sources"].items() if name in used})
 
 
 def _among(key: str, name: str, known: Collection[str], where: str) -> None:
@@ -54,6 +62,8 @@ def _check_images(render: Mapping[str, Any], sources: Mapping[str, Mapping[str, 
     levels = render["levels"]
     if levels != sorted(levels):
         raise InputError(f"render.levels: found {levels}, expected greys that rise: off-wafer, pass, fail")
+    if levels[0] != 0:
+        raise InputError(f"render.levels: found {levels}, expected 0 first: the shape filter takes black for off-wafer")
     for name, source in sources.items():
         if source["kind"] == "ts_hinge_gan":
             drawn = image_size(source, f"define.sources.{name}")

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from waferbench.errors import InputError
-from waferbench.runtime import derive_seed
+from waferbench.seeds import derive_seed
 from waferbench.wafers import slug
 
 READINGS = ("topup_train", "topup_full", "min_full", "all")
@@ -56,6 +56,16 @@ def budget_counts(
             real = train[label] if reading == "topup_train" else full[label]
             wanted[label] = min(max(0, target - real), int(cap * real))
     return wanted
+
+
+def unfiltered(labels: Sequence[str], n: int) -> pd.DataFrame:
+    """The pool of a source that the shape filter is not applied to: its first ``n`` samples of each label.
+
+    Returns:
+        ``label, index, in_pool``, as a filtered source's scores have them.
+    """
+    rows = [(label, index, True) for label in labels for index in range(n)]
+    return pd.DataFrame(rows, columns=["label", "index", "in_pool"])
 
 
 def inject(

@@ -28,6 +28,7 @@ class Job:
 
     Attributes:
         settings: the rule's own slice of the configuration.
+        machine: where weights lie, how much memory there is: what changes no result and so enters no digest.
         provenance: study, rule, settings, code digest and input digests, for the artifacts.
         checkpoints: folder for training states, keyed by settings, code and inputs; gone on success.
         threads, gpus: what the scheduler granted.
@@ -38,6 +39,7 @@ class Job:
     def __init__(self, snakemake: Any):
         self._snakemake = snakemake
         self.settings: dict = json.loads(snakemake.params.settings)
+        self.machine: dict = snakemake.config["machine"]
         self.wildcards: dict[str, str] = dict(snakemake.wildcards.items())
         self.threads = max(1, min(snakemake.threads, processors()))
         self.gpus = int(snakemake.resources.get("gpu", 0) or 0)

@@ -1,13 +1,13 @@
-"""Devices, threads, seeds, checkpoints and progress: how long jobs run and survive."""
+"""Devices, threads and checkpoints: how jobs with a network run and survive."""
 
 from __future__ import annotations
 
-import hashlib
 import random
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +16,6 @@ from waferbench.machine import processors
 
 if TYPE_CHECKING:
     import torch
-
-
-def derive_seed(*parts: Any) -> int:
-    """A 31-bit seed from any values, the same in every process: ``derive_seed(42, "gan", "donut", 0)``."""
-    text = "\x1f".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") & 0x7FFFFFFF
 
 
 def seed_everything(seed: int) -> None:
@@ -45,17 +39,13 @@ def device(gpus: int = 1, threads: int | None = None) -> torch.device:
     torch.set_num_threads(max(1, min(threads or most, most)))
     if gpus and torch.cuda.is_available():
         torch.backends.cudnn.benchmark = True
+        print(f"running on {torch.cuda.get_device_name()}", file=sys.stderr)
         return torch.device("cuda")
     print(f"no CUDA GPU in use: running on the CPU, {torch.get_num_threads()} threads", file=sys.stderr)
     return torch.device("cpu")
 
 
-def progress(iterable: Iterable, description: str, total: int | None = None) -> Iterable:
-    """A progress bar on stderr; a line every ten seconds where stderr is a log file."""
-    from tqdm import tqdm
-
-    terminal = sys.stderr.isatty()
-    return tqdm(iterable, desc=description, total=total, mininterval=0.5 if terminal else 10, ascii=not terminal)
+SAVE_EVERY = 60.0  # seconds between two states of one training: what a kill may cost
 
 
 class Checkpoint:
@@ -63,11 +53,16 @@ class Checkpoint:
 
     >>> state = checkpoint.load()            # None at the first start
     >>> checkpoint.save({"step": step, ...}) # tensors, numbers, strings, lists, dicts
-    >>> checkpoint.clear()                   # after the final artifact is written
     """
 
     def __init__(self, folder: str | Path | None, name: str = "state"):
         self.path = None if folder is None else Path(folder) / f"{name}.pt"
+        self._saved = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether `SAVE_EVERY` seconds have gone by since the last state, or since the start."""
+        return time.monotonic() - self._saved >= SAVE_EVERY
 
     def load(self) -> dict | None:
         """The last saved state on the CPU, or None (an unreadable file counts as none)."""
@@ -88,8 +83,4 @@ class Checkpoint:
         if self.path is not None:
             with atomic(self.path) as temporary:
                 torch.save(dict(state), temporary)
-
-    def clear(self) -> None:
-        """Remove the saved state."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        self._saved = time.monotonic()

@@ -75,7 +75,7 @@ def read_samples(path: str | Path, index: Sequence[int] | np.ndarray) -> np.ndar
 
 def fit_samples(images: np.ndarray, image_size: int, render_settings: Mapping[str, Any]) -> np.ndarray:
     """Generator samples at the classifier's size, greys snapped where ``render.snap`` says so."""
-    snapped = snap_greys(images, render_settings["levels"]) if render_settings["snap"] else images
+    snapped = snap_greys(images, render_settings["levels"]) if render_settings.get("snap") else images
     return resize(snapped, image_size, render_settings["resize"])
 
 

@@ -19,7 +19,9 @@ from torch import nn
 
 from waferbench.classify.data import Split
 from waferbench.classify.depthwise import speed_up_depthwise
-from waferbench.runtime import Checkpoint, derive_seed, progress, seed_everything
+from waferbench.progress import progress
+from waferbench.runtime import Checkpoint, seed_everything
+from waferbench.seeds import derive_seed
 
 
 @dataclass(frozen=True)

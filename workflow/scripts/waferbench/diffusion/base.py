@@ -45,6 +45,7 @@ SCHEDULE = {
     "beta_start": 0.00085,
     "beta_end": 0.02,
     "prediction_type": "v_prediction",
+    "steps_offset": 1,  # no effect with our spacing; without it diffusers calls the folder outdated
 }
 
 
@@ -74,12 +75,17 @@ class Base:
         Raises:
             InputError: the prompt has more tokens than the tokenizer keeps.
         """
-        limit = self.tokenizer.model_max_length
-        length = len(self.tokenizer(prompt).input_ids)
-        if length > limit:
-            raise InputError(f"prompt {prompt!r}: {length} tokens, but this base keeps {limit}; shorten it")
+        limit = token_limit(self.tokenizer, prompt)
         ids = self.tokenizer(prompt, padding="max_length", max_length=limit, truncation=True, return_tensors="pt")
         return self.text_encoder(ids.input_ids.to(self.unet.device))[0].float()
+
+
+def token_limit(tokenizer: CLIPTokenizer, prompt: str) -> int:
+    """The number of tokens that the tokenizer keeps; `InputError` where the prompt has more."""
+    limit, length = tokenizer.model_max_length, len(tokenizer(prompt).input_ids)
+    if length > limit:
+        raise InputError(f"prompt {prompt!r}: {length} tokens, but this base keeps {limit}; shorten it")
+    return limit
 
 
 def build_base(settings: Mapping[str, Any]) -> Base:
@@ -216,6 +222,16 @@ def find_base(name: str | Path, folder: str = "", download: bool = False) -> Pat
         ) from error
 
 
+def verify_layout(folder: Path) -> None:
+    """Raise an `InputError` that names the first part of a base that its folder lacks."""
+    for part, (description, weights) in PARTS.items():
+        if not (folder / part / description).is_file() or not any((folder / part).glob(weights)):
+            raise InputError(
+                f"{folder}: the base has no {part} ({part}/{description} and {part}/{weights}); expected diffusers' "
+                f"layout with {', '.join(PARTS)}; copy the part there, or delete the folder and rerun"
+            )
+
+
 def load_base(folder: str | Path, device: torch.device) -> Base:
     """Load a base, frozen, in float32.
 
@@ -223,12 +239,7 @@ def load_base(folder: str | Path, device: torch.device) -> Base:
         InputError: a part is missing; the message names it.
     """
     folder = Path(folder)
-    for part, (description, weights) in PARTS.items():
-        if not (folder / part / description).is_file() or not any((folder / part).glob(weights)):
-            raise InputError(
-                f"{folder}: the base has no {part} ({part}/{description} and {part}/{weights}); expected diffusers' "
-                f"layout with {', '.join(PARTS)}; copy the part there, or delete the folder and rerun"
-            )
+    verify_layout(folder)
     where = {"use_safetensors": True, "local_files_only": True}
     return _frozen(
         Base(

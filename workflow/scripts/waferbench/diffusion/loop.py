@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from waferbench.errors import InputError
-from waferbench.runtime import Checkpoint, derive_seed, progress
+from waferbench.progress import progress
+from waferbench.runtime import Checkpoint
+from waferbench.seeds import derive_seed
 
-CHECKPOINT_EVERY = 200  # steps between two states on disk
+CHECK_EVERY = 50  # steps between two looks at the losses and the clock
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -78,8 +80,11 @@ def fit(
             nn.utils.clip_grad_norm_(trained, clip)
         optimizer.step()
         losses[step] = loss.detach()
-        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
-            _verify(name, losses[: step + 1], lr)
+        last = step + 1 == steps
+        if (step + 1) % CHECK_EVERY and not last:
+            continue
+        _verify(name, losses[: step + 1], lr)
+        if checkpoint.due or last:
             checkpoint.save(
                 {
                     "step": step + 1,

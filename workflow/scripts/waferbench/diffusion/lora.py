@@ -19,7 +19,8 @@ from waferbench.diffusion.base import Base
 from waferbench.diffusion.latents import draw, encode, noise_loss
 from waferbench.diffusion.loop import constant, fit
 from waferbench.errors import InputError
-from waferbench.runtime import Checkpoint, derive_seed, seed_everything
+from waferbench.runtime import Checkpoint, seed_everything
+from waferbench.seeds import derive_seed
 
 ADAPTER = "default"
 
@@ -81,20 +82,26 @@ def train_adapters(
     return Adapters(tensors, pd.concat(parts, ignore_index=True), unmatched)
 
 
-def add_adapter(unet: nn.Module, settings: Mapping[str, Any]) -> list[str]:
-    """Put a trainable adapter into a frozen UNet; returns the targets that match no module and so do nothing.
-
-    Raises:
-        InputError: no target matches.
-    """
+def matching_targets(unet: nn.Module, targets: Sequence[str]) -> list[str]:
+    """The targets that name a linear module of this UNet; `InputError` where none does."""
     linear = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear)]
-    targets = list(settings["target_modules"])
     matched = [target for target in targets if any(f".{name}".endswith(f".{target}") for name in linear)]
     if not matched:
         raise InputError(
             f"define.sources target_modules: none of {', '.join(targets)} names a linear module of this UNet; "
             "take for instance to_q, to_k, to_v, to_out.0"
         )
+    return matched
+
+
+def add_adapter(unet: nn.Module, settings: Mapping[str, Any]) -> list[str]:
+    """Put a trainable adapter into a frozen UNet; returns the targets that match no module and so do nothing.
+
+    Raises:
+        InputError: no target matches.
+    """
+    targets = list(settings["target_modules"])
+    matched = matching_targets(unet, targets)
     unmatched = [target for target in targets if target not in matched]
     if unmatched:
         print(f"lora: {', '.join(unmatched)} do not exist in this UNet and do nothing", file=sys.stderr)

@@ -20,7 +20,8 @@ from waferbench.diffusion.base import Base, build_base
 from waferbench.diffusion.latents import draw, encode, noise_loss, to_pixels
 from waferbench.diffusion.loop import fit, mixed_precision, named, step_generator
 from waferbench.errors import InputError
-from waferbench.runtime import Checkpoint, derive_seed, seed_everything
+from waferbench.runtime import Checkpoint, seed_everything
+from waferbench.seeds import derive_seed
 
 SCALE_FROM = 512  # images that the latents' spread is measured on
 

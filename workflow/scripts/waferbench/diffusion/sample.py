@@ -15,7 +15,8 @@ from waferbench.diffusion.adapters import AdapterSwitch
 from waferbench.diffusion.base import Base
 from waferbench.diffusion.latents import ENCODE_PIXELS, to_grey
 from waferbench.diffusion.loop import mixed_precision
-from waferbench.runtime import derive_seed, progress
+from waferbench.progress import progress
+from waferbench.seeds import derive_seed
 
 
 def sample_adapters(

@@ -10,7 +10,7 @@ import torch
 
 from waferbench.gan.networks import build_generator, to_grey
 from waferbench.gan.sizes import image_size
-from waferbench.runtime import derive_seed
+from waferbench.seeds import derive_seed
 
 CHUNK = 64  # images drawn at once, always whole: a convolution's last bits may depend on the batch
 

@@ -19,10 +19,11 @@ from waferbench.gan.health import Health, spread
 from waferbench.gan.losses import hinge_discriminator, hinge_generator
 from waferbench.gan.networks import Generator, build_discriminator, build_generator, from_grey
 from waferbench.gan.sizes import image_size
-from waferbench.runtime import Checkpoint, derive_seed, progress, seed_everything
+from waferbench.progress import progress
+from waferbench.runtime import Checkpoint, seed_everything
+from waferbench.seeds import derive_seed
 
 CHECK_EVERY = 50  # rounds between two looks at the health, and two fetches of the losses from the device
-CHECKPOINT_EVERY = 200  # rounds between two states on disk
 STANDING_BATCHES = 8  # batches that the batch norm's sampling statistics are taken from
 METRICS = ("loss_d", "loss_g", "d_real", "d_fake")
 
@@ -151,7 +152,7 @@ def _fit(
         training.round()
         if iteration % CHECK_EVERY == 0 or iteration == total:
             training.check(last=iteration == total)
-        if training.reason or iteration % CHECKPOINT_EVERY == 0 or iteration == total:
+        if training.reason or checkpoint.due or iteration == total:
             checkpoint.save(training.state_dict())
     return training.result()
 

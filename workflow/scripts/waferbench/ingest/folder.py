@@ -9,7 +9,7 @@ from PIL import Image
 
 from waferbench.errors import InputError
 from waferbench.ingest.table import WaferSet, as_map
-from waferbench.runtime import progress
+from waferbench.progress import progress
 from waferbench.wafers import WaferStore
 
 # the two ways to write off-wafer, pass, fail; 127 and 128 are both "half of 255"

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from waferbench.errors import InputError
-from waferbench.runtime import progress
+from waferbench.progress import progress
 
 
 class Dtype:

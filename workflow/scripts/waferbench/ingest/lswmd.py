@@ -11,7 +11,7 @@ import numpy as np
 from waferbench.errors import InputError
 from waferbench.ingest.frames import Array, Frame, read_frame
 from waferbench.ingest.table import WaferSet, as_map
-from waferbench.runtime import progress
+from waferbench.progress import progress
 from waferbench.wafers import WaferStore
 
 CLASSES = ("Center", "Donut", "Edge-Loc", "Edge-Ring", "Loc", "Near-full", "Random", "Scratch", "none")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from waferbench.errors import InputError
-from waferbench.runtime import progress
+from waferbench.progress import progress
 from waferbench.wafers import FAIL, OFF, WaferStore, slugs
 
 GROUPS = {"duplicates": "canonical", "lots": "lot"}

@@ -15,12 +15,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from waferbench.backbones import create_backbone
+from waferbench.backbones import create_backbone, find_weights
 from waferbench.errors import InputError
-from waferbench.runtime import progress
+from waferbench.progress import progress
 
 INCEPTION = "inception_v3"
-INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_SIZE = 299
 
 
@@ -36,10 +35,9 @@ class Features:
     """A frozen network that turns grey images into pooled features.
 
     Args:
-        network: a backbone name, or ``inception_v3``: the TorchScript file of the FID literature, looked for in
-            ``weights.folder``.
+        network: a backbone name, or ``inception_v3``: the TorchScript file of the FID literature.
         image_size: edge of the network's input in pixels.
-        weights: config section ``weights``.
+        weights: config section ``weights``, optionally with ``manifest``.
 
     Raises:
         InputError: weights missing, or Inception at another size than its own.
@@ -79,17 +77,10 @@ class Features:
 
 
 def find_inception(image_size: int, weights: Mapping[str, Any]) -> Path:
-    """The TorchScript file in ``weights.folder``; `InputError` where there is none, or at another size than its own."""
+    """Inception's TorchScript file by the manifest; `InputError` where there is none, or at another input size."""
     if image_size != INCEPTION_SIZE:
         raise InputError(f"quality.image_size: {image_size}, but {INCEPTION} takes {INCEPTION_SIZE}; set it to that")
-    path = Path(weights.get("folder") or ".").expanduser() / INCEPTION_FILE
-    if not weights.get("folder") or not path.is_file():
-        raise InputError(
-            f"quality.network: {INCEPTION} needs {INCEPTION_FILE} (TorchScript, from "
-            "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/) in weights.folder = "
-            f"{weights.get('folder') or ''!r}; put it there, or name a backbone as quality.network"
-        )
-    return path
+    return find_weights(INCEPTION, weights)[0]
 
 
 def _inception(image_size: int, weights: Mapping[str, Any]) -> nn.Module:

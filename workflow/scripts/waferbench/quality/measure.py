@@ -12,8 +12,8 @@ import torch
 from waferbench.quality.frechet import frechet_of_features
 from waferbench.quality.kid import kernel_distance
 from waferbench.quality.memorisation import copy_threshold, hamming_distances, nearest, rate, within_set
-from waferbench.quality.prdc import distances, prdc
-from waferbench.runtime import derive_seed
+from waferbench.quality.prdc import blocks, distances, prdc
+from waferbench.seeds import derive_seed
 
 ALL = "all"
 COLUMNS = ["label", "stage", "reference", "metric", "value", "low", "high", "n", "n_real"]
@@ -133,23 +133,29 @@ class Memory:
         Args:
             images: uint8 (N, S, S) of one source. features: float (N, D). labels_of: (N,) class asked for.
         """
-        to_train = self._hamming(images, self._train[0])
-        closest = nearest(to_train)
-        shares = {}
-        if len(self._test[0]):
-            hamming = to_train, self._hamming(images, self._test[0])
-            feature = distances(features, self._train[2]), distances(features, self._test[2])
-            for name, pair in (("nearer_train", hamming), ("nearer_train_feature", feature)):
-                shares[name] = self._nearer(*pair, mixed=False)
-                shares[f"floor_{name}"] = self._nearer(*pair, mixed=True)
+        sides = {"": self._sides(mixed=False), "floor_": self._sides(mixed=True)} if len(self._test[0]) else {}
+        closest, nearer = [], {}
+        for part in blocks(len(images)):
+            to_train = self._hamming(images[part], self._train[0])
+            closest.append(nearest(to_train))
+            if not sides:
+                continue
+            hamming = np.concatenate([to_train, self._hamming(images[part], self._test[0])], axis=1)
+            feature = distances(features[part], np.concatenate([self._train[2], self._test[2]]))
+            for name, matrix in (("nearer_train", hamming), ("nearer_train_feature", feature)):
+                for prefix, pairs in sides.items():
+                    nearer.setdefault(f"{prefix}{name}", []).append(_nearer(matrix, pairs))
+        closest = np.concatenate(closest) if closest else np.zeros(0)
+        n_side = len(sides[""][0][0]) if sides else 0
+        shares = {metric: np.concatenate(parts, axis=1) for metric, parts in nearer.items()}
         rows = []
         for label in [*labels, ALL]:
             mine = labels_of == label if label != ALL else np.ones(len(labels_of), bool)
             n, n_train = int(mine.sum()), len(self._train[0])
             values = {"copy_rate": rate(closest[mine] <= self.threshold), "hamming_train": _median(closest[mine])}
             rows += _rows(label, n, n_train, values)
-            for metric, (draws, n_real) in shares.items():
-                rows += _rows(label, n, n_real, {metric: _interval(draws[:, mine].mean(1) if n else draws[:, 0:0])})
+            for metric, draws in shares.items():
+                rows += _rows(label, n, n_side, {metric: _interval(draws[:, mine].mean(1) if n else draws[:, 0:0])})
             if len(self._test[0]):
                 real = self._test[1] == label if label != ALL else np.ones(len(self._test[1]), bool)
                 rows += _rows(label, int(real.sum()), n_train, {"floor_copy_rate": rate(self._floor[real])})
@@ -158,17 +164,16 @@ class Memory:
     def _hamming(self, images: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return hamming_distances(images, reference, self._levels, device=self._device)
 
-    def _nearer(self, train: np.ndarray, test: np.ndarray, mixed: bool) -> tuple[np.ndarray, int]:
-        """Which side is nearer, (draws, N) of 1 (the first), 1/2 (a tie), 0, and the number of wafers a side.
+    def _sides(self, mixed: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of equally large sides, as positions among training and then held-out wafers, `MEMORY_DRAWS` of them.
 
         Both sides have half of the held-out wafers' number of each class, as neighbours come nearer when a set
         grows: training against held-out wafers, or (mixed) two disjoint draws from both together.
         """
         rng = np.random.default_rng(derive_seed(self._seed, "memorisation", mixed))
-        matrix = np.concatenate([train, test], axis=1)
         of = np.concatenate([self._train[1], self._test[1]])
         held_out = np.arange(len(of)) >= len(self._train[1])
-        draws = []
+        pairs = []
         for _ in range(MEMORY_DRAWS):
             sides: tuple[list, list] = ([], [])
             for label in np.unique(self._test[1]):
@@ -180,9 +185,14 @@ class Memory:
                     ours, theirs = both[:half], both[half:]
                 sides[0].append(ours[:half])
                 sides[1].append(theirs[:half])
-            near, far = (matrix[:, np.concatenate(side)].min(1) for side in sides)
-            draws.append(np.where(near < far, 1.0, np.where(near == far, 0.5, 0.0)))
-        return np.stack(draws), sum(map(len, sides[0]))
+            pairs.append((np.concatenate(sides[0]), np.concatenate(sides[1])))
+        return pairs
+
+
+def _nearer(matrix: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Which side is nearer, (draws, N) of 1 (the first), 1/2 (a tie), 0, from distances (N, M)."""
+    near = [(matrix[:, a].min(1), matrix[:, b].min(1)) for a, b in pairs]
+    return np.stack([np.where(a < b, 1.0, np.where(a == b, 0.5, 0.0)) for a, b in near])
 
 
 def _interval(draws: np.ndarray) -> tuple[float, float, float]:

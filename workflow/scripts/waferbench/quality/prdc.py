@@ -5,7 +5,11 @@ Precision and recall: Kynkaanniemi et al. 2019, eq. 1-2. Density and coverage: N
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+BLOCK = 1024  # rows of a matrix of distances held at once
 
 
 def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -28,19 +32,33 @@ def prdc(real: np.ndarray, synthetic: np.ndarray, neighbours: int) -> dict[str, 
     """
     if min(len(real), len(synthetic)) <= neighbours:
         return dict.fromkeys(("precision", "recall", "density", "coverage"), float("nan"))
-    cross = distances(real, synthetic)
-    real_radius = np.sort(_within(real), axis=1)[:, neighbours - 1]
-    synthetic_radius = np.sort(_within(synthetic), axis=1)[:, neighbours - 1]
-    in_real = cross <= real_radius[:, None]
+    real_radius, synthetic_radius = _radius(real, neighbours), _radius(synthetic, neighbours)
+    balls = np.zeros(len(synthetic), np.int64)  # real balls about each synthetic sample
+    recalled, covered = [], []
+    for rows in blocks(len(real)):
+        cross = distances(real[rows], synthetic)
+        in_real = cross <= real_radius[rows, None]
+        balls += in_real.sum(0)
+        covered.append(in_real.any(1))
+        recalled.append((cross <= synthetic_radius[None]).any(1))
     return {
-        "precision": float(in_real.any(0).mean()),
-        "recall": float((cross <= synthetic_radius[None]).any(1).mean()),
-        "density": float(in_real.sum(0).mean() / neighbours),
-        "coverage": float(in_real.any(1).mean()),
+        "precision": float((balls > 0).mean()),
+        "recall": float(np.concatenate(recalled).mean()),
+        "density": float(balls.mean() / neighbours),
+        "coverage": float(np.concatenate(covered).mean()),
     }
 
 
-def _within(x: np.ndarray) -> np.ndarray:
-    """Distances within a set, without each sample's to itself; (N, N - 1)."""
-    full = distances(x, x)
-    return full[~np.eye(len(x), dtype=bool)].reshape(len(x), -1)
+def blocks(n: int) -> Iterator[slice]:
+    """Consecutive rows, few enough for distances to tens of thousands of others to fit into memory."""
+    return (slice(start, start + BLOCK) for start in range(0, n, BLOCK))
+
+
+def _radius(x: np.ndarray, neighbours: int) -> np.ndarray:
+    """Distance of each sample to its k-th nearest other one; (N,)."""
+    parts = []
+    for rows in blocks(len(x)):
+        near = distances(x[rows], x)
+        near[np.arange(len(near)), np.arange(len(x))[rows]] = np.inf
+        parts.append(np.partition(near, neighbours - 1, axis=1)[:, neighbours - 1])
+    return np.concatenate(parts)

@@ -34,8 +34,6 @@ def audit(study: Study) -> Table | None:
     t = study.audit
     if not len(t):
         return None
-    if not {"check", "value", "fold"} <= set(t.columns):
-        return _generic(t)
     t = t.assign(fold=t["fold"].fillna(-1).astype(int), split=t["split"].fillna("") if "split" in t else "")
     t = t[t["label"].fillna("").isin(["", "all"])] if "label" in t else t
     folds = sorted(f for f in t["fold"].unique() if f >= 0)
@@ -59,11 +57,6 @@ def audit(study: Study) -> Table | None:
 
 def _count(values: pd.Series, fold: int) -> Cell:
     return number(values[fold], ",.6g") if fold in values.index else BLANK
-
-
-def _generic(t: pd.DataFrame) -> Table:
-    rows = [[Cell(str(v), v if isinstance(v, (int, float)) else None) for v in row] for row in t.to_numpy(object)]
-    return Table([str(c) for c in t.columns], rows[:MOST_ROWS])
 
 
 def audit_classes(study: Study) -> Table | None:

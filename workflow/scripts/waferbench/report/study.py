@@ -30,10 +30,7 @@ COLUMNS = {
     "selected": ["wafer_id", "row", "label"],
     "folds": ["wafer_id", "fold", "split"],
 }
-OTHER_NAMES = {
-    "comparisons": {"reference": "against", "mean_difference": "difference", "ci_low": "low", "ci_high": "high"},
-    "shape_filter": {"pooled": "in_pool"},
-}
+SHORT = {"reference": "against", "mean_difference": "difference", "ci_low": "low", "ci_high": "high"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,7 @@ class Study:
     settings: the study's configuration; what it defines and does not use may be left out.
     samples: (source, label) -> HDF5 file of raw samples of the first scope.
     sample_fold: its fold, -1 where generators are pooled.
+    trainings: (scope, source, facts) of every GAN: stage1 and labels -> converged, reason.
     origins: input name -> provenance of its artifact.
     """
 
@@ -53,6 +51,7 @@ class Study:
     samples: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     sample_fold: int = -1
     thresholds: Sequence[Mapping[str, Any]] = ()
+    trainings: Sequence[tuple[str, str, Mapping[str, Any]]] = ()
     runs: Sequence[Mapping[str, Any]] = ()
     origins: Mapping[str, Mapping] = field(default_factory=dict)
 
@@ -183,7 +182,7 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
 
     Args:
         inputs: name -> path or list of paths: the tables of `COLUMNS` (Parquet), ``store``, ``samples``,
-            ``thresholds``, ``published``. What is absent or empty counts as an empty table.
+            ``thresholds``, ``facts``, ``published``. What is absent or empty counts as an empty table.
         settings: see `Study`.
         folder: ``results/<study>``, for the run records in ``runs/``, if there are any.
     """
@@ -201,6 +200,7 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
         samples=samples,
         sample_fold=int(scope.removeprefix("fold")) if scope.startswith("fold") else -1,
         thresholds=[{"scope": _scope(path), **read_json(path)} for path in files.get("thresholds", [])],
+        trainings=[(_scope(path), path.parent.name, read_json(path)) for path in files.get("facts", [])],
         runs=read_runs(folder),
         origins={name: read_provenance(path) for name, path in readable},
     )
@@ -210,8 +210,7 @@ def tidy(name: str, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """One table of its parts with at least the columns of `COLUMNS`, absent ones empty."""
     parts = [part for part in parts if len(part)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    renames = {a: b for a, b in OTHER_NAMES.get(name, {}).items() if a in table and b not in table}
-    table = table.rename(columns=renames)
+    table = table.rename(columns=SHORT) if name == "comparisons" else table
     for column in COLUMNS[name]:
         if column not in table:
             table[column] = pd.Series([None] * len(table), dtype=object)
@@ -240,8 +239,8 @@ def _paths(value: Any) -> list[Path]:
 
 
 def _source(path: Path) -> str:
-    """Of ``<source>/raw/<label>.h5`` or ``raw/<source>/<label>.h5``."""
-    return path.parents[1].name if path.parent.name == "raw" else path.parent.name
+    """Of ``<source>/raw/<label>.h5``."""
+    return path.parents[1].name
 
 
 def _scope(path: Path) -> str:

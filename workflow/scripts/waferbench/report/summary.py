@@ -145,6 +145,8 @@ def cautions(study: Study, gain: pd.Series | None, condition: str) -> list[str]:
         found.append(f"{folds} folds were run, fewer than {ENOUGH_FOLDS}, so that intervals are wide")
     if gain is not None and known(gain["low"]) and gain["low"] <= 0 <= gain["high"]:
         found.append(f"the gain of {condition} against {study.baseline} cannot be told from chance")
+    for source, told in diverged(study).items():
+        found.append(f"the training of {source} diverged ({told}), so its last healthy weights were used")
     weak = weak_classes(study)
     if weak:
         found.append(f"a classifier trained on real wafers sees another class in most of the samples of {names(weak)}")
@@ -154,6 +156,17 @@ def cautions(study: Study, gain: pd.Series | None, condition: str) -> list[str]:
     if study.scores["seed"].nunique() == 1:
         found.append("one random seed was run")
     return found
+
+
+def diverged(study: Study) -> dict[str, str]:
+    """Source -> which of its GAN trainings diverged, with the first reason; only sources where one did."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for scope, source, facts in study.trainings:
+        parts = {"stage 1": facts["stage1"], **{study.names.get(k, k): v for k, v in facts["labels"].items()}}
+        for part, fact in parts.items():
+            if not fact["converged"]:
+                found.setdefault(source, []).append((f"{part}, {scope}", fact["reason"]))
+    return {source: f"{names([part for part, _ in bad])}: {bad[0][1]}" for source, bad in found.items()}
 
 
 def weak_classes(study: Study) -> list[str]:

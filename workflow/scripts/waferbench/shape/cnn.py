@@ -14,7 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from waferbench.runtime import derive_seed, progress, seed_everything
+from waferbench.progress import progress
+from waferbench.runtime import seed_everything
+from waferbench.seeds import derive_seed
 from waferbench.shape.corruptions import corrupt_any
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from waferbench.errors import InputError
-from waferbench.runtime import derive_seed
+from waferbench.seeds import derive_seed
 from waferbench.shape.cnn import ShapeNet, fit_shape_net, shape_logits
 from waferbench.shape.corruptions import CORRUPTIONS, corrupt
 from waferbench.shape.geometric import geometric_scores
