@@ -151,11 +151,6 @@ def drawn_for(wildcards):
     return CFG["render"] if source_of(wildcards) else DRAWN
 
 
-def shape_scores(scope, source):
-    """Where the shape filter's verdict on a source's samples lies, in a list; empty where the filter does not apply."""
-    return [f"{RUN}/{scope}/shape/{source}.parquet"] if source in CFG["shape_filter"]["apply_to"] else []
-
-
 def raw_samples(scope, source):
     return expand(f"{RUN}/{scope}/sources/{source}/raw/{{label}}.h5", label=LABELS)
 
@@ -185,7 +180,8 @@ def native_base(wildcards):
 def injection_scores(wildcards):
     """The shape scores that say which samples of a condition's source may enter training, where it is filtered."""
     source = source_of(wildcards)
-    return {"scores": shape_scores(scope_of(wildcards), source)} if source else {}
+    filtered = source in CFG["shape_filter"]["apply_to"]
+    return {"scores": f"{RUN}/{scope_of(wildcards)}/shape/{source}.parquet"} if filtered else {}
 
 
 def cell_samples(wildcards):

@@ -8,12 +8,12 @@ from waferbench.quality.features import INCEPTION, find_inception
 with Job(snakemake) as job:
     found = {}
     for name, entry in job.settings["backbones"].items():
-        found[name] = check_backbone(entry["name"], entry["pretrained"], {**job.machine["weights"], **entry["weights"]})
+        found[name] = check_backbone(entry["name"], entry["pretrained"], job.weights(entry["weights"]))
     quality = job.settings["quality"]
     if quality and quality["network"] == INCEPTION:
-        found[INCEPTION] = find_inception(quality["image_size"], quality["weights"]).name
+        found[INCEPTION] = find_inception(quality["image_size"], job.weights(quality["weights"])).name
     elif quality:
-        found[quality["network"]] = check_backbone(quality["network"], True, quality["weights"])
+        found[quality["network"]] = check_backbone(quality["network"], True, job.weights(quality["weights"]))
     for name, source in job.settings["sources"].items():
         from waferbench.diffusion.check import check_source  # slow to import, and not every study needs it
 

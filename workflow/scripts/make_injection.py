@@ -11,7 +11,7 @@ with Job(snakemake) as job:
     settings, fold = job.settings, snakemake.wildcards.fold
     labels = list(slugs(settings["classes"]).values())
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
-    scores = [read_table(path) for path in snakemake.input.get("scores", [])]
+    scores = snakemake.input.get("scores")
     table, counts = inject(
         settings["source"],
         selected,
@@ -19,6 +19,6 @@ with Job(snakemake) as job:
         settings["budget"],
         labels,
         derive_seed(settings["seed"], fold),
-        scores[0] if scores else unfiltered(labels, settings["n_accepted"]),
+        read_table(scores) if scores else unfiltered(labels, settings["n_accepted"]),
     )
     write_table(snakemake.output[0], table, {**job.provenance, "counts": counts})

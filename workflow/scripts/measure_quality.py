@@ -23,9 +23,7 @@ with Job(snakemake) as job:
     quality, levels = settings["quality"], settings["render"]["levels"]
     labels = list(slugs(settings["classes"]).values())
     target = device(job.gpus, job.threads)
-    network = Features(
-        quality["network"], quality["image_size"], {**job.machine["weights"], **settings["weights"]}, target
-    )
+    network = Features(quality["network"], quality["image_size"], job.weights(settings["weights"]), target)
 
     store = read_store(snakemake.input.store)
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)

@@ -31,7 +31,7 @@ with Job(snakemake) as job:
     place = device(job.gpus, job.threads)
     seed = derive_seed(settings["seed"], fold, wild["backbone"])
     seed_everything(seed)
-    backbone, weights = settings["backbone"], {**job.machine["weights"], **settings["weights"]}
+    backbone, weights = settings["backbone"], job.weights(settings["weights"])
     model, mean, std = create_backbone(backbone["name"], len(labels), backbone["pretrained"], weights, size)
     normalise = Normaliser(mean, std, float(drawn["levels"][0]))
     history = train_classifier(

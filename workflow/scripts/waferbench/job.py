@@ -56,6 +56,10 @@ class Job:
         self.checkpoints = self.study / ".checkpoints" / snakemake.rule / key
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
 
+    def weights(self, entry: dict) -> dict:
+        """How a network's weights are found: its entry of the manifest, and where this machine looks for files."""
+        return {**self.machine["weights"], **entry}
+
     def __enter__(self) -> Job:
         self._started = time.time()
         if self._snakemake.log:

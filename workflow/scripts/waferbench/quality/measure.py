@@ -115,6 +115,7 @@ class Memory:
         self._train, self._test = train, test
         self.threshold = copy_threshold(within_set(self._hamming(train[0], train[0])))
         self._floor = nearest(self._hamming(test[0], train[0])) <= self.threshold
+        self._sides = {"": self._draw_sides(False), "floor_": self._draw_sides(True)} if len(test[0]) else {}
 
     def rows(
         self, images: np.ndarray, features: np.ndarray, labels_of: np.ndarray, labels: Sequence[str]
@@ -133,7 +134,8 @@ class Memory:
         Args:
             images: uint8 (N, S, S) of one source. features: float (N, D). labels_of: (N,) class asked for.
         """
-        sides = {"": self._sides(mixed=False), "floor_": self._sides(mixed=True)} if len(self._test[0]) else {}
+        sides = self._sides
+        real_features = np.concatenate([self._train[2], self._test[2]]) if sides else self._train[2]
         closest, nearer = [], {}
         for part in blocks(len(images)):
             to_train = self._hamming(images[part], self._train[0])
@@ -141,7 +143,7 @@ class Memory:
             if not sides:
                 continue
             hamming = np.concatenate([to_train, self._hamming(images[part], self._test[0])], axis=1)
-            feature = distances(features[part], np.concatenate([self._train[2], self._test[2]]))
+            feature = distances(features[part], real_features)
             for name, matrix in (("nearer_train", hamming), ("nearer_train_feature", feature)):
                 for prefix, pairs in sides.items():
                     nearer.setdefault(f"{prefix}{name}", []).append(_nearer(matrix, pairs))
@@ -164,7 +166,7 @@ class Memory:
     def _hamming(self, images: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return hamming_distances(images, reference, self._levels, device=self._device)
 
-    def _sides(self, mixed: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _draw_sides(self, mixed: bool) -> list[tuple[np.ndarray, np.ndarray]]:
         """Pairs of equally large sides, as positions among training and then held-out wafers, `MEMORY_DRAWS` of them.
 
         Both sides have half of the held-out wafers' number of each class, as neighbours come nearer when a set
