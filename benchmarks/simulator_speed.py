@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-from waferbench.simulate import simulate
+from waferbench.simulate.dataset import simulate
 
 MIX = {
     "Center": 150, "Donut": 48, "Edge-Loc": 180, "Edge-Ring": 240, "Loc": 150,

@@ -26,7 +26,7 @@ from waferbench.classify.depthwise import speed_up_depthwise
 from waferbench.render import render
 from waferbench.runtime import seed_everything
 from waferbench.seeds import derive_seed
-from waferbench.simulate import CLASSES, simulate
+from waferbench.simulate.dataset import CLASSES, simulate
 
 PATTERNS = CLASSES[:-1]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from waferbench.errors import InputError
-from waferbench.simulate import CLASSES, simulate
+from waferbench.simulate.dataset import CLASSES, simulate
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "wm811k" / "wm811k_labelled.npz"
 

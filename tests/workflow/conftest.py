@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from waferbench.simulate import simulate
+from waferbench.simulate.dataset import simulate
 from waferbench.wafers import WaferStore
 
 ROOT = Path(__file__).parents[2]

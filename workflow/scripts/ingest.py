@@ -8,7 +8,7 @@ from waferbench.artifacts import write_table
 from waferbench.ingest import read_wafers
 from waferbench.ingest.table import WaferSet, require_classes, wafer_table
 from waferbench.job import Job
-from waferbench.simulate import simulate
+from waferbench.simulate.dataset import simulate
 from waferbench.wafers import WaferStore, write_store
 
 
