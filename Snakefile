@@ -20,6 +20,7 @@ include: "workflow/rules/data.smk"  # ingest, select, folds, audit
 include: "workflow/rules/networks.smk"  # names and weights, checked first
 include: "workflow/rules/gan.smk"  # TS-HingeGAN: train, sample
 include: "workflow/rules/diffusion.smk"  # native base, LoRA adapters, sample
+include: "workflow/rules/die_flow.smk"  # die flow: train, sample
 include: "workflow/rules/shape.smk"  # circular-shape filter: fit, apply
 include: "workflow/rules/quality.smk"  # distances, memorisation, class agreement
 include: "workflow/rules/classify.smk"  # injection, backbones, ECOC-SVM

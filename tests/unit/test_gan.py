@@ -13,7 +13,7 @@ from waferbench.errors import InputError
 from waferbench.gan import health, train
 from waferbench.gan.losses import hinge_discriminator, hinge_generator
 from waferbench.gan.networks import Discriminator, Generator, build_generator, from_grey, to_grey
-from waferbench.gan.sample import CHUNK, sample
+from waferbench.gan.sample import CHUNK, Sampler
 from waferbench.leakage import fitted_on
 from waferbench.runtime import Checkpoint
 
@@ -197,6 +197,12 @@ def test_exploding_training_is_reported_and_keeps_healthy_weights(monkeypatch):
     assert all(torch.isfinite(t).all() for t in result.generators["ring"].values() if t.is_floating_point())
 
 
+def test_out_of_memory_says_what_to_lower(monkeypatch):
+    monkeypatch.setattr(train.Training, "_real", lambda self: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
+    with pytest.raises(InputError, match="batches of 4; lower the batch"):
+        fit()
+
+
 def test_collapse_and_saturation_are_seen():
     weights, varied, flat = [torch.ones(2)], torch.rand(8, 3, 4, 4), torch.zeros(8, 3, 4, 4)
     fine, saturated = torch.ones(5, 4), torch.zeros(5, 4)
@@ -213,13 +219,15 @@ def test_collapse_and_saturation_are_seen():
 
 def test_samples_do_not_depend_on_how_many_are_drawn():
     state = build_generator(SETTINGS, CPU).state_dict()
-    everything = sample(state, 150, SETTINGS, 1, "ring", "fold0", CPU)
+    sampler, other = Sampler(SETTINGS, 1, "fold0", CPU), Sampler(SETTINGS, 1, "fold1", CPU)
+    sampler.load(state)
+    other.load(state)
+    everything = sampler.draw("ring", 0, 150)
     assert everything.shape == (150, 16, 16) and everything.dtype == np.uint8
-    assert np.array_equal(sample(state, 3, SETTINGS, 1, "ring", "fold0", CPU), everything[:3])
-    part = sample(state, CHUNK, SETTINGS, 1, "ring", "fold0", CPU, start=70)
-    assert np.array_equal(part, everything[70 : 70 + CHUNK])
-    assert not np.array_equal(sample(state, 3, SETTINGS, 1, "ring", "fold1", CPU), everything[:3])
-    assert sample(state, 0, SETTINGS, 1, "ring", "fold0", CPU).shape == (0, 16, 16)
+    assert np.array_equal(sampler.draw("ring", 0, 3), everything[:3])
+    assert np.array_equal(sampler.draw("ring", 70, 70 + CHUNK), everything[70 : 70 + CHUNK])
+    assert not np.array_equal(other.draw("ring", 0, 3), everything[:3])
+    assert not np.array_equal(sampler.draw("spot", 0, 3), everything[:3])
 
 
 def test_bad_input_is_named():

@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from waferbench.backbones import create_backbone
 from waferbench.errors import InputError
 from waferbench.quality import features as features_module
+from waferbench.quality.diversity import diversity
 from waferbench.quality.features import Features, clean_resize
 from waferbench.quality.frechet import frechet_distance, frechet_of_features
 from waferbench.quality.kid import kernel_distance
@@ -117,6 +119,14 @@ def test_rate_is_wilson():
     assert np.isnan(rate(np.array([]))[0])
 
 
+def test_diversity_is_the_spread_over_that_of_real_wafers(rng):
+    real = rng.normal(size=(60, 5))
+    assert diversity(real, real[:30] * 0.5) == pytest.approx(0.5, abs=0.1)
+    assert diversity(real, np.repeat(real[:1], 9, axis=0)) == pytest.approx(0, abs=1e-6)
+    assert diversity(np.array([[0.0], [2.0]]), np.array([[0.0], [1.0], [2.0]])) == pytest.approx((1 + 1 + 2) / 3 / 2)
+    assert np.isnan(diversity(real, real[:1])) and np.isnan(diversity(np.zeros((3, 2)), real[:, :2]))
+
+
 def maps(count: int, rng: np.random.Generator) -> np.ndarray:
     return np.array([0, 128, 255], np.uint8)[rng.integers(0, 3, (count, 16, 16))]
 
@@ -128,7 +138,11 @@ def test_memory_finds_copies_and_clears_the_honest(rng):
     memory = Memory((train, labels, flat[0]), (test, labels, flat[1]), (0, 128, 255), seed=0)
 
     def values(images, features):
-        frame = table(memory.rows(images, features, labels, ["a", "b"]))
+        rows, twins = memory.rows(images, features, labels, ["a", "b"])
+        frame = table(rows)
+        assert len(twins) == 40 and (twins["hamming"] == 0).all() == np.shares_memory(images, train)
+        if np.shares_memory(images, train):
+            assert twins["nearest"].tolist() == list(range(40)), "each copy finds its original"
         return frame[frame["label"] == ALL].set_index("metric")[["value", "low", "high"]].stack()
 
     copied, clean = values(train[:, ::-1], flat[0]), values(honest, flat[2])
@@ -144,7 +158,8 @@ def test_pooled_scope_has_no_held_out_rows(rng):
     labels = np.array(["a"] * 10, dtype=object)
     flat = train.reshape(10, -1).astype(np.float32)
     memory = Memory((train, labels, flat), (train[:0], labels[:0], flat[:0]), (0, 128, 255), seed=0)
-    assert {row["metric"] for row in memory.rows(train, flat, labels, ["a"])} == {"copy_rate", "hamming_train"}
+    rows, twins = memory.rows(train, flat, labels, ["a"])
+    assert {row["metric"] for row in rows} == {"copy_rate", "hamming_train"} and len(twins) == 10
 
 
 def test_balanced_subset_keeps_rare_classes(rng):
@@ -187,6 +202,21 @@ def test_features_are_pooled_frozen_and_of_any_number(monkeypatch, rng):
     images = np.full((3, 64, 64), 255, np.uint8)
     assert network(images) == pytest.approx(np.ones((3, 3)), abs=1e-4)
     assert network(images[:0]).shape[0] == 0
+
+
+def test_a_classifier_of_the_study_gives_its_own_features(rng):
+    classifier, mean, std = create_backbone("test_resnet.r160_in1k", 3, pretrained=False, image_size=32)
+    for tensor in classifier.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.randn_like(tensor).abs() * 0.1)
+    images = rng.integers(0, 256, (2, 32, 32)).astype(np.uint8)
+    found = Features("test_resnet.r160_in1k@real", 32, trained=classifier.state_dict())(images)
+    x = torch.from_numpy(images).float()[:, None].expand(-1, 3, -1, -1) / 255
+    x = (x - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(std).view(1, -1, 1, 1)
+    with torch.no_grad():
+        maps = classifier.eval().forward_features(x)
+        expected = classifier.forward_head(maps, pre_logits=True).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_inception_without_its_file_is_an_error(tmp_path):

@@ -14,8 +14,9 @@ from waferbench.artifacts import write_h5, write_json, write_table
 from waferbench.report import read_study, render_page
 from waferbench.report.background import cost, duration
 from waferbench.report.figures import examples_that_fit, gain_figure, sample_rows, samples_figure
+from waferbench.report.making import binned, borderline, closest_pairs, training_curves
 from waferbench.report.summary import gain_text, summarise, weak_classes
-from waferbench.report.synthesis import agreement, quality, shape_reasons
+from waferbench.report.synthesis import agreement, corruptions, filter_agreement, quality, shape_reasons
 from waferbench.report.tables import confusion, table1, table1_frame
 from waferbench.wafers import WaferStore, write_store
 
@@ -41,6 +42,8 @@ def settings(conditions=CONDITIONS, classes=CLASSES, source="npz", train_on="fol
         "backbones": BACKBONES,
         "baseline": "real_aug",
         "generators": {"train_on": train_on},
+        "pool": {"n_accepted": 14},
+        "shape_filter": {"decide": "both"},
         "render": {"size": 32, "levels": [0, 128, 255], "resize": "bilinear", "snap": False},
         "report": {"examples": examples},
         "define": {"conditions": conditions},
@@ -103,7 +106,9 @@ def make_synthesis(rng, folder, fold_names):
                     row = {**IDS, "fold": fold, "source": source, "label": label, "index": i}
                     kept = source == "gan" or not fails
                     verdict = {"passes": not fails, "kept": kept, "in_pool": kept and i < 14}
-                    shape.append({**row, **verdict, "reason": reasons[i % 4] if fails else ""})
+                    verdict |= {"margin": i / 10 if fails else -i / 10, "passes_cnn": i % 2 == 0}
+                    verdict |= {"passes_geometric": not fails, "reason": reasons[i % 4] if fails else ""}
+                    shape.append({**row, **verdict})
                     confused = source == "gan" and label == "center" and i % 4
                     judge = {"y_judge": "edge-ring" if confused else label, "p_intended": 0.5}
                     judged.append({**row, **judge, "in_pool": verdict["in_pool"]})
@@ -126,6 +131,20 @@ def make_synthesis(rng, folder, fold_names):
             write_h5(path, {"images": images})
             samples.append(path)
     return shape, judged, measured, samples
+
+
+def make_histories(sources):
+    """Losses of a GAN, of a diffusion base and its adapters."""
+    steps = np.arange(1, 301)
+    gan = pd.DataFrame({"stage": "stage1", "label": "", "iteration": steps, "loss_d": 1.0, "loss_g": 0.0})
+    gan = pd.concat([gan, *(gan.head(50).assign(stage="stage2", label=label) for label in LABELS)])
+    gan = gan.assign(d_real=0.5, d_fake=-0.5)
+    base = pd.concat([pd.DataFrame({"stage": s, "step": steps, "loss": 1 / steps}) for s in ("vae", "unet")])
+    adapters = pd.concat([pd.DataFrame({"label": label, "step": steps, "loss": 1 / steps}) for label in LABELS])
+    paths = {"gan/history": gan, "lora/base_history": base, "lora/adapters_history": adapters}
+    for name, frame in paths.items():
+        write_table(sources / f"{name}.parquet", frame)
+    return [sources / f"{name}.parquet" for name in paths]
 
 
 def fold_names_scope(fold):
@@ -156,14 +175,28 @@ def make_inputs(folder, conditions=CONDITIONS, folds=(0, 1, 2, 3, 4), pooled=Fal
         zip(("scores", "per_class", "predictions", "comparisons"), make_scores(rng, conditions, folds), strict=True)
     )
     frames |= {"selected": selected, "folds": pd.DataFrame(split), "audit": audit}
-    frames |= {"quality": [], "shape_filter": [], "agreement": []}
-    inputs |= {"store": folder / "store.h5", "samples": [], "thresholds": [], "facts": []}
+    frames |= {"quality": [], "shape_filter": [], "agreement": [], "closest": []}
+    inputs |= {"store": folder / "store.h5", "samples": [], "thresholds": [], "facts": [], "histories": []}
     if "gan" in conditions:
         made = make_synthesis(rng, folder / "cv5/seed42", [-1] if pooled else list(folds))
         frames["shape_filter"], frames["agreement"], frames["quality"], inputs["samples"] = made
         path = folder / "cv5/seed42" / ("pooled" if pooled else "fold0") / "shape/thresholds.json"
-        write_json(path, {"pass_rate_train": 0.99, "pass_rate_val": 0.98, "rejection_rate": {"all": 0.9}})
+        write_json(
+            path,
+            {
+                "pass_rate_train": 0.99,
+                "pass_rate_val": 0.98,
+                "rejection_rate": {"cut_rim": 0.8, "spill": 1.0, "all": 0.9},
+            },
+        )
         inputs["thresholds"] = [path]
+        inputs["histories"] = make_histories(path.parents[1] / "sources")
+        frames["closest"] = [
+            {"source": source, "label": label, "index": i, "row": 20 * k + i, "hamming": 0.1 + 0.01 * i + 0.001 * k}
+            for source in ("gan", "lora")
+            for k, label in enumerate(LABELS)
+            for i in range(5)
+        ]
     for name, frame in frames.items():
         inputs[name] = folder / f"{name}.parquet"
         provenance = {"rule": f"make_{name}", "code": "abc123", "settings": {"x": 1}}
@@ -229,9 +262,8 @@ def test_page_is_whole_escaped_and_needs_nothing_else(study, tmp_path):
     assert "<script>alert" not in text and "&lt;script&gt;alert" in text
     assert "<b>Loc</b>" not in text and "&lt;b&gt;Loc&lt;/b&gt; &amp; $x$" in text
     assert page.tags.count("script") == 1
-    assert {"scores", "gains", "classes", "mistakes", "samples", "quality", "judge", "shape", "audit", "cost"} <= set(
-        page.ids
-    )
+    sections = {"scores", "gains", "classes", "mistakes", "samples", "training", "quality", "judge", "shape"}
+    assert sections | {"audit", "cost"} <= set(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert len(text) < 5_000_000
     assert (
@@ -251,6 +283,45 @@ def test_samples_belong_to_their_source_and_scope(study, tmp_path):
         ("lora", "kept", kept),
         ("lora", "rejected", 16 - kept),
     ]
+
+
+def test_curves_show_every_training_and_pairs_the_closest(study):
+    text = training_curves(study)
+    for title in (
+        "gan: discriminator",
+        "stage 2",
+        "lora: autoencoder",
+        "denoising, all classes",
+        "denoising, adapters",
+    ):
+        assert title in text
+    steps, means = binned(np.arange(1000.0))
+    assert len(steps) == 120 and steps[-1] == 1000 and means[0] == pytest.approx(4)
+    assert [list(a) for a in binned(np.array([2.0, 4.0]))] == [[1, 2], [2.0, 4.0]]
+    pairs = closest_pairs(study)
+    assert list(pairs) == ["gan", "lora"]
+    samples, wafers = pairs["gan"]
+    assert samples["image"].startswith("data:image/png") and samples["image"] != wafers["image"]
+    assert samples["note"] == "pixels that differ: 10.0%, 10.1%, 10.2%, 11.0%", "the four nearest of all classes"
+
+
+def test_the_filter_shows_its_limit_its_agreement_and_what_it_catches(study):
+    t = study.shape_filter[study.shape_filter["source"] == "lora"]
+    row = next(row for row in filter_agreement(study).rows if row[0].text == "lora")
+    assert row[1].value == pytest.approx(100 * (t["passes_geometric"] & t["passes_cnn"]).mean())
+    assert sum(cell.value for cell in row[1:]) == pytest.approx(100)
+    table = corruptions(study)
+    assert table.head == ["Rejected", "cut rim", "spill"] and [c.text for c in table.rows[0][1:]] == ["80.0", "100.0"]
+    assert [strip["title"] for strip in borderline(study)] == ["just accepted", "just rejected"]
+
+
+def test_a_pool_that_met_its_cap_is_marked(study):
+    rows = {row[0].text: row for row in shape_reasons(study).rows}
+    gan, lora = rows["gan · Center"][4], rows["lora · Center"][4]
+    assert gan.note == "" and gan.text == "70"
+    short = dataclasses.replace(study, settings={**study.settings, "pool": {"n_accepted": 90}})
+    assert {row[0].text: row for row in shape_reasons(short).rows}["lora · Center"][4].note == "cap reached"
+    assert lora.value <= 70
 
 
 def test_sentences_name_the_best_cell_and_its_gains(study):
@@ -295,7 +366,7 @@ def test_without_synthesis(tmp_path):
     inputs = make_inputs(tmp_path, conditions)
     study = read_study(inputs, settings(conditions), tmp_path)
     _, page = render(study, tmp_path)
-    assert not {"samples", "quality", "judge", "shape"} & set(page.ids)
+    assert not {"samples", "training", "quality", "judge", "shape"} & set(page.ids)
     assert (quality(study, "test"), agreement(study), shape_reasons(study)) == (None, None, None)
     samples_figure(study, tmp_path / "samples.png")
     assert (tmp_path / "samples.png").stat().st_size

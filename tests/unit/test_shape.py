@@ -118,6 +118,15 @@ def test_reason_names_a_failing_score(fitted):
     assert frame["reason"][0] == "" and all(frame["reason"][1:].isin(fitted.limits))
 
 
+def test_margin_and_the_verdict_of_each_filter_alone(fitted):
+    images = np.concatenate([wafers(40, 5), corrupt(wafers(40, 6), "off_centre", np.random.default_rng(0))])
+    frame = score(fitted, images)
+    assert ((frame["margin"] <= 0) == frame["passes"]).all()
+    for decide in ("geometric", "cnn"):
+        alone = score(fit(wafers(200), {**SETTINGS, "decide": decide}, seed=1), images)
+        assert frame[f"passes_{decide}"].tolist() == alone["passes"].tolist()
+
+
 def test_saved_filter_scores_alike(fitted):
     copy = ShapeFilter.from_json(json.loads(json.dumps(fitted.to_json())), fitted.net.state_dict())
     images = corrupt(wafers(20, 5), "elastic", np.random.default_rng(0))

@@ -17,6 +17,7 @@ JUDGED = {"judge_samples", "gather_agreement"}
 FILTERED = {"apply_shape_filter", "gather_shape_filter", "measure_quality", "gather_quality", "make_injection"}
 AFTER_SAMPLES = FILTERED | JUDGED | GRID
 GAN = {"train_gan", "sample_gan"} | AFTER_SAMPLES - {"make_injection"}  # unfiltered: its pool is known beforehand
+DIE_FLOW = {"train_die_flow", "sample_die_flow"}
 LORA = {"pretrain_base", "train_lora", "sample_lora"} | AFTER_SAMPLES
 AFTER_FOLDS = GAN | LORA | {"fit_shape_filter", "audit"}
 EVERYTHING = AFTER_FOLDS | {"ingest", "select_wafers", "make_folds"}
@@ -103,7 +104,20 @@ CASES = {
         set(),
     ),
     "augmentation": (option("classifier.rotation=5"), GRID),
-    "the filter's verdict": (option("shape_filter.decide=cnn"), {"fit_shape_filter"} | AFTER_SAMPLES),
+    "the filter's verdict": (
+        option("shape_filter.decide=cnn"),
+        {"fit_shape_filter", "sample_lora"} | AFTER_SAMPLES,  # drawing goes on until enough samples pass
+    ),
+    "a larger pool": (option("pool.n_accepted=9"), {"sample_gan", "sample_lora"} | AFTER_SAMPLES),
+    "the cap on raw samples": (option("pool.max_raw=14"), {"sample_lora"} | AFTER_SAMPLES),
+    "features of a classifier": (
+        option("quality.network=test_resnet.r160_in1k@real"),
+        {"measure_quality", "gather_quality", "make_report", "check_networks"},
+    ),
+    "another source": (
+        option("conditions=[real,gan,lora,die_flow]"),
+        DIE_FLOW | {"make_injection"} | FILTERED | JUDGED | GRID,
+    ),
     "memory for the SVM": (option("svm.memory_gb=1"), {"make_report"}),
     "where weights are looked for": (option("weights.folder=elsewhere weights.download=true"), {"make_report"}),
     "snapped greys": (option("render.snap=true"), {"measure_quality", "gather_quality"} | GRID | JUDGED),
@@ -144,7 +158,7 @@ def test_what_concerns_samples_alone_reruns_only_cells_that_have_them(finished: 
     assert (verdict["train_classifier"], verdict["make_injection"]) == (1, 1), "the filter applies to lora alone"
 
 
-@pytest.mark.parametrize("overlay, cells", [("paper", 8 * 3 * 5), ("study", 8 * 5 * 5)])
+@pytest.mark.parametrize("overlay, cells", [("paper", 8 * 3 * 5), ("study", 8 * 6 * 5)])
 def test_the_large_studies_plan_without_torch(overlay: str, cells: int, finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
     (study.folder / "LSWMD.pkl").write_bytes(b"planning reads no data")

@@ -81,6 +81,25 @@ def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp
     assert not np.allclose(predictions[probabilities], changed[probabilities]), "the test wafers were not changed"
 
 
+def test_a_source_added_later_adds_its_own_work_and_a_new_filter_draws_nothing_anew(finished: Study, tmp_path: Path):
+    study = finished.copy(tmp_path / "study")
+    shards = {path: path.stat().st_mtime_ns for path in study.results.rglob(".shards/**/*.h5")}
+    stamp = (study.results / "cv5/seed42/fold0/sources/gan/generators/center.safetensors").stat().st_mtime_ns
+    study.snakemake("--config", "set=conditions=[real,gan,lora,die_flow] shape_filter.decide=cnn")
+    tables = check(study.results)
+    added = tables["scores"].query("condition == 'die_flow'")
+    assert len(added) == 2 and (added["n_train_synthetic"] > 0).all()
+    assert {"gan", "lora", "die_flow"} == set(tables["quality"]["source"])
+    raw = study.results / "cv5/seed42/fold0/sources/die_flow/raw/center.h5"
+    with h5py.File(raw) as file:
+        assert set(np.unique(file["flat"])) <= {0, 1, 2} and len(file["shapes"]) == len(file["images"]) == 8
+    assert read_provenance(raw)["pool"] == {"drawn": 8, "accepted": 8, "stopped_by": "n_accepted"}
+    assert stamp == (study.results / "cv5/seed42/fold0/sources/gan/generators/center.safetensors").stat().st_mtime_ns
+    assert len(shards) == 3 * 2 + 3 * 2, "of gan and lora, two shards a class"
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in shards.items() if path.exists())
+    assert sum(path.exists() for path in shards) == len(shards)
+
+
 def test_grouped_folds_part_no_duplicates(finished: Study):
     folds, wafers = (pd.read_parquet(finished.results / p) for p in ("folds.parquet", "data/wafers.parquet"))
     assert wafers["canonical"].duplicated().any(), "the data holds no duplicates to part"

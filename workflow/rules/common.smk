@@ -42,6 +42,7 @@ SCOPES = ["pooled"] if POOLED else [f"fold{fold}" for fold in CFG["folds"]["run"
 STUDY = f"results/{CFG['study']}"
 RUN = f"{STUDY}/{CFG['folds']['protocol']}/seed{CFG['seed']}"
 LOGS = f"{STUDY}/logs"
+FILTER = {"thresholds": "thresholds.json", "cnn": "cnn.safetensors"}
 CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
 WEIGHTS = yaml.safe_load((Path(workflow.basedir) / "resources/weights.yaml").read_text())
 USED = {  # the whole configuration but for definitions that this study does not use
@@ -151,14 +152,42 @@ def drawn_for(wildcards):
     return CFG["render"] if source_of(wildcards) else DRAWN
 
 
+def feature_classifier(wildcards):
+    """The classifier whose features quality is measured in, where the network is `backbone@condition`."""
+    backbone, _, condition = CFG["quality"]["network"].partition("@")
+    fold = CFG["folds"]["run"][0] if POOLED else wildcards.scope.removeprefix("fold")
+    cell = CELL.format(fold=fold, backbone=backbone, condition=condition)
+    return {"classifier": f"{cell}/checkpoint.safetensors"} if condition else {}
+
+
 def raw_samples(scope, source):
     return expand(f"{RUN}/{scope}/sources/{source}/raw/{{label}}.h5", label=LABELS)
 
 
-def n_raw(source):
-    """Raw samples drawn a class: filtered sources need more than they keep."""
+def filtered(source):
+    """Whether the shape filter's verdict decides which samples of a source are accepted."""
+    return source in CFG["shape_filter"]["apply_to"]
+
+
+def pool_of(source):
+    """How many samples are drawn of a source: the cap matters where not every sample is accepted."""
     pool = CFG["pool"]
-    return max(pool["n_accepted"], pool["max_raw"]) if source in CFG["shape_filter"]["apply_to"] else pool["n_accepted"]
+    return pool if filtered(source) else {**pool, "max_raw": pool["n_accepted"]}
+
+
+def verdict_of(wildcards):
+    """The shape filter that says when enough samples of a source are accepted, where it applies."""
+    if not filtered(wildcards.source):
+        return {}
+    return {name: f"{RUN}/{{scope}}/shape/{file}" for name, file in FILTER.items()}
+
+
+def histories(scope, source):
+    """The losses of a source's trainings in one scope."""
+    names = {"db_sd_lora": ["base_history", "adapters_history"]}.get(SOURCES[source]["kind"], ["history"])
+    if SOURCES[source].get("base", "native") != "native":
+        names.remove("base_history")
+    return [f"{RUN}/{scope}/sources/{source}/{name}.parquet" for name in names]
 
 
 def cells(pattern, folds=None):
@@ -180,8 +209,7 @@ def native_base(wildcards):
 def injection_scores(wildcards):
     """The shape scores that say which samples of a condition's source may enter training, where it is filtered."""
     source = source_of(wildcards)
-    filtered = source in CFG["shape_filter"]["apply_to"]
-    return {"scores": f"{RUN}/{scope_of(wildcards)}/shape/{source}.parquet"} if filtered else {}
+    return {"scores": f"{RUN}/{scope_of(wildcards)}/shape/{source}.parquet"} if filtered(source) else {}
 
 
 def cell_samples(wildcards):

@@ -1,8 +1,8 @@
 # DB-SD-LoRA: a frozen latent diffusion base, one LoRA adapter per class, UniPC sampling. The longest chain goes first.
 
 LORA = f"{RUN}/{{scope}}/sources/{{source}}"
-BASE_KEYS = ("kind", "base", "size", "native")
-SAMPLER_KEYS = ("sampler_steps", "guidance", "sample_batch")
+BASE_KEYS = ("kind", "base", "size", "precision", "native")
+SAMPLER_KEYS = ("sampler_steps", "guidance", "guidance_interval", "sample_batch")
 
 
 rule pretrain_base:
@@ -71,6 +71,7 @@ rule train_lora:
 rule sample_lora:
     input:
         unpack(native_base),
+        unpack(verdict_of),
         adapters=rules.train_lora.output.adapters,
     output:
         samples=[f"{LORA}/raw/{label}.h5" for label in LABELS],
@@ -88,13 +89,14 @@ rule sample_lora:
     params:
         study=CFG["study"],
         settings=lambda w: pack(
-            source=only(SOURCES[w.source], "kind", "base", "size", "instance_prompt", *SAMPLER_KEYS),
+            source=only(SOURCES[w.source], "kind", "base", "size", "precision", "instance_prompt", *SAMPLER_KEYS),
             render=DRAWN,
             classes=CLASSES,
             seed=CFG["seed"],
-            n_raw=n_raw(w.source),
+            pool=pool_of(w.source),
             base_files=base_of(w),
         ),
+        sampler=code("waferbench/diffusion/sample"),
         code=code("sample_lora"),
     script:
         "../scripts/sample_lora.py"

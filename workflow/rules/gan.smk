@@ -34,6 +34,7 @@ rule train_gan:
 
 rule sample_gan:
     input:
+        unpack(verdict_of),
         generators=rules.train_gan.output.generators,
     output:
         samples=[f"{GAN}/raw/{label}.h5" for label in LABELS],
@@ -55,8 +56,9 @@ rule sample_gan:
             render=DRAWN,
             classes=CLASSES,
             seed=CFG["seed"],
-            n_raw=n_raw(w.source),
+            pool=pool_of(w.source),
         ),
+        sampler=code("waferbench/gan/sample"),
         code=code("sample_gan"),
     script:
         "../scripts/sample_gan.py"

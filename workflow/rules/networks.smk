@@ -25,7 +25,7 @@ rule check_networks:
             },
             quality=(
                 {**only(CFG["quality"], "network", "image_size"), "weights": weights_of(CFG["quality"]["network"])}
-                if SOURCES
+                if SOURCES and "@" not in CFG["quality"]["network"]
                 else None
             ),
         ),

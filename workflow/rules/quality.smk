@@ -3,6 +3,7 @@
 
 rule measure_quality:
     input:
+        unpack(feature_classifier),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
         folds=rules.make_folds.output.folds,
@@ -10,6 +11,7 @@ rule measure_quality:
         scores=rules.apply_shape_filter.output.scores,
     output:
         quality=f"{RUN}/{{scope}}/quality/{{source}}.parquet",
+        closest=f"{RUN}/{{scope}}/quality/{{source}}_closest.parquet",
     log:
         f"{LOGS}/measure_quality-{{scope}}-{{source}}.log",
     conda:
@@ -24,7 +26,7 @@ rule measure_quality:
             quality=without(CFG["quality"], "judge"),
             render=CFG["render"],
             classes=CLASSES,
-            weights=weights_of(CFG["quality"]["network"]),
+            weights=weights_of(CFG["quality"]["network"].partition("@")[0]),
             n_accepted=CFG["pool"]["n_accepted"],
             **IDS,
         ),

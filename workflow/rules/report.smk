@@ -55,6 +55,8 @@ rule make_report:
         selected=rules.select_wafers.output.selected,
         folds=rules.make_folds.output.folds,
         samples=[path for scope in SCOPES[:1] for source in SOURCES for path in raw_samples(scope, source)],
+        closest=expand(rules.measure_quality.output.closest, scope=SCOPES[:1], source=SOURCES),
+        histories=[path for source in SOURCES for path in histories(SCOPES[0], source)],
         thresholds=expand(rules.fit_shape_filter.output.thresholds, scope=SCOPES if SOURCES else []),
         facts=[
             f"{RUN}/{scope}/sources/{source}/facts.json"

@@ -7,8 +7,7 @@ rule fit_shape_filter:
         selected=rules.select_wafers.output.selected,
         folds=rules.make_folds.output.folds,
     output:
-        thresholds=f"{RUN}/{{scope}}/shape/thresholds.json",
-        cnn=f"{RUN}/{{scope}}/shape/cnn.safetensors",
+        **{name: f"{RUN}/{{scope}}/shape/{file}" for name, file in FILTER.items()},
     log:
         f"{LOGS}/fit_shape_filter-{{scope}}.log",
     conda:
@@ -50,7 +49,7 @@ rule apply_shape_filter:
         settings=lambda w: pack(
             shape_filter={
                 **without(CFG["shape_filter"], "apply_to"),
-                "apply_to": [w.source] if w.source in CFG["shape_filter"]["apply_to"] else [],
+                "apply_to": [w.source] if filtered(w.source) else [],
             },
             n_accepted=CFG["pool"]["n_accepted"],
             classes=CLASSES,

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from waferbench.artifacts import read_h5, read_json, read_weights, write_table
+from waferbench.artifacts import read_h5, write_table
 from waferbench.job import Job
 from waferbench.runtime import device
-from waferbench.shape.filter import ShapeFilter, admit, score
+from waferbench.shape.filter import admit, read_filter, score
 
 with Job(snakemake) as job:
     settings, scope, source = job.settings, job.wildcards["scope"], job.wildcards["source"]
-    shape_filter = ShapeFilter.from_json(read_json(snakemake.input.thresholds), read_weights(snakemake.input.cnn))
-    shape_filter.net.to(device(job.gpus, job.threads))
+    shape_filter = read_filter(snakemake.input.thresholds, snakemake.input.cnn, device(job.gpus, job.threads))
     filtered = source in settings["shape_filter"]["apply_to"]
     parts = []
     for path in snakemake.input.samples:

@@ -1,4 +1,4 @@
-"""Makes the quality table of one source in one scope: distances to real wafers, their floors, and memorisation.
+"""Makes the quality table of one source in one scope, and each sample's nearest training wafer.
 
 Every class enters with the same number of samples, ``pool.n_accepted`` where there are as many: stage ``raw`` is the
 first so many drawn, stage ``kept`` the pool behind the shape filter.
@@ -7,8 +7,9 @@ first so many drawn, stage ``kept`` the pool behind the shape filter.
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from waferbench.artifacts import read_h5, read_table, write_table
+from waferbench.artifacts import read_h5, read_table, read_weights, write_table
 from waferbench.folds import wafers_of
 from waferbench.job import Job
 from waferbench.quality.features import Features
@@ -23,7 +24,10 @@ with Job(snakemake) as job:
     quality, levels = settings["quality"], settings["render"]["levels"]
     labels = list(slugs(settings["classes"]).values())
     target = device(job.gpus, job.threads)
-    network = Features(quality["network"], quality["image_size"], job.weights(settings["weights"]), target)
+    classifier = snakemake.input.get("classifier")
+    trained = read_weights(classifier) if classifier else None
+    weights = job.weights(settings["weights"])
+    network = Features(quality["network"], quality["image_size"], weights, target, trained)
 
     store = read_store(snakemake.input.store)
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
@@ -37,15 +41,18 @@ with Job(snakemake) as job:
         wafers = wafers.iloc[balanced_subset(wafers["label"].to_numpy(), quality["max_real"], rng)]
         images = render(store.take(wafers["row"]), **settings["render"])
         real[split] = (images, wafers["label"].to_numpy(), network(images))
+        if split == "train":
+            real_rows = wafers["row"].to_numpy()
 
     scores = read_table(snakemake.input.scores)
     files = {Path(path).stem: path for path in snakemake.input.samples}
-    images, of, raw, kept = [], [], [], []
+    images, of, index, raw, kept = [], [], [], [], []
     for label in labels:
         mine = scores[scores["label"] == label].sort_values("index")
         used = mine[(mine["index"] < settings["n_accepted"]) | mine["in_pool"]]
         images.append(read_h5(files[label], ["images"])["images"][used["index"].to_numpy()])
         of += [label] * len(used)
+        index.append(used["index"].to_numpy())
         raw.append((used["index"] < settings["n_accepted"]).to_numpy())
         kept.append(used["in_pool"].to_numpy(bool))
     images, of = np.concatenate(images), np.array(of, dtype=object)
@@ -59,7 +66,7 @@ with Job(snakemake) as job:
         if stage == "kept" and np.array_equal(mask, masks["raw"]):  # the filter does not apply to this source
             rows[stage] = [{**row, "stage": stage} for row in rows["raw"]]
             continue
-        found = memory.rows(images[mask], features[mask], of[mask], labels)
+        found, twins = memory.rows(images[mask], features[mask], of[mask], labels)
         rows[stage] = [{**row, "stage": stage, "reference": "train"} for row in found]
         for reference, (_, real_labels, real_features) in real.items():
             if len(real_labels):
@@ -69,3 +76,7 @@ with Job(snakemake) as job:
     source = job.wildcards["source"]
     frame = table(rows["raw"] + rows["kept"], protocol=settings["protocol"], seed=seed, fold=fold, source=source)
     write_table(snakemake.output.quality, frame.assign(network=network.name), job.provenance)
+    mask = masks["kept"]  # the last stage whose neighbours were looked for: the same samples where the filter keeps all
+    pairs = pd.DataFrame({"source": source, "label": of[mask], "index": np.concatenate(index)[mask]})
+    pairs["row"], pairs["hamming"] = real_rows[twins["nearest"].to_numpy()], twins["hamming"].to_numpy()
+    write_table(snakemake.output.closest, pairs, job.provenance)

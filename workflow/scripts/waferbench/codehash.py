@@ -19,10 +19,10 @@ IGNORED = {"tqdm", "snakemake"}
 
 
 def code_digest(script: str | Path) -> str:
-    """12 hex digits for the code behind a script in the folder that also holds the library."""
+    """12 hex digits for the code behind a script, or behind a module of the library in the script's folder."""
     script = Path(script)
     files, packages = _reach(script)
-    lines = [f"{file.relative_to(script.parent)} {_file_digest(file)}" for file in sorted(files)]
+    lines = [f"{file.relative_to(_root(script))} {_file_digest(file)}" for file in sorted(files)]
     lines += [f"{package} {_version(package)}" for package in sorted(packages)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
@@ -38,10 +38,15 @@ def _reach(script: Path) -> tuple[set[Path], set[str]]:
         for name in _imports(file):
             top = name.partition(".")[0]
             if top == LIBRARY:
-                todo.extend(_module_files(script.parent, name))
+                todo.extend(_module_files(_root(script), name))
             elif top not in sys.stdlib_module_names and top not in IGNORED:
                 packages.add(top)
     return files, packages
+
+
+def _root(script: Path) -> Path:
+    """The folder that holds the library."""
+    return next((folder for folder in script.parents if (folder / LIBRARY).is_dir()), script.parent)
 
 
 def _module_files(root: Path, name: str) -> list[Path]:

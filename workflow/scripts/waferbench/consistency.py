@@ -41,14 +41,19 @@ def _among(key: str, name: str, known: Collection[str], where: str) -> None:
 
 def _check_judge(settings: Mapping[str, Any]) -> None:
     judge, conditions = settings["quality"]["judge"], settings["define"]["conditions"]
-    for key in ("backbone", "condition"):
-        _among(f"quality.judge.{key}", judge[key], settings[f"{key}s"], f"{key}s")
-    if conditions[judge["condition"]]["source"] != "none":
-        real = [name for name in settings["conditions"] if conditions[name]["source"] == "none"]
-        raise InputError(
-            f"quality.judge.condition: {judge['condition']!r} adds wafers, but a judge of synthetic wafers is trained "
-            f"on real ones alone; take one of {', '.join(real) or 'those with source: none, and add it to conditions'}"
-        )
+    backbone, _, condition = settings["quality"]["network"].partition("@")
+    judges = {"quality.judge.backbone": judge["backbone"], "quality.judge.condition": judge["condition"]}
+    if condition:  # features of a classifier of the study
+        judges |= {"quality.network backbone": backbone, "quality.network condition": condition}
+    for key, name in judges.items():
+        of = "backbones" if key.endswith("backbone") else "conditions"
+        _among(key, name, settings[of], of)
+        if of == "conditions" and conditions[name]["source"] != "none":
+            real = [name for name in settings["conditions"] if conditions[name]["source"] == "none"]
+            raise InputError(
+                f"{key}: {name!r} adds wafers, but a judge of synthetic wafers is trained on real ones alone; "
+                f"take one of {', '.join(real) or 'those with source: none, and add it to conditions'}"
+            )
 
 
 def _check_dataset(dataset: Mapping[str, Any]) -> None:

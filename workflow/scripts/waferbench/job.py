@@ -56,6 +56,14 @@ class Job:
         self.checkpoints = self.study / ".checkpoints" / snakemake.rule / key
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
 
+    def shards(self, *inputs: str) -> Path:
+        """The folder of what was drawn shard by shard, keyed by all that decides a sample: the settings but for
+        ``pool``, the parameter ``sampler`` (a digest of the sampler's code) and these inputs."""
+        settings = {name: value for name, value in self.settings.items() if name != "pool"}
+        digests = {name: self.provenance["inputs"].get(name) for name in inputs}
+        key = canonical_json([settings, self.wildcards, self._snakemake.params.sampler, digests])
+        return self.study / ".shards" / self.name / hashlib.sha256(key.encode()).hexdigest()[:16]
+
     def weights(self, entry: dict) -> dict:
         """How a network's weights are found: its entry of the manifest, and where this machine looks for files."""
         return {**self.machine["weights"], **entry}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
-def progress(iterable: Iterable, description: str, total: int | None = None) -> Iterable:
+def progress(iterable: Iterable, description: str, total: int | None = None) -> tqdm:
     """A progress bar on stderr; a line every ten seconds where stderr is a log file."""
     from tqdm import tqdm
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from waferbench.artifacts import atomic
+from waferbench.errors import InputError
 from waferbench.machine import processors
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 
 def seed_everything(seed: int) -> None:
@@ -43,6 +47,51 @@ def device(gpus: int = 1, threads: int | None = None) -> torch.device:
         return torch.device("cuda")
     print(f"no CUDA GPU in use: running on the CPU, {torch.get_num_threads()} threads", file=sys.stderr)
     return torch.device("cpu")
+
+
+def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager:
+    """bfloat16 where a ``precision`` key asks for it; ``auto`` means on a GPU: on a CPU float32 repeats its bytes."""
+    import torch
+
+    wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+
+
+class HalvingBatches:
+    """Rows in batches, which are halved with a line on stderr where the GPU's memory does not hold one.
+
+    Args:
+        name: what is done, for the line and the error.
+        size: rows of a batch at first.
+    """
+
+    def __init__(self, name: str, size: int):
+        self.name, self.size = name, size
+
+    def run(self, do: Callable[[int, int], T], start: int, stop: int) -> list[T]:
+        """What ``do(first, last)`` returns of each batch of the rows ``start`` to ``stop - 1``, in order.
+
+        Raises:
+            InputError: one row alone does not fit.
+        """
+        import torch
+
+        parts = []
+        while start < stop:
+            last = min(stop, start + self.size)
+            try:
+                parts.append(do(start, last))
+            except torch.OutOfMemoryError:
+                if self.size == 1:
+                    raise InputError(
+                        f"{self.name}: out of GPU memory even one by one; take a smaller network"
+                    ) from None
+                self.size = -(-min(self.size, last - start) // 2)
+                torch.cuda.empty_cache()
+                print(f"{self.name}: out of GPU memory; from here on batches of {self.size}", file=sys.stderr)
+            else:
+                start = last
+        return parts
 
 
 SAVE_EVERY = 60.0  # seconds between two states of one training: what a kill may cost

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch import nn
 from waferbench.classify.data import Split
 from waferbench.classify.depthwise import speed_up_depthwise
 from waferbench.progress import progress
-from waferbench.runtime import Checkpoint, seed_everything
+from waferbench.runtime import Checkpoint, autocast, seed_everything
 from waferbench.seeds import derive_seed
 
 
@@ -186,12 +185,6 @@ def predict(
             features.append(pooled.float().cpu().numpy())
             probabilities.append(logits.float().softmax(1).cpu().numpy())
     return np.concatenate(features), np.concatenate(probabilities)
-
-
-def autocast(device: torch.device, precision: str) -> Any:
-    """bfloat16 where the ``precision`` key asks for it; ``auto`` means on a GPU."""
-    wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
 
 
 def _batch_sizes(n: int, batch: int) -> list[int]:

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from waferbench.diffusion.loop import mixed_precision, step_generator
+from waferbench.runtime import autocast
+from waferbench.symmetries import under_symmetry
+from waferbench.training import step_generator
 
 ENCODE_PIXELS = 64 * 64 * 64  # pixels that go through the autoencoder at once
 
@@ -23,7 +25,7 @@ def to_pixels(images: np.ndarray, symmetries: np.ndarray, size: int) -> Tensor:
     Returns:
         float32 (N, 3, size, size) in [-1, 1], the grey in each channel.
     """
-    turned = [np.rot90(i[:, ::-1] if s >= 4 else i, s % 4) for i, s in zip(images, symmetries, strict=True)]
+    turned = [under_symmetry(image, symmetry) for image, symmetry in zip(images, symmetries, strict=True)]
     grey = torch.from_numpy(np.stack(turned)).float().div_(127.5).sub_(1)[:, None]
     if grey.shape[-1] != size:
         grey = F.interpolate(grey, size=(size, size), mode="nearest")
@@ -51,7 +53,14 @@ def draw(n: int, steps: int, batch: int, augment: bool, seed: int) -> np.ndarray
 
 
 @torch.no_grad()
-def encode(vae: torch.nn.Module, images: np.ndarray, codes: np.ndarray, size: int, device: torch.device) -> Tensor:
+def encode(
+    vae: torch.nn.Module,
+    images: np.ndarray,
+    codes: np.ndarray,
+    size: int,
+    device: torch.device,
+    precision: str = "auto",
+) -> Tensor:
     """Scaled latents of images under symmetries, computed once for a whole training.
 
     Args:
@@ -65,14 +74,22 @@ def encode(vae: torch.nn.Module, images: np.ndarray, codes: np.ndarray, size: in
     parts = []
     for part in np.split(codes, range(batch, len(codes), batch)):
         pixels = to_pixels(images[part // 8], part % 8, size).to(device)
-        with mixed_precision(device):
+        with autocast(device, precision):
             mean = vae.encode(pixels).latent_dist.mode()
         parts.append((mean.float() * vae.config.scaling_factor).half())
     return torch.cat(parts)
 
 
 def noise_loss(
-    unet: torch.nn.Module, latents: Tensor, embedding: Tensor, alphas: Tensor, prediction: str, seed: int, step: int
+    unet: torch.nn.Module,
+    latents: Tensor,
+    embedding: Tensor,
+    alphas: Tensor,
+    prediction: str,
+    seed: int,
+    step: int,
+    rows: slice = slice(None),
+    precision: str = "auto",
 ) -> Tensor:
     """Mean squared error of the predicted noise (Ho et al. 2020, eq. 14), or of v, at random times.
 
@@ -82,15 +99,17 @@ def noise_loss(
         alphas: (T,) cumulative products of the noise schedule.
         prediction: the base's ``prediction_type``, epsilon or v_prediction.
         seed, step: what noise and times are a function of; the times are spread over the batch.
+        rows: the part of the batch that the loss is taken of.
     """
     generator = step_generator(seed, step)
     n = len(latents)
     noise = torch.randn(latents.shape, generator=generator).to(latents.device)
     spread = (torch.randperm(n, generator=generator) + torch.rand(n, generator=generator)) / n
     times = (spread * len(alphas)).long().clamp_(max=len(alphas) - 1).to(latents.device)
+    latents, noise, times, embedding = latents[rows], noise[rows], times[rows], embedding[rows]
     alpha = alphas[times][:, None, None, None]
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     target = noise if prediction == "epsilon" else alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-    with mixed_precision(latents.device):
+    with autocast(latents.device, precision):
         predicted = unet(noisy, times, encoder_hidden_states=embedding, return_dict=False)[0]
     return F.mse_loss(predicted.float(), target)

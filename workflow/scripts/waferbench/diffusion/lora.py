@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from waferbench.diffusion.base import Base
 from waferbench.diffusion.latents import draw, encode, noise_loss
-from waferbench.diffusion.loop import constant, fit
 from waferbench.errors import InputError
 from waferbench.runtime import Checkpoint, seed_everything
 from waferbench.seeds import derive_seed
+from waferbench.training import constant, fit
 
 ADAPTER = "default"
 
@@ -70,6 +70,8 @@ def train_adapters(
         if not (labels == label).any():
             raise InputError(f"lora: no training wafer of class {label!r}; add wafers or drop it from dataset.classes")
     unmatched = add_adapter(base.unet, settings)
+    if settings["gradient_checkpointing"]:
+        base.unet.enable_gradient_checkpointing()
     prompt = base.embed(settings["instance_prompt"])
     tensors, parts = {}, []
     for label in classes:
@@ -130,24 +132,28 @@ def _train_one(
     device = base.unet.device
     codes = draw(len(images), settings["steps"], settings["batch"], settings["augment"], seed)
     seen, position = np.unique(codes, return_inverse=True)
-    latents = encode(base.vae, images, seen, int(settings["size"]), device)
+    latents = encode(base.vae, images, seen, int(settings["size"]), device, settings["precision"])
     position = torch.from_numpy(position.reshape(codes.shape)).to(device)
     embedding = prompt.expand(settings["batch"], -1, -1)
     alphas, prediction = base.alphas, base.scheduler.config.prediction_type
 
-    def loss_of_step(step: int) -> Tensor:
-        return noise_loss(base.unet, latents[position[step]].float(), embedding, alphas, prediction, seed, step)
+    def loss_of(step: int, rows: slice) -> Tensor:
+        chosen, precision = latents[position[step]].float(), settings["precision"]
+        return noise_loss(base.unet, chosen, embedding, alphas, prediction, seed, step, rows, precision)
 
     return fit(
         f"lora {label}",
         _parameters(base.unet),
-        loss_of_step,
+        loss_of,
         settings["steps"],
+        settings["batch"],
         settings["lr"],
         checkpoint,
         constant,
         settings["weight_decay"],
         settings["clip"],
+        settings["ema"],
+        settings["accumulate"],
     )
 
 

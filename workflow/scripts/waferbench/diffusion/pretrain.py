@@ -18,10 +18,10 @@ from torch import Tensor
 
 from waferbench.diffusion.base import Base, build_base
 from waferbench.diffusion.latents import draw, encode, noise_loss, to_pixels
-from waferbench.diffusion.loop import fit, mixed_precision, named, step_generator
 from waferbench.errors import InputError
-from waferbench.runtime import Checkpoint, seed_everything
+from waferbench.runtime import Checkpoint, autocast, seed_everything
 from waferbench.seeds import derive_seed
+from waferbench.training import fit, named, step_generator
 
 SCALE_FROM = 512  # images that the latents' spread is measured on
 
@@ -69,18 +69,28 @@ def _train_vae(
     native, size, vae = settings["native"], int(settings["size"]), base.vae
     codes = draw(len(images), native["vae_steps"], native["vae_batch"], native["augment"], seed)
 
-    def loss_of_step(step: int) -> Tensor:
-        pixels = to_pixels(images[codes[step] // 8], codes[step] % 8, size).to(device)
-        with mixed_precision(device):
+    def loss_of(step: int, rows: slice) -> Tensor:
+        chosen = codes[step, rows]
+        pixels = to_pixels(images[chosen // 8], chosen % 8, size).to(device)
+        with autocast(device, settings["precision"]):
             posterior = vae.encode(pixels).latent_dist
-            noise = torch.randn(posterior.mean.shape, generator=step_generator(seed, step)).to(device)
+            shape = (codes.shape[1], *posterior.mean.shape[1:])
+            noise = torch.randn(shape, generator=step_generator(seed, step))[rows].to(device)
             decoded = vae.decode(posterior.mean + posterior.std * noise).sample.float()
         # absolute error keeps die edges sharp, squared error keeps single dies from being left out
         loss = F.l1_loss(decoded, pixels) + F.mse_loss(decoded, pixels)
         return loss + native["kl_weight"] * posterior.kl().float().mean()
 
     vae.requires_grad_(True).train()
-    losses = fit("base vae", named([("vae", vae)]), loss_of_step, native["vae_steps"], native["vae_lr"], checkpoint)
+    losses = fit(
+        "base vae",
+        named([("vae", vae)]),
+        loss_of,
+        native["vae_steps"],
+        native["vae_batch"],
+        native["vae_lr"],
+        checkpoint,
+    )
     vae.requires_grad_(False).eval()
     some = np.random.default_rng(seed).permutation(len(images))[:SCALE_FROM] * 8
     vae.register_to_config(scaling_factor=1.0)
@@ -101,15 +111,23 @@ def _train_unet(
     captions = torch.cat([base.embed(native["caption"]), base.embed("")])
     alphas, prediction = base.alphas, base.scheduler.config.prediction_type
 
-    def loss_of_step(step: int) -> Tensor:
+    def loss_of(step: int, rows: slice) -> Tensor:
         chosen = latents[position[step]].float()
         generator = step_generator(derive_seed(seed, "caption"), step)
         dropped = (torch.rand(len(chosen), generator=generator) < native["drop_caption"]).long().to(device)
-        return noise_loss(unet, chosen, captions[dropped], alphas, prediction, seed, step)
+        precision = settings["precision"]
+        return noise_loss(unet, chosen, captions[dropped], alphas, prediction, seed, step, rows, precision)
 
     unet.requires_grad_(True).train()
     losses = fit(
-        "base unet", named([("unet", unet)]), loss_of_step, native["unet_steps"], native["unet_lr"], checkpoint
+        "base unet",
+        named([("unet", unet)]),
+        loss_of,
+        native["unet_steps"],
+        native["unet_batch"],
+        native["unet_lr"],
+        checkpoint,
+        ema=native["ema"],
     )
     unet.requires_grad_(False).eval()
     return losses

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +14,54 @@ from torch import Tensor
 from waferbench.diffusion.adapters import AdapterSwitch
 from waferbench.diffusion.base import Base
 from waferbench.diffusion.latents import ENCODE_PIXELS, to_grey
-from waferbench.diffusion.loop import mixed_precision
 from waferbench.progress import progress
+from waferbench.runtime import HalvingBatches, autocast
 from waferbench.seeds import derive_seed
 
 
-def sample_adapters(
-    base: Base,
-    adapters: Mapping[str, str | Path],
-    n: int,
-    settings: Mapping[str, Any],
-    seed: int,
-    scope: str,
-    size: int,
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Images of each label in turn, from one UNet whose adapters are swapped.
+class Sampler:
+    """Draws from one UNet in memory, whose adapters are swapped; as a context it leaves the UNet pristine.
 
     Args:
         base: the base that the adapters were trained on, on the device to sample on.
-        adapters: label -> adapter file.
-        n: images a label.
         settings: a ``define.sources`` entry of kind ``db_sd_lora``.
         seed, scope: with the label and the image's position they decide its noise, whatever the batch size.
         size: edge of the images wanted.
-
-    Yields:
-        Label, uint8 (n, size, size) grey.
-
-    Raises:
-        InputError: an adapter that belongs to another base.
     """
-    embeddings = torch.cat([base.embed(""), base.embed(settings["instance_prompt"])])
-    batches = -(-n // settings["sample_batch"])
-    bar = iter(progress(range(batches * len(adapters)), f"lora sample {scope}"))
-    with AdapterSwitch(base) as switch:
-        for label, path in adapters.items():
-            switch.load(path)
-            parts = []
-            for start in range(0, n, settings["sample_batch"]):
-                next(bar, None)
-                stop = min(n, start + settings["sample_batch"])
-                noise = initial_noise(base, settings, [derive_seed(seed, label, scope, i) for i in range(start, stop)])
-                parts.append(draw_images(base, noise, embeddings, settings, size))
-            yield label, np.concatenate(parts) if parts else np.zeros((0, size, size), np.uint8)
-    next(bar, None)
+
+    def __init__(self, base: Base, settings: Mapping[str, Any], seed: int, scope: str, size: int):
+        self.base, self.settings, self.seed, self.scope, self.size = base, settings, seed, scope, size
+        self._batches = HalvingBatches("lora sample", int(settings["sample_batch"]))
+        self._switch = AdapterSwitch(base)
+        self._embeddings = torch.cat([base.embed(""), base.embed(settings["instance_prompt"])])
+
+    def __enter__(self) -> Sampler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._switch.clear()
+
+    def load(self, path: str | Path) -> None:
+        """Put an adapter into the UNet in place of the last; `InputError` where it belongs to another base."""
+        self._switch.load(path)
+
+    def draw(self, label: str, start: int, stop: int) -> np.ndarray:
+        """Images ``start`` to ``stop - 1`` of a label's endless sequence, uint8 (stop - start, size, size) grey.
+
+        Out of GPU memory the batch is halved, with a line on stderr.
+        """
+        bar = progress(range(start, stop), f"lora sample {self.scope} {label}")
+
+        def some(first: int, last: int) -> np.ndarray:
+            seeds = [derive_seed(self.seed, label, self.scope, i) for i in range(first, last)]
+            noise = initial_noise(self.base, self.settings, seeds)
+            images = draw_images(self.base, noise, self._embeddings, self.settings, self.size)
+            bar.update(last - first)
+            return images
+
+        images = self._batches.run(some, start, stop)
+        bar.close()
+        return np.concatenate(images)
 
 
 def initial_noise(base: Base, settings: Mapping[str, Any], seeds: list[int]) -> Tensor:
@@ -74,20 +78,23 @@ def draw_images(base: Base, noise: Tensor, embeddings: Tensor, settings: Mapping
     Args:
         noise: (B, C, h, w) standard normal.
         embeddings: (2, tokens, width) of the empty prompt and of the prompt.
-        settings: ``sampler_steps``, ``guidance`` (1 or less: none).
+        settings: ``sampler_steps``, ``precision``, ``guidance`` (1 or less: none), ``guidance_interval``: the part of
+            the noise schedule, 0 (clean) to 1 (noise), in which guidance acts (Kynkaanniemi et al. 2024,
+            arXiv:2404.07724); outside it a step costs half.
 
     Returns:
         uint8 (B, size, size).
     """
-    device, guidance = base.unet.device, float(settings["guidance"])
+    device, guidance, precision = base.unet.device, float(settings["guidance"]), settings["precision"]
     scheduler = unipc(base)
     scheduler.set_timesteps(settings["sampler_steps"], device=device)
-    guided = guidance > 1
-    prompts = (embeddings if guided else embeddings[1:]).repeat_interleave(len(noise), 0).to(device)
+    low, high = settings["guidance_interval"]
     latents = noise.to(device) * scheduler.init_noise_sigma
     for time in scheduler.timesteps:
+        guided = guidance > 1 and low <= float(time) / scheduler.config.num_train_timesteps <= high
+        prompts = (embeddings if guided else embeddings[1:]).repeat_interleave(len(noise), 0).to(device)
         both = scheduler.scale_model_input(torch.cat([latents, latents]) if guided else latents, time)
-        with mixed_precision(device):
+        with autocast(device, precision):
             predicted = base.unet(both, time, encoder_hidden_states=prompts, return_dict=False)[0].float()
         if guided:
             empty, prompted = predicted.chunk(2)
@@ -95,7 +102,7 @@ def draw_images(base: Base, noise: Tensor, embeddings: Tensor, settings: Mapping
         latents = scheduler.step(predicted, time, latents, return_dict=False)[0]
     latents = latents / base.vae.config.scaling_factor
     at_once = max(1, ENCODE_PIXELS // int(settings["size"]) ** 2)
-    with mixed_precision(device):
+    with autocast(device, precision):
         return np.concatenate([to_grey(base.vae.decode(part).sample, size) for part in latents.split(at_once)])
 
 

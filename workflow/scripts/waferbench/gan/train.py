@@ -149,7 +149,13 @@ def _fit(
     for iteration in progress(range(training.iteration + 1, total + 1), description):
         if training.reason:
             break
-        training.round()
+        try:
+            training.round()
+        except torch.OutOfMemoryError:
+            raise InputError(
+                f"{description}: out of GPU memory with batches of {settings['batch']}; lower the batch of "
+                "define.sources (batch norm forbids to split it), or narrow the networks"
+            ) from None
         if iteration % CHECK_EVERY == 0 or iteration == total:
             training.check(last=iteration == total)
         if training.reason or checkpoint.due or iteration == total:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from waferbench.backbones import create_backbone, find_weights
 from waferbench.errors import InputError
 from waferbench.progress import progress
+from waferbench.runtime import HalvingBatches
 
 INCEPTION = "inception_v3"
 INCEPTION_SIZE = 299
@@ -35,9 +36,11 @@ class Features:
     """A frozen network that turns grey images into pooled features.
 
     Args:
-        network: a backbone name, or ``inception_v3``: the TorchScript file of the FID literature.
+        network: a backbone name; ``inception_v3``, the TorchScript file of the FID literature; or
+            ``backbone@condition``, a classifier of the study, whose features are those of wafers.
         image_size: edge of the network's input in pixels.
         weights: config section ``weights``, optionally with ``manifest``.
+        trained: the classifier's weights, for ``backbone@condition``.
 
     Raises:
         InputError: weights missing, or Inception at another size than its own.
@@ -49,6 +52,7 @@ class Features:
         image_size: int,
         weights: Mapping[str, Any] | None = None,
         device: torch.device | str = "cpu",
+        trained: Mapping[str, torch.Tensor] | None = None,
     ):
         self.name, self.image_size, self.device = network, image_size, torch.device(device)
         self.is_inception = network == INCEPTION
@@ -56,8 +60,15 @@ class Features:
             self._net, mean, std = _inception(image_size, weights or {}), (128 / 255,) * 3, (128 / 255,) * 3
         else:
             self._net, mean, std = create_backbone(
-                network, num_classes=0, pretrained=True, weights_settings=weights, image_size=image_size
+                network.partition("@")[0],
+                num_classes=0,
+                pretrained=trained is None,
+                weights_settings=weights,
+                image_size=image_size,
             )
+            if trained is not None:
+                head = set(trained) - set(self._net.state_dict())  # a classifier's last layer has no place here
+                self._net.load_state_dict({name: value for name, value in trained.items() if name not in head})
         self._net = self._net.eval().to(self.device, memory_format=torch.channels_last)
         self._mean = torch.tensor(mean, device=self.device).view(1, -1, 1, 1) * 255
         self._std = torch.tensor(std, device=self.device).view(1, -1, 1, 1) * 255
@@ -65,14 +76,18 @@ class Features:
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, batch: int = 64) -> np.ndarray:
         """Features float32 (N, D) of uint8 grey images (N, S, S)."""
-        parts = []
-        starts = range(0, len(images), batch)
-        for i in progress(starts, f"features by {self.name}", len(starts)):
-            grey = torch.from_numpy(np.ascontiguousarray(images[i : i + batch])).to(self.device)[:, None]
+        bar = progress(range(len(images)), f"features by {self.name}")
+
+        def some(first: int, last: int) -> np.ndarray:
+            grey = torch.from_numpy(np.ascontiguousarray(images[first:last])).to(self.device)[:, None]
             x = clean_resize(grey, self.image_size).expand(-1, 3, -1, -1)
             x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
             out = self._net.layers(x) if self.is_inception else self._net(x)
-            parts.append(out.flatten(1).float().cpu().numpy())
+            bar.update(last - first)
+            return out.flatten(1).float().cpu().numpy()
+
+        parts = HalvingBatches(f"features by {self.name}", batch).run(some, 0, len(images))
+        bar.close()
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
 

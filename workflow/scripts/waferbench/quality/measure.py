@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from waferbench.quality.diversity import diversity
 from waferbench.quality.frechet import frechet_of_features
 from waferbench.quality.kid import kernel_distance
 from waferbench.quality.memorisation import copy_threshold, hamming_distances, nearest, rate, within_set
@@ -84,8 +85,8 @@ def _rows(label: str, n: int, n_real: int, values: Mapping[str, tuple[float, flo
 def _distances(x: np.ndarray, y: np.ndarray, settings: Mapping, rng: np.random.Generator, frechet: str) -> dict:
     values = {frechet: (frechet_of_features(x, y), NONE, NONE)}
     values["kid"] = kernel_distance(x, y, settings["kid_subsets"], settings["kid_subset_size"], rng)
-    values |= {k: (v, NONE, NONE) for k, v in prdc(y, x, settings["neighbours"]).items()}
-    return values
+    shares = {**prdc(y, x, settings["neighbours"]), "diversity": diversity(y, x)}
+    return values | {k: (v, NONE, NONE) for k, v in shares.items()}
 
 
 def _floors(x: np.ndarray, y: np.ndarray, half: int, settings: Mapping, rng: np.random.Generator, frechet: str) -> dict:
@@ -119,8 +120,8 @@ class Memory:
 
     def rows(
         self, images: np.ndarray, features: np.ndarray, labels_of: np.ndarray, labels: Sequence[str]
-    ) -> list[dict]:
-        """Rows (label, metric, value, low, high, n, n_real).
+    ) -> tuple[list[dict], pd.DataFrame]:
+        """Rows (label, metric, value, low, high, n, n_real), and each sample's nearest training wafer.
 
         ``copy_rate``: share of samples no farther from a training wafer, by Hamming distance over eight
         symmetries, than the closest 5% of training wafers are from each other; ``floor_copy_rate``: the same of
@@ -133,13 +134,17 @@ class Memory:
 
         Args:
             images: uint8 (N, S, S) of one source. features: float (N, D). labels_of: (N,) class asked for.
+
+        Returns:
+            The rows, and a table of N rows: ``nearest`` (position among the training wafers), ``hamming`` (0-1).
         """
         sides = self._sides
         real_features = np.concatenate([self._train[2], self._test[2]]) if sides else self._train[2]
-        closest, nearer = [], {}
+        closest, twins, nearer = [], [], {}
         for part in blocks(len(images)):
             to_train = self._hamming(images[part], self._train[0])
             closest.append(nearest(to_train))
+            twins.append(to_train.argmin(1))
             if not sides:
                 continue
             hamming = np.concatenate([to_train, self._hamming(images[part], self._test[0])], axis=1)
@@ -148,6 +153,7 @@ class Memory:
                 for prefix, pairs in sides.items():
                     nearer.setdefault(f"{prefix}{name}", []).append(_nearer(matrix, pairs))
         closest = np.concatenate(closest) if closest else np.zeros(0)
+        twins = np.concatenate(twins) if twins else np.zeros(0, np.int64)
         n_side = len(sides[""][0][0]) if sides else 0
         shares = {metric: np.concatenate(parts, axis=1) for metric, parts in nearer.items()}
         rows = []
@@ -161,7 +167,7 @@ class Memory:
             if len(self._test[0]):
                 real = self._test[1] == label if label != ALL else np.ones(len(self._test[1]), bool)
                 rows += _rows(label, int(real.sum()), n_train, {"floor_copy_rate": rate(self._floor[real])})
-        return rows
+        return rows, pd.DataFrame({"nearest": twins, "hamming": closest})
 
     def _hamming(self, images: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return hamming_distances(images, reference, self._levels, device=self._device)

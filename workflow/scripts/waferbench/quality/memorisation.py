@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from waferbench.render import snap_greys
+from waferbench.symmetries import COUNT, under_symmetry
 
 # three vectors at equal angles: the inner product of two levels is 1 where they agree and -1/2 where not
 CODES = np.array([[1, 0], [-0.5, 3**0.5 / 2], [-0.5, -(3**0.5) / 2]], np.float32)
@@ -32,7 +33,7 @@ def hamming_distances(
     """
     pixels = images.shape[1] * images.shape[2]
     best = np.full((len(images), len(reference)), -np.inf, np.float32)
-    eight = _eight(reference)
+    eight = [under_symmetry(reference, k) for k in range(COUNT)]
     for i in range(0, len(images), 2048):
         queries = torch.from_numpy(_codes(images[i : i + 2048], levels)).to(device)
         for j in range(0, len(reference), 1024):
@@ -77,8 +78,3 @@ def _codes(images: np.ndarray, levels: Sequence[int]) -> np.ndarray:
     index = np.zeros(256, np.int64)
     index[list(levels)] = np.arange(3)
     return CODES[index[snapped]].reshape(len(images), -1)
-
-
-def _eight(images: np.ndarray) -> list[np.ndarray]:
-    turned = [np.rot90(images, k, (1, 2)) for k in range(4)]
-    return turned + [t[:, :, ::-1] for t in turned]

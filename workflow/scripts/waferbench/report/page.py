@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from waferbench.artifacts import atomic
-from waferbench.report import background, figures, synthesis, tables
+from waferbench.report import background, figures, making, synthesis, tables
 from waferbench.report.study import Study
 from waferbench.report.summary import REFERENCE, names, summarise
 
@@ -51,12 +51,17 @@ def context(study: Study) -> dict[str, Any]:
         "per_class": _per_class(study),
         "confusions": {c: tables.confusion(study, summary.backbone, c) for c in study.conditions},
         "samples": _samples(study),
+        "curves": Markup(curves) if (curves := making.training_curves(study)) else None,
+        "closest": making.closest_pairs(study),
         "quality": _quality(study),
         "networks": names(synthesis.networks(study)),
         "inception": any("inception" in n for n in synthesis.networks(study)),
         "agreement": synthesis.agreement(study),
         "shape": synthesis.shape_reasons(study),
         "real_rates": synthesis.real_rates(study),
+        "filter_agreement": synthesis.filter_agreement(study),
+        "corruptions": synthesis.corruptions(study),
+        "borderline": making.borderline(study),
         "audit": background.audit(study),
         "audit_classes": background.audit_classes(study),
         "cost": background.cost(study),

@@ -24,8 +24,12 @@ COLUMNS = {
     "predictions": [*CELL, "wafer_id", "y_true", "y_pred"],
     "comparisons": ["backbone", "head", "condition", "against", "difference", "low", "high", "p_value", "n_folds"],
     "quality": ["fold", "source", "label", "stage", "reference", "metric", "value", "low", "high", "n", "network"],
-    "shape_filter": ["fold", "source", "label", "index", "passes", "kept", "in_pool", "reason"],
+    "shape_filter": [
+        *("fold", "source", "label", "index", "passes", "kept", "in_pool", "reason"),
+        *("margin", "passes_geometric", "passes_cnn"),
+    ],
     "agreement": ["fold", "source", "label", "index", "y_judge", "p_intended"],
+    "closest": ["source", "label", "index", "row", "hamming"],
     "audit": [],
     "selected": ["wafer_id", "row", "label"],
     "folds": ["wafer_id", "fold", "split"],
@@ -40,6 +44,7 @@ class Study:
     settings: the study's configuration; what it defines and does not use may be left out.
     samples: (source, label) -> HDF5 file of raw samples of the first scope.
     sample_fold: its fold, -1 where generators are pooled.
+    histories: (source, name of its file) -> losses of a training behind these samples.
     trainings: (scope, source, facts) of every GAN: stage1 and labels -> converged, reason.
     origins: input name -> provenance of its artifact.
     """
@@ -50,6 +55,7 @@ class Study:
     store: WaferStore | None = None
     samples: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     sample_fold: int = -1
+    histories: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     thresholds: Sequence[Mapping[str, Any]] = ()
     trainings: Sequence[tuple[str, str, Mapping[str, Any]]] = ()
     runs: Sequence[Mapping[str, Any]] = ()
@@ -182,7 +188,7 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
 
     Args:
         inputs: name -> path or list of paths: the tables of `COLUMNS` (Parquet), ``store``, ``samples``,
-            ``thresholds``, ``facts``, ``published``. What is absent or empty counts as an empty table.
+            ``histories``, ``thresholds``, ``facts``, ``published``. What is absent or empty counts as an empty table.
         settings: see `Study`.
         folder: ``results/<study>``, for the run records in ``runs/``, if there are any.
     """
@@ -199,6 +205,7 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
         store=read_store(files["store"][0]) if files.get("store") else None,
         samples=samples,
         sample_fold=int(scope.removeprefix("fold")) if scope.startswith("fold") else -1,
+        histories={(path.parent.name, path.stem): read_table(path) for path in files.get("histories", [])},
         thresholds=[{"scope": _scope(path), **read_json(path)} for path in files.get("thresholds", [])],
         trainings=[(_scope(path), path.parent.name, read_json(path)) for path in files.get("facts", [])],
         runs=read_runs(folder),

@@ -16,7 +16,7 @@ REASONS = {
     "offset": "off centre",
     "cnn": "network: not a wafer",
 }
-SHARES = {"precision": "Precision", "recall": "Recall", "density": "Density", "coverage": "Coverage"}
+SHARES = {name: name.capitalize() for name in ("precision", "recall", "density", "coverage", "diversity")}
 MEMORY = {"copy_rate": "Copies", "nearer_train": "Nearer to train"}
 
 
@@ -138,13 +138,44 @@ def shape_reasons(study: Study) -> Table | None:
                     number(len(mine), ",.0f"),
                     Cell(f"{share:.0%}", share, heat=share),
                     number(int(mine["kept"].astype(bool).sum()), ",.0f"),
-                    number(int(mine["in_pool"].fillna(False).astype(bool).sum()), ",.0f"),
+                    _pool(study, int(mine["in_pool"].fillna(False).astype(bool).sum()), label),
                     *(number(int(counts.get(r, 0)), ",.0f", tone="" if counts.get(r, 0) else "muted") for r in found),
                 ]
             )
     head = ["Samples", "Drawn", "Fit", "Kept", "In the pool", *(REASONS.get(r, r) for r in found)]
     groups = [("", 5), ("Chief reason of those that do not fit", len(found))] if found else []
     return Table(head, rows, groups, kind="heat")
+
+
+def _pool(study: Study, count: int, label: str) -> Cell:
+    """The size of a pool, marked where the cap on raw samples came before the number wanted."""
+    short = label != ALL and count < study.settings["pool"]["n_accepted"]
+    return number(count, ",.0f", "cap reached" if short else "")
+
+
+def filter_agreement(study: Study) -> Table | None:
+    """Per source: what share of its samples the geometric filter and the network, each alone, accept."""
+    t = study.shape_filter.dropna(subset=["passes_geometric", "passes_cnn"])
+    if not len(t):
+        return None
+    rows = []
+    for source in study.sources:
+        mine = t[t["source"] == source]
+        a, b = mine["passes_geometric"].astype(bool), mine["passes_cnn"].astype(bool)
+        shares = [(a & b), (a & ~b), (~a & b), (~a & ~b)]
+        rows.append([name(source), *(number(100 * part.mean(), ".1f") for part in shares)])
+    head = ["Samples of", "both accept, %", "geometric alone", "network alone", "neither"]
+    return Table(head, rows) if rows else None
+
+
+def corruptions(study: Study) -> Table | None:
+    """Share of corrupted unseen wafers that the filter rejects, by kind, mean over scopes."""
+    rates = [facts["rejection_rate"] for facts in study.thresholds if isinstance(facts.get("rejection_rate"), dict)]
+    kinds = [kind for kind in (rates[0] if rates else {}) if kind != "all"]
+    if not kinds:
+        return None
+    values = [number(100 * sum(rate[kind] for rate in rates) / len(rates), ".1f") for kind in kinds]
+    return Table(["Rejected", *(kind.replace("_", " ") for kind in kinds)], [[name("%"), *values]])
 
 
 def real_rates(study: Study) -> Table | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from waferbench.artifacts import read_json, read_weights
 from waferbench.errors import InputError
 from waferbench.seeds import derive_seed
 from waferbench.shape.cnn import ShapeNet, fit_shape_net, shape_logits
@@ -23,6 +25,7 @@ DECIDES = {
     "cnn": ("cnn",),
     "both": ("iou", "off_disc", "radius", "offset", "cnn"),
 }
+ALONE = ("geometric", "cnn")  # the two filters whose agreement is told, whichever decides
 MIN_WAFERS = 20
 
 
@@ -30,22 +33,29 @@ MIN_WAFERS = 20
 class ShapeFilter:
     """A fitted filter.
 
-    decide: geometric, cnn or both. limits: score -> (lowest, highest) that passes. spread: score -> distance of
-    the limit from the real median, the unit in which failures are compared. pass_level: grey of a passing die.
+    decide: geometric, cnn or both. limits: score -> (lowest, highest) that passes. alone: geometric and cnn -> the
+    limits that each would have if it decided alone. spread: score -> distance of the limit from the real median, the
+    unit in which failures are compared. pass_level: grey of a passing die.
     """
 
     decide: str
     limits: dict[str, tuple[float, float]]
+    alone: dict[str, dict[str, tuple[float, float]]]
     spread: dict[str, float]
     pass_level: float
     net: ShapeNet
     facts: dict[str, Any]
 
+    def passes(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """The verdict on each image uint8 (S, S), bool (N,)."""
+        return score(self, np.stack(images))["passes"].to_numpy(bool)
+
     def to_json(self) -> dict[str, Any]:
         """All but the net's weights; an open limit is null."""
         return {
             "decide": self.decide,
-            "limits": {k: [v if np.isfinite(v) else None for v in pair] for k, pair in self.limits.items()},
+            "limits": _closed(self.limits),
+            "alone": {name: _closed(limits) for name, limits in self.alone.items()},
             "spread": self.spread,
             "pass_level": self.pass_level,
             "cnn": {"size": self.net.size, "channels": [m.out_channels for m in self.net.features[::3]]},
@@ -57,11 +67,31 @@ class ShapeFilter:
         """The filter of `to_json` and the net's state."""
         net = ShapeNet(value["cnn"]["size"], value["cnn"]["channels"])
         net.load_state_dict(dict(weights))
-        limits = {
-            k: (-np.inf if low is None else low, np.inf if high is None else high)
-            for k, (low, high) in value["limits"].items()
-        }
-        return cls(value["decide"], limits, value["spread"], value["pass_level"], net.eval(), value.get("facts", {}))
+        alone = {name: _opened(limits) for name, limits in value["alone"].items()}
+        facts = value.get("facts", {})
+        return cls(
+            value["decide"], _opened(value["limits"]), alone, value["spread"], value["pass_level"], net.eval(), facts
+        )
+
+
+def _closed(limits: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:
+    """Limits for JSON: an open one is null."""
+    return {name: [v if np.isfinite(v) else None for v in pair] for name, pair in limits.items()}
+
+
+def _opened(limits: Mapping[str, Sequence[float | None]]) -> dict[str, tuple[float, float]]:
+    """The inverse of `_closed`."""
+    return {
+        name: (-np.inf if low is None else low, np.inf if high is None else high)
+        for name, (low, high) in limits.items()
+    }
+
+
+def read_filter(thresholds: str | Path, cnn: str | Path, device: torch.device) -> ShapeFilter:
+    """The filter of its two artifacts, its net on that device."""
+    shape_filter = ShapeFilter.from_json(read_json(thresholds), read_weights(cnn))
+    shape_filter.net.to(device)
+    return shape_filter
 
 
 def fit(
@@ -101,10 +131,11 @@ def fit(
     scores = raw_scores(net, images, pass_level)
     unseen = np.arange(len(images)) < held
     limits, tail = joint_limits(scores, DECIDES[settings["decide"]], settings["real_pass_rate"], unseen)
+    alone = {name: joint_limits(scores, DECIDES[name], settings["real_pass_rate"], unseen)[0] for name in ALONE}
     median = scores.median()
     spread = {k: float(max(1e-9, *(abs(v - median[k]) for v in pair if np.isfinite(v)))) for k, pair in limits.items()}
     facts = {"wafers_net": len(images) - held, "wafers_unseen": held, "wafers": len(images), "tail": tail}
-    return ShapeFilter(settings["decide"], limits, spread, float(pass_level), net, facts)
+    return ShapeFilter(settings["decide"], limits, alone, spread, float(pass_level), net, facts)
 
 
 def raw_scores(net: ShapeNet, images: np.ndarray, pass_level: float) -> pd.DataFrame:
@@ -145,8 +176,9 @@ def score(shape_filter: ShapeFilter, images: np.ndarray) -> pd.DataFrame:
         images: uint8 (N, S, S).
 
     Returns:
-        ``iou, off_disc, radius, offset, cnn`` (float), ``passes`` (bool), ``reason`` (str: the score that fails
-        by most, in units of the real spread; empty where the image passes).
+        ``iou, off_disc, radius, offset, cnn`` (float), ``passes`` (bool), ``margin`` (float: by how much the worst
+        score is beyond its limit, in units of the real spread; 0 or less passes), ``reason`` (str: that score's name;
+        empty where the image passes), ``passes_geometric`` and ``passes_cnn`` (bool: the verdict of each alone).
     """
     frame = raw_scores(shape_filter.net, images, shape_filter.pass_level)
     names = list(shape_filter.limits)
@@ -157,7 +189,14 @@ def score(shape_filter: ShapeFilter, images: np.ndarray) -> pd.DataFrame:
         excess[:, j] = np.maximum(low - values, values - high) / shape_filter.spread[name]
     passes = (excess <= 0).all(1)
     worst = np.array(names, dtype=object)[excess.argmax(1)] if len(frame) else np.zeros(0, object)
-    return frame.assign(passes=passes, reason=np.where(passes, "", worst).astype(object))
+    reason = np.where(passes, "", worst).astype(object)
+    verdicts = {f"passes_{name}": _within(frame, limits) for name, limits in shape_filter.alone.items()}
+    return frame.assign(passes=passes, margin=excess.max(1), reason=reason, **verdicts)
+
+
+def _within(scores: pd.DataFrame, limits: Mapping[str, tuple[float, float]]) -> np.ndarray:
+    """Whether all of these scores lie within their limits, bool (N,)."""
+    return np.all([scores[name].between(low, high) for name, (low, high) in limits.items()], axis=0)
 
 
 def rejection_rates(shape_filter: ShapeFilter, images: np.ndarray, seed: int) -> dict[str, float]:

@@ -1,0 +1,49 @@
+"""What the benchmarks share: the library's place, timing, peak memory, one line a figure."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+
+def best_of(repeats: int, work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of the fastest of some runs, and what the last one returned. A GPU is waited for."""
+    import torch
+
+    seconds, result = [], None
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds), result
+
+
+def say(name: str, value: float, form: str = ".3g") -> None:
+    """One figure."""
+    print(f"{name} {value:{form}}", flush=True)
+
+
+def say_hardware() -> None:
+    """The device and the threads that the figures are of."""
+    import torch
+
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+    print(f"device {where}, torch {torch.__version__}", flush=True)
+
+
+def say_peak_memory() -> None:
+    """Peak memory of the process, and of the GPU where there is one."""
+    import torch
+
+    say("peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, ".0f")
+    if torch.cuda.is_available():
+        say("gpu_peak_memory_mb", torch.cuda.max_memory_allocated() / 2**20, ".0f")

@@ -1,0 +1,58 @@
+"""Features of images against clean-fid's own loop (files, workers, its clean resize), same network, same images.
+
+python benchmarks/feature_extraction.py --images 512 --network tf_efficientnet_lite0 --size 299
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from cleanfid.fid import get_files_features
+from common import best_of, say, say_hardware, say_peak_memory
+from PIL import Image
+
+from waferbench.quality.features import Features
+from waferbench.render import render
+from waferbench.simulate.dataset import simulate
+
+
+def main() -> None:
+    """One line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--network", default="tf_efficientnet_lite0", help="inception_v3 with --folder for its file")
+    parser.add_argument("--folder", default="")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    args = parser.parse_args()
+    say_hardware()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    features = Features(args.network, 299, {"folder": args.folder}, device)
+    images = render(simulate({"Loc": args.images}, 0)[0], 64)
+
+    def model(batch: torch.Tensor) -> torch.Tensor:
+        """The same network on clean-fid's batches, float (B, 3, 299, 299) of 0-255."""
+        x = ((batch - features._mean) / features._std).contiguous(memory_format=torch.channels_last)
+        return (features._net.layers(x) if features.is_inception else features._net(x)).flatten(1)
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = [str(Path(folder, f"{i:05d}.png")) for i in range(len(images))]
+        for path, image in zip(files, images, strict=True):
+            Image.fromarray(np.stack([image] * 3, 2)).save(path)
+        slow, expected = best_of(
+            2, lambda: get_files_features(files, model, args.workers, batch_size=64, device=device, verbose=False)
+        )
+    fast, found = best_of(2, lambda: features(images))
+    say("cleanfid_images_per_second", len(images) / slow)
+    say("here_images_per_second", len(images) / fast)
+    say("ratio", slow / fast)
+    say("largest_relative_difference", float(np.abs(found - expected).max() / np.abs(expected).max()), ".1e")
+    say_peak_memory()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""GAN iterations a second against an eager loop of the same networks as a notebook has it.
+
+python benchmarks/gan_iterations.py --overlay wm811k-small --iterations 30
+The plain loop: float images in a DataLoader, contiguous tensors, Adam as it comes, losses fetched each iteration.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+import yaml
+from common import ROOT, best_of, say, say_hardware, say_peak_memory
+from torch.utils.data import DataLoader, TensorDataset
+
+from waferbench.gan.losses import hinge_discriminator, hinge_generator
+from waferbench.gan.networks import Discriminator, Generator, from_grey
+from waferbench.gan.train import Training
+from waferbench.render import render
+from waferbench.simulate.dataset import simulate
+
+
+def eager(images: np.ndarray, settings: dict, iterations: int, device: torch.device) -> None:
+    """One adversarial training as most notebooks write it."""
+    generator = Generator(settings["latent"], settings["generator_channels"]).to(device)
+    discriminator = Discriminator(settings["discriminator_channels"]).to(device)
+    betas = tuple(settings["betas"])
+    adam_g = torch.optim.Adam(generator.parameters(), settings["lr_generator"], betas)
+    adam_d = torch.optim.Adam(discriminator.parameters(), settings["lr_discriminator"], betas)
+    loader = DataLoader(TensorDataset(from_grey(torch.from_numpy(images))), settings["batch"], True, drop_last=True)
+    history, batches = [], iter(loader)
+    for _ in range(iterations):
+        for _ in range(settings["steps_discriminator"]):
+            try:
+                (real,) = next(batches)
+            except StopIteration:
+                batches = iter(loader)
+                (real,) = next(batches)
+            fake = generator(torch.randn(len(real), settings["latent"], device=device)).detach()
+            loss_d = hinge_discriminator(discriminator(real.to(device)), discriminator(fake))
+            adam_d.zero_grad()
+            loss_d.backward()
+            adam_d.step()
+        for _ in range(settings["steps_generator"]):
+            latents = torch.randn(settings["batch"], settings["latent"], device=device)
+            loss_g = hinge_generator(discriminator(generator(latents)))
+            adam_g.zero_grad()
+            loss_g.backward()
+            adam_g.step()
+        history.append((loss_d.item(), loss_g.item()))
+
+
+def main() -> None:
+    """One line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--overlay", default="wm811k-small", help="of config/, whose networks are trained")
+    parser.add_argument("--iterations", type=int, default=30)
+    args = parser.parse_args()
+    say_hardware()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())["define"]["sources"]["gan"]
+    overlay = yaml.safe_load((ROOT / f"config/{args.overlay}.yaml").read_text())["define"]["sources"]["gan"]
+    settings = {**settings, **overlay, "augment": False}
+    images = render(simulate({"Loc": 500, "Donut": 500}, 0)[0], 4 * 2 ** (len(settings["generator_channels"]) - 1))
+
+    def ours() -> None:
+        training = Training(images, settings, 0, device)
+        for _ in range(args.iterations):
+            training.round()
+        training.check()
+
+    slow, _ = best_of(3, lambda: eager(images, settings, args.iterations, device))
+    fast, _ = best_of(3, ours)
+    say("eager_iterations_per_second", args.iterations / slow)
+    say("here_iterations_per_second", args.iterations / fast)
+    say("ratio", slow / fast)
+    say_peak_memory()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""LoRA sampling against a plain loop over the stock pipeline: same adapter, steps, guidance, precision.
+
+python benchmarks/lora_sampling.py --images 32 --steps 20
+The plain loop asks diffusers' StableDiffusionPipeline for one batch after another, of one image and of --batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from common import ROOT, best_of, say, say_hardware, say_peak_memory
+from diffusers import StableDiffusionPipeline
+
+from waferbench.diffusion.adapters import write_adapter
+from waferbench.diffusion.base import build_base, load_base, save_base
+from waferbench.diffusion.lora import train_adapters
+from waferbench.diffusion.sample import Sampler, unipc
+from waferbench.render import render
+from waferbench.simulate.dataset import simulate
+
+
+def main() -> None:
+    """One line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--overlay", default="wm811k-small", help="of config/, whose networks are sampled")
+    parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=16, help="of the plain loop")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--guidance", type=float, default=1.0)
+    args = parser.parse_args()
+    say_hardware()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())["define"]["sources"]["lora"]
+    overlay = yaml.safe_load((ROOT / f"config/{args.overlay}.yaml").read_text())["define"]["sources"]["lora"]
+    native = {**settings["native"], **overlay.get("native", {})}
+    changes = {"steps": 2, "batch": 2, "sampler_steps": args.steps, "guidance": args.guidance, "native": native}
+    settings = {**settings, **overlay, **changes, "precision": "float32"}
+    size = settings["size"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        torch.manual_seed(0)
+        save_base(build_base(settings), folder / "base")
+        base = load_base(folder / "base", device)
+        images = render(simulate({"Loc": 8}, 0)[0], size)
+        adapter = train_adapters(base, images, np.array(["loc"] * 8), ["loc"], settings, 0).tensors["loc"]
+        write_adapter(folder / "loc.safetensors", adapter, settings, {"base": base.fingerprint})
+        pipeline = StableDiffusionPipeline.from_pretrained(folder / "base", local_files_only=True).to(device)
+        pipeline.load_lora_weights(folder, weight_name="loc.safetensors")
+        base = load_base(folder / "base", device)
+        pipeline.scheduler = unipc(base)
+        pipeline.set_progress_bar_config(disable=True)
+
+        def plain(batch: int, count: int) -> None:
+            for _ in range(count // batch):
+                pipeline(
+                    settings["instance_prompt"],
+                    num_images_per_prompt=batch,
+                    num_inference_steps=args.steps,
+                    guidance_scale=args.guidance,
+                    output_type="np",
+                )
+
+        with Sampler(base, settings, 0, "fold0", size) as sampler:
+            sampler.load(folder / "loc.safetensors")
+            fast = best_of(2, lambda: sampler.draw("loc", 0, args.images))[0] / args.images
+        for batch in (1, args.batch):
+            count = max(batch, args.images // 4) if batch == 1 else max(batch, args.images)
+            slow = best_of(2, lambda batch=batch, count=count: plain(batch, count))[0] / count
+            say(f"stock_images_per_second_batch_{batch}", 1 / slow)
+            say(f"ratio_to_batch_{batch}", slow / fast)
+    say("here_images_per_second", 1 / fast)
+    say_peak_memory()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+# Die flow: one network that draws pass or fail for each die of a wafer's own grid.
+
+DIE_FLOW = f"{RUN}/{{scope}}/sources/{{source}}"
+
+
+rule train_die_flow:
+    input:
+        store=rules.ingest.output.store,
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+    output:
+        network=f"{DIE_FLOW}/network.safetensors",
+        history=f"{DIE_FLOW}/history.parquet",
+    log:
+        f"{LOGS}/train_die_flow-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        source=of_kind("die_flow"),
+    priority: 15
+    conda:
+        "../../envs/torch.yaml"
+    threads: network_threads
+    resources:
+        gpu=gpu,
+        mem_mb=3000,
+    params:
+        study=CFG["study"],
+        settings=lambda w: pack(
+            source=without(SOURCES[w.source], "sampler_steps", "sample_batch"), classes=CLASSES, seed=CFG["seed"]
+        ),
+        code=code("train_die_flow"),
+    script:
+        "../scripts/train_die_flow.py"
+
+
+rule sample_die_flow:
+    input:
+        unpack(verdict_of),
+        store=rules.ingest.output.store,
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+        network=rules.train_die_flow.output.network,
+    output:
+        samples=[f"{DIE_FLOW}/raw/{label}.h5" for label in LABELS],
+    log:
+        f"{LOGS}/sample_die_flow-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        source=of_kind("die_flow"),
+    priority: 15
+    conda:
+        "../../envs/torch.yaml"
+    threads: network_threads
+    resources:
+        gpu=gpu,
+        mem_mb=3000,
+    params:
+        study=CFG["study"],
+        settings=lambda w: pack(
+            source=only(SOURCES[w.source], "channels", "augment", "precision", "sampler_steps", "sample_batch"),
+            render=DRAWN,
+            classes=CLASSES,
+            seed=CFG["seed"],
+            pool=pool_of(w.source),
+        ),
+        sampler=code("waferbench/dieflow/sample"),
+        code=code("sample_die_flow"),
+    script:
+        "../scripts/sample_die_flow.py"

@@ -1,0 +1,128 @@
+"""How the samples came about: the generators' losses, and the samples closest to a wafer they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from waferbench.artifacts import read_h5
+from waferbench.render import render, snap_greys
+from waferbench.report.figures import INK, LINE, MUTED, SERIES, STYLE, strip, svg
+from waferbench.report.study import Study
+from waferbench.symmetries import turned_to
+
+POINTS = 120  # of a curve: longer trainings are averaged to that many
+
+
+def curves(source: str, file: str, history: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
+    """Panels of one history: title -> name of a line -> loss of each step."""
+    if file == "base_history":
+        return {
+            f"{source}: {title}": {"": part["loss"].to_numpy()}
+            for stage, title in (("vae", "autoencoder"), ("unet", "denoising, all classes"))
+            if len(part := history[history["stage"] == stage])
+        }
+    if file == "adapters_history":
+        return {f"{source}: denoising, adapters": _by_label(history, "loss")}
+    if "loss_d" in history:
+        pooled, own = history[history["stage"] == "stage1"], history[history["stage"] == "stage2"]
+        sides = {"real": pooled["d_real"].to_numpy(), "drawn": pooled["d_fake"].to_numpy()}
+        panels = {f"{source}: discriminator’s score, stage 1": sides}
+        return panels | ({f"{source}: discriminator’s loss, stage 2": _by_label(own, "loss_d")} if len(own) else {})
+    return {f"{source}: hidden dies, nats a die": {"": history["loss"].to_numpy()}}
+
+
+def _by_label(history: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
+    return {label: part[column].to_numpy() for label, part in history.groupby("label", sort=False)}
+
+
+def training_curves(study: Study) -> str | None:
+    """Inline SVG of every generator's losses in the fold whose samples are shown; None without a history."""
+    panels: dict[str, dict[str, np.ndarray]] = {}
+    for (source, file), history in study.histories.items():
+        panels |= curves(source, file, history)
+    if not panels:
+        return None
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(3.4 * columns, 2.1 * lines), layout="constrained")
+        grid = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes, (title, series) in zip(grid, panels.items(), strict=False):
+            _draw(axes, study, title, series)
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+        return svg(figure, "Losses of the generators over their training")
+
+
+def _draw(axes, study: Study, title: str, series: Mapping[str, np.ndarray]) -> None:
+    for k, (name, values) in enumerate(series.items()):
+        steps, means = binned(values)
+        axes.plot(steps, means, color=SERIES[(k + 1) % len(SERIES)], lw=1.3, label=study.names.get(name, name))
+    axes.set_title(title, color=INK, fontsize=9, loc="left")
+    axes.set_facecolor("none")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(LINE)
+    axes.tick_params(colors=MUTED, length=0, labelsize=8)
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3, integer=True))
+    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
+    if len(series) == 2:
+        axes.legend(frameon=False, labelcolor=INK, fontsize=8)
+
+
+def binned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Last step and mean of each of at most `POINTS` stretches of a curve."""
+    parts = np.array_split(np.asarray(values, float), min(POINTS, len(values)))
+    return np.cumsum([len(part) for part in parts]), np.array([part.mean() for part in parts])
+
+
+def borderline(study: Study) -> list[dict]:
+    """Strips of the samples that pass the shape filter by least, and of those that fail it by least.
+
+    Each is {title, image}; of all sources and classes in the fold whose samples are shown.
+    """
+    t = study.shape_filter.dropna(subset=["margin"])
+    t = t[t["fold"] == study.sample_fold]
+    count, levels, strips = study.settings["report"]["examples"], tuple(study.settings["render"]["levels"]), []
+    t = t.assign(margin=t["margin"].astype(float), passes=t["passes"].astype(bool))
+    for title, passes in (("just accepted", True), ("just rejected", False)):
+        nearest = t[t["passes"] == passes].sort_values("margin", ascending=not passes, kind="stable").head(count)
+        files = [study.samples.get((row.source, row.label)) for row in nearest.itertuples()]
+        if not files or None in files:
+            continue
+        images = [read_h5(path, ["images"])["images"][i] for path, i in zip(files, nearest["index"], strict=True)]
+        strips.append({"title": title, "image": strip(np.stack(images), levels, count)})
+    return strips
+
+
+def closest_pairs(study: Study) -> dict[str, list[dict]]:
+    """Source -> its samples with the smallest Hamming distance to a training wafer, and that wafer turned to it.
+
+    Each is {title, image, note}: a strip of samples, and under it a strip of wafers in the same order.
+    """
+    if study.store is None or not len(study.closest):
+        return {}
+    count, settings = study.settings["report"]["examples"], study.settings["render"]
+    levels, found = tuple(settings["levels"]), {}
+    for source, mine in study.closest.groupby("source", sort=False):
+        nearest = mine.sort_values("hamming", kind="stable").head(count)
+        files = {label: study.samples.get((source, label)) for label in nearest["label"].unique()}
+        if None in files.values():
+            continue
+        pools = {label: read_h5(path, ["images"])["images"] for label, path in files.items()}
+        drawn = [pools[label][i] for label, i in zip(nearest["label"], nearest["index"], strict=True)]
+        drawn = snap_greys(np.stack(drawn), levels)
+        real = snap_greys(render(study.store.take(nearest["row"]), **settings), levels)
+        twins = np.stack([turned_to(sample, wafer) for sample, wafer in zip(drawn, real, strict=True)])
+        shares = ", ".join(f"{value:.1%}" for value in nearest["hamming"])
+        found[str(source)] = [
+            {"title": "samples", "image": strip(drawn, levels, count), "note": f"pixels that differ: {shares}"},
+            {"title": "nearest wafers", "image": strip(twins, levels, count), "note": ""},
+        ]
+    return found
