@@ -134,7 +134,8 @@ def test_an_unknown_network_is_named(finished: Study, tmp_path: Path):
     (study.folder / "overlay.yaml").write_text(
         "backbones: [test_resnet.r160_in1k, resnet_fifty]\ndefine: {backbones: {resnet_fifty: {pretrained: false}}}\n"
     )
-    output = study.snakemake("--forceall", overlays=("tests/config/tiny.yaml", "overlay.yaml"), expect=1)
+    overlays = ("tests/config/tiny.yaml", "overlay.yaml")
+    output = study.snakemake("results/tiny/networks.json", overlays=overlays, expect=1)
     assert "backbone 'resnet_fifty': timm" in output and "has no such network" in output
 
 
