@@ -21,7 +21,7 @@ rule train_die_flow:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=4000,
     params:
         study=CFG["study"],
         settings=lambda w: pack(
