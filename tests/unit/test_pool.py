@@ -59,14 +59,20 @@ def test_another_filter_or_number_draws_only_what_is_new(tmp_path):
     assert again.drawn == [] and numbers(samples) == list(range(6))
     fill(again, every_third, 4, 100, 4, tmp_path)
     assert again.drawn == [(8, 12)]
+    assert numbers(fill(again, None, 7, 7, 4, tmp_path)[0]) == list(range(7)) and again.drawn == [(8, 12)]
+
+
+def test_shards_are_drawn_whole_whatever_the_pool(tmp_path):
+    sequence = Sequence()
+    assert len(fill(sequence, None, 5, 5, 4, tmp_path)[0]) == 5 and sequence.drawn == [(0, 4), (4, 8)]
 
 
 def test_a_torn_or_short_shard_is_drawn_anew(tmp_path, capsys):
-    fill(Sequence(), None, 6, 6, 4, tmp_path)
+    fill(Sequence(), None, 6, 6, 3, tmp_path)
     (tmp_path / "000000.h5").write_bytes(b"torn")
     again = Sequence()
-    samples, _ = fill(again, None, 8, 8, 4, tmp_path)
-    assert again.drawn == [(0, 4), (4, 8)] and numbers(samples) == list(range(8))
+    samples, _ = fill(again, None, 6, 6, 3, tmp_path)
+    assert again.drawn == [(0, 3)] and numbers(samples) == list(range(6))
     assert "000000.h5" in capsys.readouterr().err
 
 

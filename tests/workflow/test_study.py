@@ -83,7 +83,7 @@ def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp
 
 def test_a_source_added_later_adds_its_own_work_and_a_new_filter_draws_nothing_anew(finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
-    shards = {path: path.stat().st_mtime_ns for path in study.results.rglob(".shards/**/*.h5")}
+    shards = {path: path.stat().st_mtime_ns for path in study.results.rglob("shards/**/*.h5")}
     stamp = (study.results / "cv5/seed42/fold0/sources/gan/generators/center.safetensors").stat().st_mtime_ns
     study.snakemake("--config", "set=conditions=[real,gan,lora,die_flow] shape_filter.decide=cnn")
     tables = check(study.results)

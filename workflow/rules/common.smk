@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from waferbench.codehash import code_digest
+from waferbench.codehash import code_digest, own_digest
 from waferbench.errors import InputError
 from waferbench.machine import has_gpu, processors
 from waferbench.names import slugs
@@ -77,6 +77,11 @@ def pack(**slices):
 def code(script):
     """The digest of everything that `script` runs."""
     return code_digest(SCRIPTS / f"{script}.py")
+
+
+def sampler_code(script, module):
+    """What decides a sample: the script's own file and all that the sampler runs, but not the filter or the pool."""
+    return f"{own_digest(SCRIPTS / f'{script}.py')} {code(module)}"
 
 
 def gpu(_):

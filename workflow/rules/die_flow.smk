@@ -61,7 +61,7 @@ rule sample_die_flow:
             seed=CFG["seed"],
             pool=pool_of(w.source),
         ),
-        sampler=code("waferbench/dieflow/sample"),
+        sampler=sampler_code("sample_die_flow", "waferbench/dieflow/sample"),
         code=code("sample_die_flow"),
     script:
         "../scripts/sample_die_flow.py"

@@ -96,7 +96,7 @@ rule sample_lora:
             pool=pool_of(w.source),
             base_files=base_of(w),
         ),
-        sampler=code("waferbench/diffusion/sample"),
+        sampler=sampler_code("sample_lora", "waferbench/diffusion/sample"),
         code=code("sample_lora"),
     script:
         "../scripts/sample_lora.py"

@@ -58,7 +58,7 @@ rule sample_gan:
             seed=CFG["seed"],
             pool=pool_of(w.source),
         ),
-        sampler=code("waferbench/gan/sample"),
+        sampler=sampler_code("sample_gan", "waferbench/gan/sample"),
         code=code("sample_gan"),
     script:
         "../scripts/sample_gan.py"

@@ -27,6 +27,11 @@ def code_digest(script: str | Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
+def own_digest(file: str | Path) -> str:
+    """12 hex digits for the code of one file alone, without what it imports."""
+    return _file_digest(Path(file))[:12]
+
+
 def _reach(script: Path) -> tuple[set[Path], set[str]]:
     """The files reached by import, the script's own included, and the third-party packages they name."""
     files, packages, todo = set(), set(), [script]

@@ -32,6 +32,7 @@ def check_consistency(settings: Mapping[str, Any]) -> None:
     if sources:
         _check_judge(settings)
     _check_images(settings["render"], sources)
+    _check_pool(settings["pool"])
 
 
 def _among(key: str, name: str, known: Collection[str], where: str) -> None:
@@ -42,6 +43,12 @@ def _among(key: str, name: str, known: Collection[str], where: str) -> None:
 def _check_judge(settings: Mapping[str, Any]) -> None:
     judge, conditions = settings["quality"]["judge"], settings["define"]["conditions"]
     backbone, _, condition = settings["quality"]["network"].partition("@")
+    size, trained_at = settings["quality"]["image_size"], settings["classifier"]["image_size"]
+    if condition and size != trained_at:
+        raise InputError(
+            f"quality.image_size: {size}, but the classifiers that quality.network names are trained at "
+            f"classifier.image_size = {trained_at}; set it to that"
+        )
     judges = {"quality.judge.backbone": judge["backbone"], "quality.judge.condition": judge["condition"]}
     if condition:  # features of a classifier of the study
         judges |= {"quality.network backbone": backbone, "quality.network condition": condition}
@@ -51,9 +58,17 @@ def _check_judge(settings: Mapping[str, Any]) -> None:
         if of == "conditions" and conditions[name]["source"] != "none":
             real = [name for name in settings["conditions"] if conditions[name]["source"] == "none"]
             raise InputError(
-                f"{key}: {name!r} adds wafers, but a judge of synthetic wafers is trained on real ones alone; "
+                f"{key}: {name!r} adds wafers, but what judges synthetic wafers is trained on real ones alone; "
                 f"take one of {', '.join(real) or 'those with source: none, and add it to conditions'}"
             )
+
+
+def _check_pool(pool: Mapping[str, Any]) -> None:
+    if pool["max_raw"] < pool["n_accepted"]:
+        raise InputError(
+            f"pool.max_raw: {pool['max_raw']} raw samples cannot hold the {pool['n_accepted']} accepted ones of "
+            "pool.n_accepted; raise it"
+        )
 
 
 def _check_dataset(dataset: Mapping[str, Any]) -> None:

@@ -62,7 +62,8 @@ class Job:
         settings = {name: value for name, value in self.settings.items() if name != "pool"}
         digests = {name: self.provenance["inputs"].get(name) for name in inputs}
         key = canonical_json([settings, self.wildcards, self._snakemake.params.sampler, digests])
-        return self.study / ".shards" / self.name / hashlib.sha256(key.encode()).hexdigest()[:16]
+        place = Path(self._snakemake.output[0]).parents[1] / "shards"  # beside raw/
+        return place / hashlib.sha256(key.encode()).hexdigest()[:16]
 
     def weights(self, entry: dict) -> dict:
         """How a network's weights are found: its entry of the manifest, and where this machine looks for files."""

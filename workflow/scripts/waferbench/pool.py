@@ -37,14 +37,15 @@ def fill(
     Returns:
         The samples, and the facts: ``drawn``, ``accepted``, ``stopped_by`` (``n_accepted`` or ``max_raw``).
     """
-    most = max(n_accepted, max_raw) if passes else n_accepted
+    most = max_raw if passes else n_accepted
     samples, accepted = [], 0
     while len(samples) < most and accepted < n_accepted:
         start, stop = len(samples), min(most, len(samples) + shard)
-        part = _stored(folder, start, stop)
-        if part is None:
-            part = list(draw(start, stop))
+        part = _stored(folder, start)
+        if part is None or len(part) != shard:
+            part = list(draw(start, start + shard))  # whole, so that a sample's batch never depends on the pool's size
             write_store(_path(folder, start), WaferStore.of(part))
+        part = part[: stop - start]
         samples += part
         accepted += int(passes(part).sum()) if passes else len(part)
     stopped_by = "n_accepted" if accepted >= n_accepted else "max_raw"
@@ -62,14 +63,13 @@ def _path(folder: Path, start: int) -> Path:
     return folder / f"{start:06d}.h5"
 
 
-def _stored(folder: Path, start: int, stop: int) -> list[np.ndarray] | None:
-    """A stored shard, where it is long enough, cut to its length."""
+def _stored(folder: Path, start: int) -> list[np.ndarray] | None:
+    """A stored shard, or None."""
     path = _path(folder, start)
     if not path.exists():
         return None
     try:
-        samples = list(read_store(path))
+        return list(read_store(path))
     except InputError as error:
         print(f"shard drawn anew: {error}", file=sys.stderr)
         return None
-    return samples[: stop - start] if len(samples) >= stop - start else None

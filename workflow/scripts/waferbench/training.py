@@ -160,7 +160,7 @@ def _backward(
     """Gradient of one step's loss, part by part; the loss, and the parts that it took."""
     while True:
         optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros(())
+        total, loss = torch.zeros(()), None
         try:
             for rows in slices(batch, parts):
                 loss = loss_of(step, rows) * ((rows.stop - rows.start) / batch)
@@ -170,6 +170,7 @@ def _backward(
         except torch.OutOfMemoryError:
             if parts >= batch:
                 raise InputError(f"{name}: out of GPU memory even one by one; take a smaller network") from None
+        loss = None  # it holds the graph that did not fit
         parts = min(2 * parts, batch)
         torch.cuda.empty_cache()
         print(f"{name}: out of GPU memory; from here on batches of {batch} in {parts} parts", file=sys.stderr)

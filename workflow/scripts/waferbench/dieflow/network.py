@@ -106,7 +106,7 @@ class _Attention(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.norm, self.heads = _norm(channels), max(1, channels // 32)
+        self.norm, self.heads = _norm(channels), math.gcd(channels, max(1, channels // 32))
         self.mix, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)

@@ -94,7 +94,7 @@ def _train_vae(
     vae.requires_grad_(False).eval()
     some = np.random.default_rng(seed).permutation(len(images))[:SCALE_FROM] * 8
     vae.register_to_config(scaling_factor=1.0)
-    latents = encode(vae, images, some, size, device).float()
+    latents = encode(vae, images, some, size, device, settings["precision"]).float()
     # the root of the mean square: the pipeline scales but never shifts, and the UNet wants unit power
     vae.register_to_config(scaling_factor=round(float(1 / latents.square().mean().sqrt().clamp(min=1e-6)), 6))
     return losses
@@ -106,7 +106,7 @@ def _train_unet(
     native, unet = settings["native"], base.unet
     codes = draw(len(images), native["unet_steps"], native["unet_batch"], native["augment"], seed)
     seen, position = np.unique(codes, return_inverse=True)
-    latents = encode(base.vae, images, seen, int(settings["size"]), device)
+    latents = encode(base.vae, images, seen, int(settings["size"]), device, settings["precision"])
     position = torch.from_numpy(position.reshape(codes.shape)).to(device)
     captions = torch.cat([base.embed(native["caption"]), base.embed("")])
     alphas, prediction = base.alphas, base.scheduler.config.prediction_type

@@ -72,6 +72,12 @@ def feature_rows(
         rows += _rows(label, len(x), len(y), _distances(x, y, settings, rng, frechet))
         half = min(len(x), len(y) // 2)
         rows += _rows(label, half, half, _floors(x, y, half, settings, rng, frechet))
+    within = [row for row in rows if row["metric"] in ("diversity", "floor_diversity")]
+    for row in within:  # of all together: within a class, so that classes far apart do not pass for variety
+        if row["label"] == ALL:
+            values = [r["value"] for r in within if r["label"] != ALL and r["metric"] == row["metric"]]
+            known = [value for value in values if np.isfinite(value)]
+            row |= {"value": float(np.mean(known)) if known else NONE, "low": NONE, "high": NONE}
     return rows
 
 

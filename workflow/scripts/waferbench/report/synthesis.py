@@ -138,7 +138,7 @@ def shape_reasons(study: Study) -> Table | None:
                     number(len(mine), ",.0f"),
                     Cell(f"{share:.0%}", share, heat=share),
                     number(int(mine["kept"].astype(bool).sum()), ",.0f"),
-                    _pool(study, int(mine["in_pool"].fillna(False).astype(bool).sum()), label),
+                    _pool(study, mine, label),
                     *(number(int(counts.get(r, 0)), ",.0f", tone="" if counts.get(r, 0) else "muted") for r in found),
                 ]
             )
@@ -147,10 +147,11 @@ def shape_reasons(study: Study) -> Table | None:
     return Table(head, rows, groups, kind="heat")
 
 
-def _pool(study: Study, count: int, label: str) -> Cell:
-    """The size of a pool, marked where the cap on raw samples came before the number wanted."""
-    short = label != ALL and count < study.settings["pool"]["n_accepted"]
-    return number(count, ",.0f", "cap reached" if short else "")
+def _pool(study: Study, samples: pd.DataFrame, label: str) -> Cell:
+    """The size of a pool over all folds, marked where one of them met the cap on raw samples first."""
+    pools = samples["in_pool"].fillna(False).astype(bool).groupby(samples["fold"]).sum()
+    short = label != ALL and (pools < study.settings["pool"]["n_accepted"]).any()
+    return number(int(pools.sum()), ",.0f", "cap reached" if short else "")
 
 
 def filter_agreement(study: Study) -> Table | None:
