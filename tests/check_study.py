@@ -46,7 +46,7 @@ def check(study: Path) -> dict[str, pd.DataFrame]:
     assert "<script src" not in page and 'href="http' not in page, "report.html is not self-contained"
     for name in ("quality", "shape_filter"):
         sources = set(tables[name]["source"])
-        assert sources == set(scores["condition"]) & {"gan", "lora"}, f"{name}: {sources}"
+        assert sources == set(scores["condition"]) & {"gan", "lora", "die_flow"}, f"{name}: {sources}"
     if len(tables["quality"]) and "inception" not in " ".join(tables["quality"]["network"]):
         assert not tables["quality"]["metric"].str.contains("fid").any(), "FID named without Inception"
     return tables
