@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
@@ -25,6 +27,16 @@ def best_of(repeats: int, work: Callable[[], Any]) -> tuple[float, Any]:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     return min(seconds), result
+
+
+def source_settings(name: str, overlay: str) -> dict[str, Any]:
+    """The settings of a source, as the study with this overlay of ``config/`` has them."""
+    base, over = (
+        yaml.safe_load((ROOT / f"config/{file}.yaml").read_text())["define"]["sources"][name]
+        for file in ("config", overlay)
+    )
+    nested = {key: {**base[key], **value} for key, value in over.items() if isinstance(value, dict)}
+    return {**base, **over, **nested}
 
 
 def say(name: str, value: float, form: str = ".3g") -> None:

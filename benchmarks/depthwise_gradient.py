@@ -6,14 +6,10 @@ python benchmarks/depthwise_gradient.py --size 64 --batch 64
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 import torch
 import torch.nn.functional as F
+from common import best_of, say
 
 from waferbench.backbones import create_backbone
 from waferbench.classify.depthwise import speed_up_depthwise
@@ -25,15 +21,14 @@ def milliseconds(model: torch.nn.Module, batch: int, size: int, steps: int) -> f
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     images = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, 8, (batch,))
-    best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
+
+    def some() -> None:
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(model(images), labels).backward()
             optimizer.step()
-        best = min(best, (time.perf_counter() - start) / steps / batch * 1e3)
-    return best
+
+    return best_of(3, some)[0] / steps / batch * 1e3
 
 
 def main() -> None:
@@ -51,9 +46,9 @@ def main() -> None:
         fast = speed_up_depthwise(create_backbone(args.backbone, 8, pretrained=False)[0])
         slow_ms = milliseconds(plain, args.batch, args.size, args.steps)
         fast_ms = milliseconds(fast, args.batch, args.size, args.steps)
-        print(f"threads {threads} torch_ms_per_image {slow_ms:.2f}")
-        print(f"threads {threads} here_ms_per_image {fast_ms:.2f}")
-        print(f"threads {threads} ratio {slow_ms / fast_ms:.2f}")
+        say(f"threads {threads} torch_ms_per_image", slow_ms)
+        say(f"threads {threads} here_ms_per_image", fast_ms)
+        say(f"threads {threads} ratio", slow_ms / fast_ms)
 
 
 if __name__ == "__main__":

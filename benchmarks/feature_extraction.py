@@ -1,6 +1,6 @@
 """Features of images against clean-fid's own loop (files, workers, its clean resize), same network, same images.
 
-python benchmarks/feature_extraction.py --images 512 --network tf_efficientnet_lite0 --size 299
+python benchmarks/feature_extraction.py --images 512 --network tf_efficientnet_lite0
 """
 
 from __future__ import annotations
@@ -34,18 +34,12 @@ def main() -> None:
     features = Features(args.network, 299, {"folder": args.folder}, device)
     images = render(simulate({"Loc": args.images}, 0)[0], 64)
 
-    def model(batch: torch.Tensor) -> torch.Tensor:
-        """The same network on clean-fid's batches, float (B, 3, 299, 299) of 0-255."""
-        x = ((batch - features._mean) / features._std).contiguous(memory_format=torch.channels_last)
-        return (features._net.layers(x) if features.is_inception else features._net(x)).flatten(1)
-
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder, f"{i:05d}.png")) for i in range(len(images))]
         for path, image in zip(files, images, strict=True):
             Image.fromarray(np.stack([image] * 3, 2)).save(path)
-        slow, expected = best_of(
-            2, lambda: get_files_features(files, model, args.workers, batch_size=64, device=device, verbose=False)
-        )
+        options = {"num_workers": args.workers, "batch_size": 64, "device": device, "verbose": False}
+        slow, expected = best_of(2, lambda: get_files_features(files, features.of_resized, **options))
     fast, found = best_of(2, lambda: features(images))
     say("cleanfid_images_per_second", len(images) / slow)
     say("here_images_per_second", len(images) / fast)

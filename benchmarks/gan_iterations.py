@@ -10,12 +10,12 @@ import argparse
 
 import numpy as np
 import torch
-import yaml
-from common import ROOT, best_of, say, say_hardware, say_peak_memory
+from common import best_of, say, say_hardware, say_peak_memory, source_settings
 from torch.utils.data import DataLoader, TensorDataset
 
 from waferbench.gan.losses import hinge_discriminator, hinge_generator
 from waferbench.gan.networks import Discriminator, Generator, from_grey
+from waferbench.gan.sizes import image_size
 from waferbench.gan.train import Training
 from waferbench.render import render
 from waferbench.simulate.dataset import simulate
@@ -59,10 +59,8 @@ def main() -> None:
     args = parser.parse_args()
     say_hardware()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())["define"]["sources"]["gan"]
-    overlay = yaml.safe_load((ROOT / f"config/{args.overlay}.yaml").read_text())["define"]["sources"]["gan"]
-    settings = {**settings, **overlay, "augment": False}
-    images = render(simulate({"Loc": 500, "Donut": 500}, 0)[0], 4 * 2 ** (len(settings["generator_channels"]) - 1))
+    settings = {**source_settings("gan", args.overlay), "augment": False}
+    images = render(simulate({"Loc": 500, "Donut": 500}, 0)[0], image_size(settings))
 
     def ours() -> None:
         training = Training(images, settings, 0, device)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
-from common import ROOT, best_of, say, say_hardware, say_peak_memory
+from common import best_of, say, say_hardware, say_peak_memory, source_settings
 from diffusers import StableDiffusionPipeline
 
 from waferbench.diffusion.adapters import write_adapter
@@ -35,11 +34,8 @@ def main() -> None:
     args = parser.parse_args()
     say_hardware()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())["define"]["sources"]["lora"]
-    overlay = yaml.safe_load((ROOT / f"config/{args.overlay}.yaml").read_text())["define"]["sources"]["lora"]
-    native = {**settings["native"], **overlay.get("native", {})}
-    changes = {"steps": 2, "batch": 2, "sampler_steps": args.steps, "guidance": args.guidance, "native": native}
-    settings = {**settings, **overlay, **changes, "precision": "float32"}
+    changes = {"steps": 2, "batch": 2, "sampler_steps": args.steps, "guidance": args.guidance}
+    settings = {**source_settings("lora", args.overlay), **changes, "precision": "float32"}
     size = settings["size"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

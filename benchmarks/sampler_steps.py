@@ -17,11 +17,10 @@ from common import say, say_hardware, say_peak_memory
 from waferbench.artifacts import read_provenance, read_table
 from waferbench.diffusion.base import load_base
 from waferbench.diffusion.sample import Sampler
-from waferbench.folds import wafers_of
 from waferbench.quality.features import Features
 from waferbench.quality.frechet import frechet_of_features
 from waferbench.quality.kid import kernel_distance
-from waferbench.quality.measure import balanced_subset
+from waferbench.quality.selection import real_wafers
 from waferbench.render import render
 from waferbench.wafers import read_store
 
@@ -40,12 +39,9 @@ def main() -> None:
     adapters = sorted((scope / "sources" / args.source / "adapters").glob("*.safetensors"))
     raw = read_provenance(scope / "sources" / args.source / "raw" / f"{adapters[0].stem}.h5")["settings"]
     network = Features("tf_efficientnet_lite0", 64, {}, device)
-    wafers = wafers_of(
-        read_table(args.study / "data/selected.parquet"), read_table(args.study / "folds.parquet"), scope.name, "test"
-    )
-    wafers = wafers[wafers["label"].isin([path.stem for path in adapters])]
-    rng = np.random.default_rng(0)
-    wafers = wafers.iloc[balanced_subset(wafers["label"].to_numpy(), 2000, rng)]
+    selected, folds = read_table(args.study / "data/selected.parquet"), read_table(args.study / "folds.parquet")
+    selected = selected[selected["label"].isin([path.stem for path in adapters])]
+    wafers = real_wafers(selected, folds, scope.name, "test", 2000, 0)
     real = network(render(read_store(args.study / "data/wafers.h5").take(wafers["row"]), **raw["render"]))
     base = load_base(scope / "sources" / args.source / "base", device)
     for steps in args.steps:

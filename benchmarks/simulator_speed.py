@@ -6,11 +6,8 @@ python benchmarks/simulator_speed.py --wafers 10000
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+from common import best_of, say
 
 from waferbench.simulate.dataset import simulate
 
@@ -29,16 +26,11 @@ def main() -> None:
     args = parser.parse_args()
     counts = {name: round(share * args.wafers / sum(MIX.values())) for name, share in MIX.items()}
     simulate(MIX, args.seed)
-    seconds = []
-    for k in range(args.repeats):
-        start = time.perf_counter()
-        maps, _, _ = simulate(counts, args.seed + k)
-        seconds.append(time.perf_counter() - start)
-    best = min(seconds)
-    print(f"wafers {len(maps)}")
-    print(f"dies {sum(m.size for m in maps)}")
-    print(f"seconds {best:.2f}")
-    print(f"wafers_per_second {len(maps) / best:.0f}")
+    seconds, (maps, _, _) = best_of(args.repeats, lambda: simulate(counts, args.seed))
+    say("wafers", len(maps), "d")
+    say("dies", sum(m.size for m in maps), "d")
+    say("seconds", seconds)
+    say("wafers_per_second", len(maps) / seconds, ".0f")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import say
 from sklearn.metrics import confusion_matrix, f1_score
 from torch.nn import functional as F
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 from waferbench.backbones import create_backbone
 from waferbench.classify.depthwise import speed_up_depthwise
@@ -96,22 +95,22 @@ def main() -> None:
     start = time.perf_counter()
     share = args.wafers // len(PATTERNS)
     maps, names, _ = simulate({name: share for name in PATTERNS}, args.seed, difficulty=args.difficulty)
-    print(f"simulate_seconds {time.perf_counter() - start:.1f}")
+    say("simulate_seconds", time.perf_counter() - start)
     images = render(maps, args.size)
     labels = np.array([PATTERNS.index(name) for name in names])
     start = time.perf_counter()
     model = train(images, labels, args)
-    print(f"train_seconds {time.perf_counter() - start:.1f}")
+    say("train_seconds", time.perf_counter() - start)
     real, truth = real_wafers(args.real, args.size, args.rows)
     start = time.perf_counter()
     predicted = predict(model, real)
-    print(f"test_seconds {time.perf_counter() - start:.1f}")
-    print(f"simulated_wafers {len(images)}")
-    print(f"real_wafers {len(real)}")
+    say("test_seconds", time.perf_counter() - start)
+    say("simulated_wafers", len(images), "d")
+    say("real_wafers", len(real), "d")
     for name, score in zip(PATTERNS, f1_score(truth, predicted, average=None, labels=range(8)), strict=True):
-        print(f"f1 {name} {score:.3f}")
-    print(f"accuracy {np.mean(truth == predicted):.4f}")
-    print(f"macro_f1 {f1_score(truth, predicted, average='macro', labels=range(8)):.4f}")
+        say(f"f1 {name}", score)
+    say("accuracy", np.mean(truth == predicted), ".4f")
+    say("macro_f1", f1_score(truth, predicted, average="macro", labels=range(8)), ".4f")
     print("confusion, rows true:", file=sys.stderr)
     print(confusion_matrix(truth, predicted, labels=range(8)), file=sys.stderr)
 

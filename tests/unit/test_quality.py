@@ -15,9 +15,10 @@ from waferbench.quality.diversity import diversity
 from waferbench.quality.features import Features, clean_resize
 from waferbench.quality.frechet import frechet_distance, frechet_of_features
 from waferbench.quality.kid import kernel_distance
-from waferbench.quality.measure import ALL, Memory, balanced_subset, feature_rows, table
+from waferbench.quality.measure import ALL, Memory, feature_rows, table
 from waferbench.quality.memorisation import copy_threshold, hamming_distances, nearest, rate, within_set
 from waferbench.quality.prdc import prdc
+from waferbench.quality.selection import balanced_subset
 
 SETTINGS = {"kid_subsets": 10, "kid_subset_size": 20, "neighbours": 3}
 

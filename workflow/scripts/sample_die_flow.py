@@ -2,14 +2,15 @@
 
 from functools import partial
 
-from waferbench.artifacts import read_provenance, read_table, read_weights, write_h5
+from waferbench.artifacts import read_table, read_weights, write_h5
 from waferbench.dieflow.sample import Sampler
 from waferbench.folds import wafers_of
 from waferbench.job import Job
+from waferbench.leakage import inherited
 from waferbench.pool import discard_others, fill
 from waferbench.render import render
 from waferbench.runtime import device
-from waferbench.shape.filter import read_filter
+from waferbench.shape.filter import verdict
 from waferbench.wafers import WaferStore, read_store, slugs
 
 with Job(snakemake) as job:
@@ -19,16 +20,13 @@ with Job(snakemake) as job:
     wafers = wafers_of(read_table(snakemake.input.selected), read_table(snakemake.input.folds), scope, "train")
     store = read_store(snakemake.input.store)
     grids = {label: store.take(wafers.loc[wafers["label"] == label, "row"]) for label in labels}
-    thresholds = snakemake.input.get("thresholds")
-    shape_filter = read_filter(thresholds, snakemake.input.cnn, place) if thresholds else None
-    passes = (lambda maps: shape_filter.passes(drawn(maps))) if shape_filter else None
+    passes = verdict(dict(snakemake.input.items()), place)
+    judge = (lambda maps: passes(drawn(maps))) if passes else None
     shards = job.shards("network", "store", "selected", "folds")
     weights = read_weights(snakemake.input.network)
     sampler = Sampler(weights, grids, settings["source"], settings["seed"], scope, place)
-    made_by = read_provenance(snakemake.input.network)
-    fitted = {key: made_by[key] for key in ("fitted_on", "n_fitted") if key in made_by}
     for label, path in zip(labels, snakemake.output.samples, strict=True):
-        maps, facts = fill(partial(sampler.draw, label), passes, **settings["pool"], folder=shards / label)
+        maps, facts = fill(partial(sampler.draw, label), judge, **settings["pool"], folder=shards / label)
         arrays = {"images": drawn(maps), **vars(WaferStore.of(maps))}
-        write_h5(path, arrays, {**job.provenance, **fitted, "label": label, "pool": facts})
+        write_h5(path, arrays, {**job.provenance, **inherited(snakemake.input.network), "label": label, "pool": facts})
     discard_others(shards)

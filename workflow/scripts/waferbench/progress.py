@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
-def progress(iterable: Iterable, description: str, total: int | None = None) -> tqdm:
+def progress(iterable: Iterable | None, description: str, total: int | None = None) -> tqdm:
     """A progress bar on stderr; a line every ten seconds where stderr is a log file."""
     from tqdm import tqdm
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +15,7 @@ import numpy as np
 from waferbench.artifacts import atomic
 from waferbench.errors import InputError
 from waferbench.machine import processors
+from waferbench.progress import progress
 
 if TYPE_CHECKING:
     import torch
@@ -68,30 +69,36 @@ class HalvingBatches:
     def __init__(self, name: str, size: int):
         self.name, self.size = name, size
 
-    def run(self, do: Callable[[int, int], T], start: int, stop: int) -> list[T]:
-        """What ``do(first, last)`` returns of each batch of the rows ``start`` to ``stop - 1``, in order.
+    def run(self, do: Callable[[Sequence[int]], T], groups: Iterable[Sequence[int]]) -> list[T]:
+        """What ``do(rows)`` returns of each batch of each group of rows, in order; no batch spans two groups.
 
         Raises:
             InputError: one row alone does not fit.
         """
         import torch
 
-        parts = []
-        while start < stop:
-            last = min(stop, start + self.size)
-            try:
-                parts.append(do(start, last))
-            except torch.OutOfMemoryError:
-                if self.size == 1:
-                    raise InputError(
-                        f"{self.name}: out of GPU memory even one by one; take a smaller network"
-                    ) from None
-                self.size = -(-min(self.size, last - start) // 2)
-                torch.cuda.empty_cache()
-                print(f"{self.name}: out of GPU memory; from here on batches of {self.size}", file=sys.stderr)
-            else:
-                start = last
+        groups, parts = list(groups), []
+        with progress(None, self.name, total=sum(map(len, groups))) as bar:
+            for rows in groups:
+                while len(rows):
+                    batch = rows[: self.size]
+                    try:
+                        parts.append(do(batch))
+                    except torch.OutOfMemoryError:
+                        self._halve(len(batch))
+                    else:
+                        bar.update(len(batch))
+                        rows = rows[len(batch) :]
         return parts
+
+    def _halve(self, size: int) -> None:
+        import torch
+
+        if size == 1:
+            raise InputError(f"{self.name}: out of GPU memory even one by one; take a smaller network") from None
+        self.size = -(-size // 2)
+        torch.cuda.empty_cache()
+        print(f"{self.name}: out of GPU memory; from here on batches of {self.size}", file=sys.stderr)
 
 
 SAVE_EVERY = 60.0  # seconds between two states of one training: what a kill may cost

@@ -37,6 +37,11 @@ def constant(step: int, steps: int) -> float:
     return 1.0
 
 
+def warmed_up(decay: float, step: int) -> float:
+    """Decay of averaged weights after a step: less at first, else a short training's average would be its start."""
+    return min(decay, (1 + step) / (10 + step))
+
+
 def slices(batch: int, parts: int) -> list[slice]:
     """A batch in at most that many parts of nearly equal size, in order."""
     edges = np.linspace(0, batch, min(parts, batch) + 1).round().astype(int)
@@ -48,7 +53,7 @@ class Training:
 
     Args:
         parameters: what is trained, by name; changed in place.
-        ema: decay of the averages, 0 = none. It warms up, else the average of a short training would be its start.
+        ema: decay of the averages, 0 = none.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], steps: int, lr: float, weight_decay: float, ema: float):
@@ -60,7 +65,7 @@ class Training:
     @torch.no_grad()
     def update_average(self) -> None:
         """Move the averages towards the parameters, after a step."""
-        decay = min(self.ema, (1 + self.step) / (10 + self.step))
+        decay = warmed_up(self.ema, self.step)
         for name, mean in self.average.items():
             mean.lerp_(self.parameters[name].detach(), 1 - decay)
 

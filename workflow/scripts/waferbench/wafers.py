@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from waferbench.artifacts import read_h5, write_h5
+from waferbench.errors import InputError
 from waferbench.names import slug, slugs
 
-__all__ = ["FAIL", "OFF", "PASS", "WaferStore", "read_store", "slug", "slugs", "write_store"]
+__all__ = ["FAIL", "OFF", "PASS", "WaferStore", "read_store", "require_each", "slug", "slugs", "write_store"]
 OFF, PASS, FAIL = 0, 1, 2
 
 
@@ -59,3 +60,10 @@ def read_store(path: str | Path) -> WaferStore:
 def write_store(path: str | Path, store: WaferStore, provenance: Mapping | None = None) -> None:
     """Write the ragged maps to HDF5."""
     write_h5(path, {"flat": store.flat, "offsets": store.offsets, "shapes": store.shapes}, provenance)
+
+
+def require_each(classes: Iterable[str], labels: np.ndarray, who: str) -> None:
+    """`InputError` in the name of a generator where a class has none of the wafers with these labels, str (N,)."""
+    for label in classes:
+        if not (labels == label).any():
+            raise InputError(f"{who}: no training wafer of class {label!r}; add wafers or drop it from dataset.classes")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from waferbench.wafers import FAIL, PASS
+from waferbench.wafers import FAIL
 
 HIDDEN = 3  # a die on the wafer that is not yet known, beside 0 off, 1 pass, 2 fail
 PATCH = 2  # dies an edge that become one position of the first level
@@ -126,8 +126,3 @@ def losses(logits: Tensor, truth: Tensor, hidden: Tensor) -> Tensor:
     """
     each = F.binary_cross_entropy_with_logits(logits.float(), (truth == FAIL).float(), reduction="none")
     return (each * hidden).flatten(1).sum(1) / hidden.flatten(1).sum(1).clamp(min=1)
-
-
-def hide(dies: Tensor, hidden: Tensor) -> Tensor:
-    """The dies (B, H, W) with those of ``hidden`` unknown; off-wafer stays off-wafer."""
-    return torch.where(hidden & (dies >= PASS), HIDDEN, dies)

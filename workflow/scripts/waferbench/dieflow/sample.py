@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from waferbench.dieflow.network import HIDDEN, DieNet, padding
-from waferbench.dieflow.train import padded_shape, stack
-from waferbench.progress import progress
+from waferbench.dieflow.train import padded_shape, shapes_of, stack
 from waferbench.runtime import HalvingBatches, autocast
 from waferbench.seeds import derive_seed
 from waferbench.symmetries import COUNT, under_symmetry
@@ -43,7 +42,7 @@ class Sampler:
         self.network = DieNet(len(grids), settings["channels"])
         self.network.load_state_dict(dict(state))
         self.network.to(device, memory_format=torch.channels_last).eval()
-        self.batches = HalvingBatches("die flow", settings["sample_batch"])
+        self.batches = HalvingBatches(f"die flow sample {scope}", settings["sample_batch"])
 
     def draw(self, label: str, start: int, stop: int) -> list[np.ndarray]:
         """Maps ``start`` to ``stop - 1`` of a label's endless sequence, uint8 (rows, columns) of 0 off, 1 pass, 2 fail.
@@ -56,16 +55,11 @@ class Sampler:
         for i, (dies, _, _) in enumerate(plans):
             groups.setdefault(padded_shape(dies.shape, multiple), []).append(i)
         drawn: dict[int, np.ndarray] = {}
-        bar = progress(range(len(plans)), f"die flow sample {self.scope} {label}")
-        for members in groups.values():
 
-            def some(first: int, last: int, members: list[int] = members) -> None:
-                chosen = members[first:last]
-                drawn.update(zip(chosen, self._reveal([plans[i] for i in chosen], label), strict=True))
-                bar.update(last - first)
+        def some(chosen: Sequence[int]) -> None:
+            drawn.update(zip(chosen, self._reveal([plans[i] for i in chosen], label), strict=True))
 
-            self.batches.run(some, 0, len(members))
-        bar.close()
+        self.batches.run(some, groups.values())
         return [drawn[i] for i in range(len(plans))]
 
     def _plan(self, label: str, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -80,8 +74,8 @@ class Sampler:
     @torch.inference_mode()
     def _reveal(self, plans: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], label: str) -> list[np.ndarray]:
         multiple, steps = padding(self.settings["channels"]), self.settings["sampler_steps"]
-        dies, shapes = (part.to(self.device) for part in stack([plan[0] for plan in plans], multiple))
-        order, threshold = (_stack_float([plan[k] for plan in plans], dies) for k in (1, 2))
+        dies, order, threshold = (stack(part, multiple).to(self.device) for part in zip(*plans, strict=True))
+        shapes = shapes_of([plan[0] for plan in plans]).to(self.device)
         labels = torch.full((len(plans),), list(self.grids).index(label), device=self.device)
         for step in range(1, steps + 1):
             with autocast(self.device, self.settings["precision"]):
@@ -92,11 +86,3 @@ class Sampler:
             dies = torch.where(now, torch.where(threshold < fails, FAIL, PASS), dies)
         flat = dies.to(torch.uint8).cpu().numpy()
         return [flat[i, : plan[0].shape[0], : plan[0].shape[1]].copy() for i, plan in enumerate(plans)]
-
-
-def _stack_float(arrays: Sequence[np.ndarray], like: Tensor) -> Tensor:
-    """Arrays in the upper left corner of zeros, float (B, H, W) on the device of ``like``."""
-    result = np.zeros(like.shape, np.float32)
-    for i, array in enumerate(arrays):
-        result[i, : array.shape[0], : array.shape[1]] = array
-    return torch.from_numpy(result).to(like.device)

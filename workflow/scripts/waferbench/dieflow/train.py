@@ -11,12 +11,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from waferbench.dieflow.network import DieNet, hide, losses, padding
-from waferbench.errors import InputError
+from waferbench.dieflow.network import HIDDEN, DieNet, losses, padding
 from waferbench.runtime import Checkpoint, autocast, seed_everything
 from waferbench.seeds import derive_seed
 from waferbench.symmetries import COUNT, under_symmetry
 from waferbench.training import fit, named, step_generator
+from waferbench.wafers import require_each
 
 
 def train_die_flow(
@@ -45,11 +45,7 @@ def train_die_flow(
         InputError: a class has no map, or the loss is no longer finite.
     """
     labels = np.asarray(labels)
-    for label in classes:
-        if not (labels == label).any():
-            raise InputError(
-                f"die flow: no training wafer of class {label!r}; add wafers or drop it from dataset.classes"
-            )
+    require_each(classes, labels, "die flow")
     seed_everything(derive_seed(seed, "die flow"))
     network = DieNet(len(classes), settings["channels"]).to(device, memory_format=torch.channels_last).train()
     positions = np.array([list(classes).index(label) for label in labels])
@@ -63,7 +59,7 @@ def train_die_flow(
         share = (torch.randperm(n, generator=random) + torch.rand(n, generator=random)) / n
         hidden = (torch.rand((n, *size), generator=random) < share[:, None, None])[rows].to(device) & (dies > 0)
         with autocast(device, settings["precision"]):
-            logits = network(hide(dies, hidden), shapes, chosen)
+            logits = network(torch.where(hidden, HIDDEN, dies), shapes, chosen)
         return losses(logits, dies, hidden).mean()
 
     history = fit(
@@ -105,8 +101,8 @@ class Batches:
         which = random.choice(len(self.groups), p=self.share)
         chosen = random.choice(self.groups[which], self.settings["batch"], p=self.weights[which])
         symmetry = int(random.integers(COUNT)) if self.settings["augment"] else 0
-        dies, shapes = stack([under_symmetry(self.maps[i], symmetry) for i in chosen], self.multiple)
-        return dies, shapes, torch.from_numpy(self.positions[chosen])
+        maps = [under_symmetry(self.maps[i], symmetry) for i in chosen]
+        return stack(maps, self.multiple).long(), shapes_of(maps), torch.from_numpy(self.positions[chosen])
 
 
 def padded_shape(shape: Sequence[int], multiple: int) -> tuple[int, int]:
@@ -114,9 +110,14 @@ def padded_shape(shape: Sequence[int], multiple: int) -> tuple[int, int]:
     return -(-shape[0] // multiple) * multiple, -(-shape[1] // multiple) * multiple
 
 
-def stack(maps: Sequence[np.ndarray], multiple: int) -> tuple[Tensor, Tensor]:
-    """Maps of one padded shape as dies int64 (B, H, W), off-wafer where padded, and their shapes float (B, 2)."""
-    dies = np.zeros((len(maps), *padded_shape(maps[0].shape, multiple)), np.int64)
-    for i, m in enumerate(maps):
-        dies[i, : m.shape[0], : m.shape[1]] = m
-    return torch.from_numpy(dies), torch.tensor([m.shape for m in maps], dtype=torch.float32)
+def stack(arrays: Sequence[np.ndarray], multiple: int) -> Tensor:
+    """Arrays of one padded shape as (B, H, W) of their own dtype, 0 where padded."""
+    result = np.zeros((len(arrays), *padded_shape(arrays[0].shape, multiple)), arrays[0].dtype)
+    for i, array in enumerate(arrays):
+        result[i, : array.shape[0], : array.shape[1]] = array
+    return torch.from_numpy(result)
+
+
+def shapes_of(arrays: Sequence[np.ndarray]) -> Tensor:
+    """Rows and columns before padding, float (B, 2)."""
+    return torch.tensor([array.shape for array in arrays], dtype=torch.float32)

@@ -21,6 +21,7 @@ from waferbench.errors import InputError
 from waferbench.runtime import Checkpoint, seed_everything
 from waferbench.seeds import derive_seed
 from waferbench.training import constant, fit
+from waferbench.wafers import require_each
 
 ADAPTER = "default"
 
@@ -66,9 +67,7 @@ def train_adapters(
         InputError: a class has no image, or no target names a module of the UNet.
     """
     labels = np.asarray(labels)
-    for label in classes:
-        if not (labels == label).any():
-            raise InputError(f"lora: no training wafer of class {label!r}; add wafers or drop it from dataset.classes")
+    require_each(classes, labels, "lora")
     unmatched = add_adapter(base.unet, settings)
     if settings["gradient_checkpointing"]:
         base.unet.enable_gradient_checkpointing()

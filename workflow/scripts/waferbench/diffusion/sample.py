@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from torch import Tensor
 from waferbench.diffusion.adapters import AdapterSwitch
 from waferbench.diffusion.base import Base
 from waferbench.diffusion.latents import ENCODE_PIXELS, to_grey
-from waferbench.progress import progress
 from waferbench.runtime import HalvingBatches, autocast
 from waferbench.seeds import derive_seed
 
@@ -31,7 +30,7 @@ class Sampler:
 
     def __init__(self, base: Base, settings: Mapping[str, Any], seed: int, scope: str, size: int):
         self.base, self.settings, self.seed, self.scope, self.size = base, settings, seed, scope, size
-        self._batches = HalvingBatches("lora sample", int(settings["sample_batch"]))
+        self._batches = HalvingBatches(f"lora sample {scope}", int(settings["sample_batch"]))
         self._switch = AdapterSwitch(base)
         self._embeddings = torch.cat([base.embed(""), base.embed(settings["instance_prompt"])])
 
@@ -50,18 +49,13 @@ class Sampler:
 
         Out of GPU memory the batch is halved, with a line on stderr.
         """
-        bar = progress(range(start, stop), f"lora sample {self.scope} {label}")
 
-        def some(first: int, last: int) -> np.ndarray:
-            seeds = [derive_seed(self.seed, label, self.scope, i) for i in range(first, last)]
+        def some(rows: Sequence[int]) -> np.ndarray:
+            seeds = [derive_seed(self.seed, label, self.scope, i) for i in rows]
             noise = initial_noise(self.base, self.settings, seeds)
-            images = draw_images(self.base, noise, self._embeddings, self.settings, self.size)
-            bar.update(last - first)
-            return images
+            return draw_images(self.base, noise, self._embeddings, self.settings, self.size)
 
-        images = self._batches.run(some, start, stop)
-        bar.close()
-        return np.concatenate(images)
+        return np.concatenate(self._batches.run(some, [range(start, stop)]))
 
 
 def initial_noise(base: Base, settings: Mapping[str, Any], seeds: list[int]) -> Tensor:

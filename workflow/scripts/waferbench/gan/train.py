@@ -22,6 +22,8 @@ from waferbench.gan.sizes import image_size
 from waferbench.progress import progress
 from waferbench.runtime import Checkpoint, seed_everything
 from waferbench.seeds import derive_seed
+from waferbench.training import warmed_up
+from waferbench.wafers import require_each
 
 CHECK_EVERY = 50  # rounds between two looks at the health, and two fetches of the losses from the device
 STANDING_BATCHES = 8  # batches that the batch norm's sampling statistics are taken from
@@ -111,9 +113,7 @@ def _verify(images: np.ndarray, labels: np.ndarray, classes: Sequence[str], sett
             f"gan: images are {images.dtype} {images.shape}, but generator_channels draws uint8 (N, {size}, {size}); "
             "set render.size to it, or change the number of generator_channels and discriminator_channels"
         )
-    for label in classes:
-        if not (labels == label).any():
-            raise InputError(f"gan: no training wafer of class {label!r}; add wafers or drop it from dataset.classes")
+    require_each(classes, labels, "gan")
 
 
 def _history(stage: str, label: str, trained: Trained) -> pd.DataFrame:
@@ -227,8 +227,7 @@ class Training:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        # The decay warms up, else the average of a short stage 2 would still be stage 1.
-        decay = min(float(self.settings["ema"]), (1 + self.generator_steps) / (10 + self.generator_steps))
+        decay = warmed_up(self.settings["ema"], self.generator_steps)
         for mean, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             mean.lerp_(new, 1 - decay)
 

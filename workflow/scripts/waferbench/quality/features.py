@@ -6,7 +6,7 @@ float, no rounding to bytes, clipped to 0-255.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from waferbench.backbones import create_backbone, find_weights
 from waferbench.errors import InputError
-from waferbench.progress import progress
 from waferbench.runtime import HalvingBatches
 
 INCEPTION = "inception_v3"
@@ -76,19 +75,19 @@ class Features:
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, batch: int = 64) -> np.ndarray:
         """Features float32 (N, D) of uint8 grey images (N, S, S)."""
-        bar = progress(range(len(images)), f"features by {self.name}")
 
-        def some(first: int, last: int) -> np.ndarray:
-            grey = torch.from_numpy(np.ascontiguousarray(images[first:last])).to(self.device)[:, None]
-            x = clean_resize(grey, self.image_size).expand(-1, 3, -1, -1)
-            x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-            out = self._net.layers(x) if self.is_inception else self._net(x)
-            bar.update(last - first)
-            return out.flatten(1).float().cpu().numpy()
+        def some(rows: Sequence[int]) -> np.ndarray:
+            grey = torch.from_numpy(images[np.asarray(rows)]).to(self.device)[:, None]
+            return self.of_resized(clean_resize(grey, self.image_size)).cpu().numpy()
 
-        parts = HalvingBatches(f"features by {self.name}", batch).run(some, 0, len(images))
-        bar.close()
+        parts = HalvingBatches(f"features by {self.name}", batch).run(some, [range(len(images))])
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+    @torch.inference_mode()
+    def of_resized(self, x: torch.Tensor) -> torch.Tensor:
+        """Features float32 (B, D) of greys 0-255 at the network's size, float (B, 1 or 3, image_size, image_size)."""
+        x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+        return (self._net.layers(x) if self.is_inception else self._net(x)).flatten(1).float()
 
 
 def find_inception(image_size: int, weights: Mapping[str, Any]) -> Path:

@@ -24,25 +24,6 @@ MEMORY_DRAWS = 100
 Real = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels, features
 
 
-def balanced_subset(labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Positions of at most ``most`` rows, rare classes whole and frequent ones capped at one number.
-
-    Args:
-        labels: (N,) class of each row.
-
-    Returns:
-        int (M,), ascending.
-    """
-    if len(labels) <= most:
-        return np.arange(len(labels))
-    groups = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    left, quota = most, {}
-    for rank, group in enumerate(sorted(range(len(groups)), key=lambda g: len(groups[g]))):
-        quota[group] = min(len(groups[group]), left // (len(groups) - rank))
-        left -= quota[group]
-    return np.sort(np.concatenate([g[: quota[i]] for i, g in enumerate(groups)]))
-
-
 def feature_rows(
     synthetic: np.ndarray,
     synthetic_labels: np.ndarray,
@@ -57,7 +38,8 @@ def feature_rows(
 
     ``frechet_matched`` is the Frechet distance at the number of samples of the real-versus-real floor, half of the
     real wafers of that class (it falls with the number, so that only these two compare); ``floor_*`` are the metrics
-    of one random half of the real wafers against the other, means of four splits with their range.
+    of one random half of the real wafers against the other, means of four splits with their range. ``diversity`` of
+    all together is the classes' mean: classes far apart must not pass for variety.
 
     Args:
         synthetic, real: features, float (N, D) and (M, D).
@@ -69,15 +51,13 @@ def feature_rows(
         x = synthetic[synthetic_labels == label] if label != ALL else synthetic
         y = real[real_labels == label] if label != ALL else real
         rng = np.random.default_rng(derive_seed(seed, "quality", label))
-        rows += _rows(label, len(x), len(y), _distances(x, y, settings, rng, frechet))
-        half = min(len(x), len(y) // 2)
-        rows += _rows(label, half, half, _floors(x, y, half, settings, rng, frechet))
-    within = [row for row in rows if row["metric"] in ("diversity", "floor_diversity")]
-    for row in within:  # of all together: within a class, so that classes far apart do not pass for variety
-        if row["label"] == ALL:
-            values = [r["value"] for r in within if r["label"] != ALL and r["metric"] == row["metric"]]
-            known = [value for value in values if np.isfinite(value)]
-            row |= {"value": float(np.mean(known)) if known else NONE, "low": NONE, "high": NONE}
+        one_class, half = label != ALL, min(len(x), len(y) // 2)
+        rows += _rows(label, len(x), len(y), _distances(x, y, settings, rng, frechet, one_class))
+        rows += _rows(label, half, half, _floors(x, y, half, settings, rng, frechet, one_class))
+    for metric, n, n_real in (("diversity", len(synthetic), len(real)), ("floor_diversity", half, half)):
+        values = [row["value"] for row in rows if row["metric"] == metric and np.isfinite(row["value"])]
+        mean = float(np.mean(values)) if values else NONE
+        rows += _rows(ALL, n, n_real, {metric: (mean, NONE, NONE)})
     return rows
 
 
@@ -88,20 +68,30 @@ def _rows(label: str, n: int, n_real: int, values: Mapping[str, tuple[float, flo
     ]
 
 
-def _distances(x: np.ndarray, y: np.ndarray, settings: Mapping, rng: np.random.Generator, frechet: str) -> dict:
+def _distances(
+    x: np.ndarray, y: np.ndarray, settings: Mapping, rng: np.random.Generator, frechet: str, one_class: bool
+) -> dict:
     values = {frechet: (frechet_of_features(x, y), NONE, NONE)}
     values["kid"] = kernel_distance(x, y, settings["kid_subsets"], settings["kid_subset_size"], rng)
-    shares = {**prdc(y, x, settings["neighbours"]), "diversity": diversity(y, x)}
+    shares = prdc(y, x, settings["neighbours"]) | ({"diversity": diversity(y, x)} if one_class else {})
     return values | {k: (v, NONE, NONE) for k, v in shares.items()}
 
 
-def _floors(x: np.ndarray, y: np.ndarray, half: int, settings: Mapping, rng: np.random.Generator, frechet: str) -> dict:
+def _floors(
+    x: np.ndarray,
+    y: np.ndarray,
+    half: int,
+    settings: Mapping,
+    rng: np.random.Generator,
+    frechet: str,
+    one_class: bool,
+) -> dict:
     draws: dict[str, list[float]] = {}
     few = {**settings, "kid_subsets": max(2, settings["kid_subsets"] // FLOOR_SPLITS)}
     for _ in range(FLOOR_SPLITS):
         order = rng.permutation(len(y))
         a, b = y[order[:half]], y[order[half : 2 * half]]
-        for metric, (value, _, _) in _distances(a, b, few, rng, frechet).items():
+        for metric, (value, _, _) in _distances(a, b, few, rng, frechet, one_class).items():
             draws.setdefault(f"floor_{metric}", []).append(value)
         chosen = x[rng.permutation(len(x))[:half]]
         draws.setdefault(f"{frechet}_matched", []).append(frechet_of_features(chosen, b))

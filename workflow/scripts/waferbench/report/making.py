@@ -93,12 +93,20 @@ def borderline(study: Study) -> list[dict]:
     t = t.assign(margin=t["margin"].astype(float), passes=t["passes"].astype(bool))
     for title, passes in (("just accepted", True), ("just rejected", False)):
         nearest = t[t["passes"] == passes].sort_values("margin", ascending=not passes, kind="stable").head(count)
-        files = [study.samples.get((row.source, row.label)) for row in nearest.itertuples()]
-        if not files or None in files:
-            continue
-        images = [read_h5(path, ["images"])["images"][i] for path, i in zip(files, nearest["index"], strict=True)]
-        strips.append({"title": title, "image": strip(np.stack(images), levels, count)})
+        images = _samples(study, nearest)
+        if len(images):
+            strips.append({"title": title, "image": strip(images, levels, count)})
     return strips
+
+
+def _samples(study: Study, rows: pd.DataFrame) -> np.ndarray:
+    """The images of a table's samples (source, label, index), uint8 (N, S, S); none where a pool of them is missing."""
+    wanted = list(zip(rows["source"], rows["label"], strict=True))
+    if not set(wanted) <= set(study.samples):
+        return np.zeros((0, 1, 1), np.uint8)
+    pools = {key: read_h5(study.samples[key], ["images"])["images"] for key in set(wanted)}
+    images = [pools[key][index] for key, index in zip(wanted, rows["index"], strict=True)]
+    return np.stack(images) if images else np.zeros((0, 1, 1), np.uint8)
 
 
 def closest_pairs(study: Study) -> dict[str, list[dict]]:
@@ -112,12 +120,10 @@ def closest_pairs(study: Study) -> dict[str, list[dict]]:
     levels, found = tuple(settings["levels"]), {}
     for source, mine in study.closest.groupby("source", sort=False):
         nearest = mine.sort_values("hamming", kind="stable").head(count)
-        files = {label: study.samples.get((source, label)) for label in nearest["label"].unique()}
-        if None in files.values():
+        images = _samples(study, nearest)
+        if not len(images):
             continue
-        pools = {label: read_h5(path, ["images"])["images"] for label, path in files.items()}
-        drawn = [pools[label][i] for label, i in zip(nearest["label"], nearest["index"], strict=True)]
-        drawn = snap_greys(np.stack(drawn), levels)
+        drawn = snap_greys(images, levels)
         real = snap_greys(render(study.store.take(nearest["row"]), **settings), levels)
         twins = np.stack([turned_to(sample, wafer) for sample, wafer in zip(drawn, real, strict=True)])
         shares = ", ".join(f"{value:.1%}" for value in nearest["hamming"])

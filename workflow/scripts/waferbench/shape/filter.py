@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,11 @@ def read_filter(thresholds: str | Path, cnn: str | Path, device: torch.device) -
     shape_filter = ShapeFilter.from_json(read_json(thresholds), read_weights(cnn))
     shape_filter.net.to(device)
     return shape_filter
+
+
+def verdict(files: Mapping[str, str], device: torch.device) -> Callable[[Sequence[np.ndarray]], np.ndarray] | None:
+    """The verdict on images by the filter among a job's files (``thresholds``, ``cnn``); None where there is none."""
+    return read_filter(files["thresholds"], files["cnn"], device).passes if "thresholds" in files else None
 
 
 def fit(
