@@ -199,7 +199,7 @@ def test_exploding_training_is_reported_and_keeps_healthy_weights(monkeypatch):
 
 def test_out_of_memory_says_what_to_lower(monkeypatch):
     monkeypatch.setattr(train.Training, "_real", lambda self: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
-    with pytest.raises(InputError, match="batches of 4; lower the batch"):
+    with pytest.raises(InputError, match="out of GPU memory; lower the batch of 4"):
         fit()
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from waferbench import runtime
-from waferbench.runtime import Checkpoint, device
+from waferbench.errors import InputError
+from waferbench.runtime import Checkpoint, HalvingBatches, device, memory_bound
 from waferbench.seeds import derive_seed
 
 
@@ -26,6 +27,23 @@ def test_two_jobs_without_a_gpu_share_the_processors(gpus, granted, used, monkey
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
     device(gpus, granted)
     assert chosen == [used]
+
+
+def test_batches_keep_to_their_group_and_are_halved_where_memory_ends(capsys):
+    def first_and_last(rows):
+        if len(rows) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return rows[0], rows[-1]
+
+    batches = HalvingBatches("work", 5)
+    assert batches.run(first_and_last, [range(4), [7, 8, 9, 4]]) == [(0, 1), (2, 3), (7, 8), (9, 4)]
+    assert batches.size == 2 and "work: out of GPU memory; from here on batches of 2" in capsys.readouterr().err
+    assert batches.run(first_and_last, [range(0), range(1)]) == [(0, 0)]
+
+
+def test_where_memory_ends_the_error_says_what_to_do():
+    with pytest.raises(InputError, match="gan: out of GPU memory; lower batch"), memory_bound("gan", "lower batch"):
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 def test_seeds_differ_by_every_part_and_stay():

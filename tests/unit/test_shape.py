@@ -89,7 +89,7 @@ def test_unseen_wafers_alone_set_the_net_limit():
     seen = np.full(500, 10.0)  # overconfident on what it was trained on
     scores = pd.DataFrame({"cnn": np.concatenate([np.linspace(0, 1, 500), seen])})
     limits, _ = joint_limits(scores, ("cnn",), 0.99, np.arange(1000) < 500)
-    assert limits["cnn"][0] < 0.05
+    assert 0.99 <= (scores["cnn"][:500] >= limits["cnn"][0]).mean() < 0.995
 
 
 @pytest.mark.parametrize("decide", ["geometric", "cnn", "both"])

@@ -52,6 +52,10 @@ def test_every_fitted_artifact_says_it_saw_the_training_wafers_alone(finished: S
 def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp_path: Path):
     """Invert every die of the test wafers: each generator, filter, classifier and SVM must come out the same."""
     study = finished.copy(tmp_path / "study")
+    drawn = study.results / "cv5/seed42/fold0/sources/die_flow/raw/scratch.h5"
+    with_die_flow = (str(drawn.relative_to(study.folder)), "--config", "set=conditions=[real,gan,lora,die_flow]")
+    study.snakemake(*with_die_flow)
+    maps = h5py.File(drawn)["flat"][()]
     before = {name: load_file(file) for name, file in fitted_artifacts(study).items()}
     stamps = {name: file.stat().st_mtime_ns for name, file in fitted_artifacts(study).items()}
     svms = sorted(study.results.glob("cv5/seed42/fold0/cells/**/svm.h5"))
@@ -67,8 +71,10 @@ def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp
     targets = [str(file.relative_to(study.folder)) for file in svms]
     predictions = pd.read_parquet(svms[0].with_name("softmax.parquet"))
     study.snakemake(*targets)
+    study.snakemake(*with_die_flow)
+    assert np.array_equal(maps, h5py.File(drawn)["flat"][()]), "the die flow's samples depend on test wafers"
     after = {name: load_file(file) for name, file in fitted_artifacts(study).items()}
-    assert before.keys() == after.keys() and len(before) >= 9
+    assert before.keys() == after.keys() and len(before) >= 10
     assert all(stamps[name] != file.stat().st_mtime_ns for name, file in fitted_artifacts(study).items())
     for name, tensors in before.items():
         for key, tensor in tensors.items():
@@ -93,7 +99,10 @@ def test_a_source_added_later_adds_its_own_work_and_a_new_filter_draws_nothing_a
     raw = study.results / "cv5/seed42/fold0/sources/die_flow/raw/center.h5"
     with h5py.File(raw) as file:
         assert set(np.unique(file["flat"])) <= {0, 1, 2} and len(file["shapes"]) == len(file["images"]) == 8
-    assert read_provenance(raw)["pool"] == {"drawn": 8, "accepted": 8, "stopped_by": "n_accepted"}
+    made = read_provenance(raw)
+    assert made["pool"] == {"drawn": 8, "accepted": 8, "stopped_by": "n_accepted"}
+    others = ("die_flow/network.safetensors", "gan/raw/center.h5")
+    assert {read_provenance(raw.parents[2] / name)["fitted_on"] for name in others} == {made["fitted_on"]}
     assert stamp == (study.results / "cv5/seed42/fold0/sources/gan/generators/center.safetensors").stat().st_mtime_ns
     assert len(shards) == 3 * 2 + 3 * 2, "of gan and lora, two shards a class"
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in shards.items() if path.exists())

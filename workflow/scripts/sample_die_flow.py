@@ -22,7 +22,7 @@ with Job(snakemake) as job:
     grids = {label: store.take(wafers.loc[wafers["label"] == label, "row"]) for label in labels}
     passes = verdict(dict(snakemake.input.items()), place)
     judge = (lambda maps: passes(drawn(maps))) if passes else None
-    shards = job.shards("network", "store", "selected", "folds")
+    shards = job.shards("network", "store", "selected", "folds", beside=("pool", "render"))
     weights = read_weights(snakemake.input.network)
     sampler = Sampler(weights, grids, settings["source"], settings["seed"], scope, place)
     for label, path in zip(labels, snakemake.output.samples, strict=True):

@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,10 @@ class Job:
         self.checkpoints = self.study / ".checkpoints" / snakemake.rule / key
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
 
-    def shards(self, *inputs: str) -> Path:
-        """The folder of what was drawn shard by shard, keyed by all that decides a sample: the settings but for
-        ``pool``, the parameter ``sampler`` (a digest of the sampler's code) and these inputs."""
-        settings = {name: value for name, value in self.settings.items() if name != "pool"}
+    def shards(self, *inputs: str, beside: Sequence[str] = ("pool",)) -> Path:
+        """The folder of what was drawn shard by shard, keyed by all that decides a sample: the settings but for those
+        ``beside`` it, the parameter ``sampler`` (a digest of the sampler's code) and these inputs."""
+        settings = {name: value for name, value in self.settings.items() if name not in beside}
         digests = {name: self.provenance["inputs"].get(name) for name in inputs}
         key = canonical_json([settings, self.wildcards, self._snakemake.params.sampler, digests])
         place = Path(self._snakemake.output[0]).parents[1] / "shards"  # beside raw/

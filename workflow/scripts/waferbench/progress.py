@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 
 def progress(iterable: Iterable | None, description: str, total: int | None = None) -> tqdm:
-    """A progress bar on stderr; a line every ten seconds where stderr is a log file."""
+    """A progress bar on stderr, of what takes longer than a second; a line every ten seconds where stderr is a log."""
     from tqdm import tqdm
 
     terminal = sys.stderr.isatty()
-    return tqdm(iterable, desc=description, total=total, mininterval=0.5 if terminal else 10, ascii=not terminal)
+    pace = {"delay": 1, "mininterval": 0.5} if terminal else {"delay": 1, "mininterval": 10, "ascii": True}
+    return tqdm(iterable, desc=description, total=total, **pace)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,6 +56,17 @@ def autocast(device: torch.device, precision: str = "auto") -> AbstractContextMa
 
     wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+
+
+@contextmanager
+def memory_bound(what: str, remedy: str) -> Iterator[None]:
+    """Where a GPU's memory does not hold what is inside, an `InputError` that names it and the remedy."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise InputError(f"{what}: out of GPU memory; {remedy}") from None
 
 
 class HalvingBatches:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from waferbench.errors import InputError
 from waferbench.progress import progress
-from waferbench.runtime import Checkpoint
+from waferbench.runtime import Checkpoint, memory_bound
 from waferbench.seeds import derive_seed
 
 CHECK_EVERY = 50  # steps between two looks at the losses and the clock
@@ -141,7 +141,8 @@ def fit(
         training.losses[step], parts = _backward(name, training.optimizer, loss_of, step, batch, parts)
         if clip:
             nn.utils.clip_grad_norm_(list(parameters.values()), clip)
-        training.optimizer.step()
+        with memory_bound(name, "take a smaller network"):
+            training.optimizer.step()
         training.step = step + 1
         training.update_average()
         last = training.step == steps

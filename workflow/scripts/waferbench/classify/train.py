@@ -6,7 +6,7 @@ The images stay on the device as bytes; flips and rotations happen there, a batc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import nn
 from waferbench.classify.data import Split
 from waferbench.classify.depthwise import speed_up_depthwise
 from waferbench.progress import progress
-from waferbench.runtime import Checkpoint, autocast, seed_everything
+from waferbench.runtime import Checkpoint, HalvingBatches, autocast, memory_bound, seed_everything
 from waferbench.seeds import derive_seed
 
 
@@ -137,15 +137,16 @@ def train_classifier(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             rows = rows.to(device)
-            grey = images[rows].float()
-            if augmented:
-                grey = augment(grey, generator, settings["rotation"], settings["flip"], normalise.background)
-            with autocast(device, settings["precision"]):
-                logits = model(normalise(grey))
-            loss = focal_loss(logits, labels[rows], settings["focal_gamma"])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            with memory_bound("classifier", f"lower classifier.batch ({settings['batch']}) or image_size"):
+                grey = images[rows].float()
+                if augmented:
+                    grey = augment(grey, generator, settings["rotation"], settings["flip"], normalise.background)
+                with autocast(device, settings["precision"]):
+                    logits = model(normalise(grey))
+                loss = focal_loss(logits, labels[rows], settings["focal_gamma"])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
             total += loss.detach() * len(rows)
         accuracy = float((predict(model, normalise, val.images, device, settings)[1].argmax(1) == val.labels).mean())
         if not history or accuracy >= max(row["val_accuracy"] for row in history):
@@ -175,15 +176,17 @@ def predict(
         float32 (N, D) ``forward_head(..., pre_logits=True)``, and float32 (N, K) softmax.
     """
     model.eval()
-    features, probabilities = [], []
-    with torch.inference_mode():
-        for rows in _slices(len(images), batch):
-            grey = torch.from_numpy(images[rows]).to(device).float()
-            with autocast(device, settings["precision"]):
-                maps = model.forward_features(normalise(grey))
-                pooled, logits = model.forward_head(maps, pre_logits=True), model.forward_head(maps)
-            features.append(pooled.float().cpu().numpy())
-            probabilities.append(logits.float().softmax(1).cpu().numpy())
+
+    @torch.inference_mode()
+    def some(rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        grey = torch.from_numpy(images[np.asarray(rows)]).to(device).float()
+        with autocast(device, settings["precision"]):
+            maps = model.forward_features(normalise(grey))
+            pooled, logits = model.forward_head(maps, pre_logits=True), model.forward_head(maps)
+        return pooled.float().cpu().numpy(), logits.float().softmax(1).cpu().numpy()
+
+    parts = HalvingBatches("classifier predictions", batch).run(some, [range(len(images))])
+    features, probabilities = zip(*parts, strict=True)
     return np.concatenate(features), np.concatenate(probabilities)
 
 
@@ -191,7 +194,3 @@ def _batch_sizes(n: int, batch: int) -> list[int]:
     """Sizes of the batches; a last one of a single image is left out, batch statistics need two."""
     sizes = [batch] * (n // batch) + ([n % batch] if n % batch > 1 else [])
     return sizes or [n]
-
-
-def _slices(n: int, batch: int) -> Iterator[slice]:
-    return (slice(start, start + batch) for start in range(0, n, batch))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from waferbench.runtime import autocast
+from waferbench.runtime import HalvingBatches, autocast
 from waferbench.symmetries import under_symmetry
 from waferbench.training import step_generator
 
@@ -70,14 +70,14 @@ def encode(
     Returns:
         float16 (M, C, h, w) on ``device``: the means of the autoencoder's posterior times its scaling factor.
     """
-    batch = max(1, ENCODE_PIXELS // size**2)
-    parts = []
-    for part in np.split(codes, range(batch, len(codes), batch)):
+
+    def some(part: np.ndarray) -> Tensor:
         pixels = to_pixels(images[part // 8], part % 8, size).to(device)
         with autocast(device, precision):
             mean = vae.encode(pixels).latent_dist.mode()
-        parts.append((mean.float() * vae.config.scaling_factor).half())
-    return torch.cat(parts)
+        return (mean.float() * vae.config.scaling_factor).half()
+
+    return torch.cat(HalvingBatches("latents", max(1, ENCODE_PIXELS // size**2)).run(some, [codes]))
 
 
 def noise_loss(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from waferbench.gan.networks import build_generator, to_grey
+from waferbench.runtime import HalvingBatches
 from waferbench.seeds import derive_seed
 
 CHUNK = 64  # images drawn at once, always whole: a convolution's last bits may depend on the batch
@@ -25,6 +26,7 @@ class Sampler:
     def __init__(self, settings: Mapping[str, Any], seed: int, scope: str, device: torch.device):
         self.settings, self.seed, self.scope, self.device = settings, seed, scope, device
         self.model = build_generator(settings, device).eval()
+        self.batches = HalvingBatches(f"gan sample {scope}", CHUNK)
 
     def load(self, generator_state: Mapping[str, torch.Tensor]) -> None:
         """Take the weights of a generator of `waferbench.gan.train.train_gan`."""
@@ -43,6 +45,9 @@ class Sampler:
         # numpy fills value by value, so that a longer draw begins with the shorter one
         rng = np.random.default_rng(derive_seed(self.seed, "gan", "sample", label, self.scope))
         latents = rng.standard_normal((end * CHUNK, self.settings["latent"]), dtype=np.float32)[first * CHUNK :]
-        parts = np.split(latents, end - first)
-        grey = [to_grey(self.model(torch.from_numpy(part).to(self.device))).cpu().numpy() for part in parts]
+
+        def some(part: np.ndarray) -> np.ndarray:
+            return to_grey(self.model(torch.from_numpy(part).to(self.device))).cpu().numpy()
+
+        grey = self.batches.run(some, [latents])
         return np.concatenate(grey)[start - first * CHUNK : stop - first * CHUNK]

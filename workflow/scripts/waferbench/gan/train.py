@@ -20,7 +20,7 @@ from waferbench.gan.losses import hinge_discriminator, hinge_generator
 from waferbench.gan.networks import Generator, build_discriminator, build_generator, from_grey
 from waferbench.gan.sizes import image_size
 from waferbench.progress import progress
-from waferbench.runtime import Checkpoint, seed_everything
+from waferbench.runtime import Checkpoint, memory_bound, seed_everything
 from waferbench.seeds import derive_seed
 from waferbench.training import warmed_up
 from waferbench.wafers import require_each
@@ -149,13 +149,8 @@ def _fit(
     for iteration in progress(range(training.iteration + 1, total + 1), description):
         if training.reason:
             break
-        try:
-            training.round()
-        except torch.OutOfMemoryError:
-            raise InputError(
-                f"{description}: out of GPU memory with batches of {settings['batch']}; lower the batch of "
-                "define.sources (batch norm forbids to split it), or narrow the networks"
-            ) from None
+        with memory_bound(description, f"lower the batch of {settings['batch']} or narrow the networks"):
+            training.round()  # batch norm forbids to split the batch
         if iteration % CHECK_EVERY == 0 or iteration == total:
             training.check(last=iteration == total)
         if training.reason or checkpoint.due or iteration == total:

@@ -6,7 +6,7 @@ and not the defect pattern.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from waferbench.progress import progress
-from waferbench.runtime import seed_everything
+from waferbench.runtime import HalvingBatches, seed_everything
 from waferbench.seeds import derive_seed
 from waferbench.shape.corruptions import corrupt_any
+from waferbench.symmetries import COUNT, under_symmetry
 
 
 class ShapeNet(nn.Module):
@@ -83,14 +84,15 @@ def fit_shape_net(
 def shape_logits(net: ShapeNet, images: np.ndarray, pass_level: float, batch: int = 512) -> np.ndarray:
     """Logits of the net, higher is rounder; float64 (N,)."""
     target = next(net.parameters()).device
-    parts = [
-        net(soft_silhouette(images[i : i + batch], net.size, pass_level).to(target)).cpu().numpy()
-        for i in range(0, len(images), batch)
-    ]
+
+    def some(rows: Sequence[int]) -> np.ndarray:
+        return net(soft_silhouette(images[np.asarray(rows)], net.size, pass_level).to(target)).cpu().numpy()
+
+    parts = HalvingBatches("shape net", batch).run(some, [range(len(images))])
     return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
 
 
 def _symmetries(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each image under one of the square's eight symmetries."""
-    turned = [np.rot90(i, rng.integers(4)) for i in images]
-    return np.stack([np.fliplr(i) if rng.random() < 0.5 else i for i in turned])
+    drawn = rng.integers(COUNT, size=len(images))
+    return np.stack([under_symmetry(image, symmetry) for image, symmetry in zip(images, drawn, strict=True)])

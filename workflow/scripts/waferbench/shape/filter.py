@@ -111,7 +111,7 @@ def fit(
     The net learns from one part of the wafers; its threshold is a quantile of the other part, which it has not
     seen (at least a fifth, up to half where wafers are few). The geometric scores learn nothing, so that their
     thresholds are quantiles of all wafers. One tail rate, common to all scores, is the largest at which the joint
-    pass rate is no less than ``real_pass_rate``.
+    pass rate, of all wafers and of those that the net has not seen, is no less than ``real_pass_rate``.
 
     Args:
         images: uint8 (N, S, S) of real rendered wafers of the training split.
@@ -159,7 +159,8 @@ def joint_limits(
 
     Args:
         scores: the scores of N real wafers.
-        unseen: bool (N,), the wafers the net was not trained on: they alone set the ranks of ``cnn``.
+        unseen: bool (N,), the wafers the net was not trained on: they alone set the ranks of ``cnn``, and
+            where it has a say, the share holds among them as well.
     """
     badness = {(k, tail): (-scores[k] if tail == "low" else scores[k]).to_numpy() for k in names for tail in TAILS[k]}
     ranks = {}
@@ -167,7 +168,8 @@ def joint_limits(
         known = np.sort(b[unseen] if k == "cnn" else b)
         ranks[k, tail] = 1 - np.searchsorted(known, b, side="left") / len(known)
     worst = np.min(list(ranks.values()), axis=0)
-    tail_rate = float(np.sort(worst)[int(np.floor((1 - pass_rate) * len(worst) + 1e-9))])
+    counted = [worst, worst[unseen]] if "cnn" in names else [worst]
+    tail_rate = min(float(np.sort(w)[int(np.floor((1 - pass_rate) * len(w) + 1e-9))]) for w in counted)
     limits = {}
     for k in names:
         limit = {tail: badness[k, tail][ranks[k, tail] >= tail_rate].max() for tail in TAILS[k]}
