@@ -31,6 +31,7 @@ SETTINGS = {
     "stage1_iterations": 7,
     "stage2_iterations": 4,
     "augment": True,
+    "precision": "float32",
     "ema": 0.9,
 }
 CLASSES = ["ring", "spot"]
@@ -137,6 +138,21 @@ def test_update_ratio_is_the_settings():
     training.round()
     steps = [next(iter(adam.state.values()))["step"].item() for adam in (training.adam_g, training.adam_d)]
     assert steps == [3, 2]
+
+
+def test_half_precision_trains_alike_and_normalises_in_full():
+    images, _ = wafers()
+    full, half = (train.Training(images, {**SETTINGS, "precision": p}, 0, CPU) for p in ("float32", "bf16"))
+    half.begin_from(full.result())
+    full.begin_from(full.result())
+    for training in (full, half):
+        training.round()
+    assert not torch.equal(full.pending[0], half.pending[0])
+    torch.testing.assert_close(half.pending[0], full.pending[0], rtol=0.05, atol=0.02)
+    for layer in half.discriminator.layers[::2]:
+        power = layer.parametrizations.weight[0]
+        assert {power._u.dtype, layer.parametrizations.weight.original.dtype} == {torch.float32}
+        assert power._u.norm().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_stage_two_starts_from_stage_one():

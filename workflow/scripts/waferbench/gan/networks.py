@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from waferbench.gan.sizes import SEED_EDGE
@@ -54,7 +55,10 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images).flatten()
+        with parametrize.cached():
+            with torch.autocast(images.device.type, enabled=False):  # the power iteration needs all its digits
+                _ = [layer.weight for layer in self.layers[::2]]
+            return self.layers(images).flatten()
 
 
 def build_generator(settings: Mapping[str, Any], device: torch.device) -> Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from waferbench.gan.losses import hinge_discriminator, hinge_generator
 from waferbench.gan.networks import Generator, build_discriminator, build_generator, from_grey
 from waferbench.gan.sizes import image_size
 from waferbench.progress import progress
-from waferbench.runtime import Checkpoint, memory_bound, seed_everything
+from waferbench.runtime import Checkpoint, autocast, memory_bound, seed_everything
 from waferbench.seeds import derive_seed
 from waferbench.training import warmed_up
 from waferbench.wafers import require_each
@@ -201,9 +202,10 @@ class Training:
 
     def _discriminator_step(self) -> tuple[Tensor, Tensor, Tensor]:
         real = self._real()
-        with torch.no_grad():
-            fake = self.generator(self._latents(len(real)))
-        scores_real, scores_fake = self.discriminator(torch.cat([real, fake])).chunk(2)
+        with self._autocast():
+            with torch.no_grad():
+                fake = self.generator(self._latents(len(real)))
+            scores_real, scores_fake = self.discriminator(torch.cat([real, fake])).float().chunk(2)
         loss = hinge_discriminator(scores_real, scores_fake)
         self.adam_d.zero_grad(set_to_none=True)
         loss.backward()
@@ -211,7 +213,9 @@ class Training:
         return loss.detach(), scores_real.detach().mean(), scores_fake.detach().mean()
 
     def _generator_step(self) -> Tensor:
-        loss = hinge_generator(self.discriminator(self.generator(self._latents(self.settings["batch"]))))
+        with self._autocast():
+            fake = self.generator(self._latents(self.settings["batch"]))
+            loss = hinge_generator(self.discriminator(fake).float())
         self.adam_g.zero_grad(set_to_none=True)
         loss.backward()
         self.adam_g.step()
@@ -225,6 +229,9 @@ class Training:
         decay = warmed_up(self.settings["ema"], self.generator_steps)
         for mean, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             mean.lerp_(new, 1 - decay)
+
+    def _autocast(self) -> AbstractContextManager:
+        return autocast(self.device, self.settings["precision"])
 
     def _latents(self, number: int) -> Tensor:
         return torch.randn(number, self.settings["latent"], generator=self.rng).to(self.device, non_blocking=True)
