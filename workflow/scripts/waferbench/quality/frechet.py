@@ -7,20 +7,26 @@ features are Inception's.
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg.blas import dtrmm
 
 
 def frechet_distance(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> float:
     """``|mean1 - mean2|^2 + tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2))`` of two Gaussians.
 
-    The trace of the root is the sum of the roots of the eigenvalues of ``cov1^(1/2) cov2 cov1^(1/2)``, which is
-    symmetric: two eigendecompositions give the number of a general matrix square root, and stay real.
+    The trace of the root is the sum of the roots of the eigenvalues of ``L' cov2 L`` with ``cov1 = L L'``, which is
+    symmetric: its eigenvalues give the number of a general matrix square root, and stay real.
 
     Args:
         mean1, mean2: float (D,). cov1, cov2: float (D, D), symmetric, positive semi-definite.
     """
-    values, vectors = np.linalg.eigh(cov1)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    cross = np.linalg.eigvalsh(root @ cov2 @ root)
+    try:
+        root = np.linalg.cholesky(cov1)
+        cross = dtrmm(1.0, root, dtrmm(1.0, root, cov2, side=1, lower=1), lower=1, trans_a=1)
+    except np.linalg.LinAlgError:  # features that are constant, or sums of others
+        values, vectors = np.linalg.eigh(cov1)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        cross = root.T @ cov2 @ root
+    cross = np.linalg.eigvalsh(cross)
     trace = np.sqrt(np.maximum(cross, 0)).sum()
     return float(((mean1 - mean2) ** 2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * trace)
 
