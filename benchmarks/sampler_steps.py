@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import say, say_hardware, say_peak_memory
+from common import say, say_hardware, say_peak_memory, source_settings
 
 from waferbench.artifacts import read_provenance, read_table
 from waferbench.diffusion.base import load_base
@@ -46,7 +46,7 @@ def main() -> None:
     base = load_base(scope / "sources" / args.source / "base", device)
     for steps in args.steps:
         start, parts = time.perf_counter(), []
-        settings = {**raw["source"], "sampler_steps": steps}
+        settings = {**source_settings("lora", "config"), **raw["source"], "sampler_steps": steps}
         with Sampler(base, settings, raw["seed"], scope.name, raw["render"]["size"]) as sampler:
             for path in adapters:
                 sampler.load(path)

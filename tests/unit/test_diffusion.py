@@ -1,10 +1,12 @@
 """Base, adapters and sampler of DB-SD-LoRA, on networks of a few thousand weights."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
 from waferbench import runtime, training
@@ -20,6 +22,8 @@ from waferbench.diffusion.sample import Sampler, draw_images, initial_noise, uni
 from waferbench.diffusion.tokenizer import build_tokenizer
 from waferbench.errors import InputError
 from waferbench.runtime import Checkpoint
+
+ROOT = Path(__file__).parents[2]
 
 CPU = torch.device("cpu")
 torch.set_num_threads(1)  # networks this small only wait for one another on more
@@ -173,6 +177,16 @@ def test_stock_pipeline_draws_the_same_images(base_folder, adapters):
     stock = np.round(drawn.mean(-1) * 255)
     assert np.abs(stock - ours).max() <= 1
     assert np.abs(stock - without).max() > 3  # the adapter does something
+
+
+def test_the_full_studys_base_has_tens_of_millions_of_parameters_and_learns():
+    files = [yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("config", "study")]
+    plain, study = (file["define"]["sources"]["lora"] for file in files)
+    native = {**plain["native"], **study["native"], "vae_steps": 1, "vae_batch": 1, "unet_steps": 2, "unet_batch": 1}
+    images = np.full((1, study["size"], study["size"]), 128, np.uint8)
+    base, history = pretrain_base(images, {**plain, **study, "native": native}, 0, CPU)
+    assert 1e7 < sum(p.numel() for p in base.unet.parameters()) < 1e8
+    assert np.isfinite(history["loss"]).all() and len(history) == 3
 
 
 def test_base_learns_nothing_from_resuming(tmp_path, killed_after):
