@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from waferbench.gan.losses import hinge_discriminator, hinge_generator
 from waferbench.gan.networks import Discriminator, Generator, from_grey
 from waferbench.gan.sizes import image_size
-from waferbench.gan.train import Training
+from waferbench.gan.state import Training
 from waferbench.render import render
 from waferbench.simulate.dataset import simulate
 
@@ -56,10 +56,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--overlay", default="wm811k-small", help="of config/, whose networks are trained")
     parser.add_argument("--iterations", type=int, default=30)
+    parser.add_argument("--precision", default="float32", help="of ours; the plain loop has float32")
+    parser.add_argument("--compile", action="store_true", help="ours by torch.compile")
     args = parser.parse_args()
     say_hardware()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    settings = {**source_settings("gan", args.overlay), "augment": False}
+    changes = {"augment": False, "precision": args.precision, "compile": args.compile}
+    settings = {**source_settings("gan", args.overlay), **changes}
     images = render(simulate({"Loc": 500, "Donut": 500}, 0)[0], image_size(settings))
 
     def ours() -> None:

@@ -1,5 +1,6 @@
 """TS-HingeGAN: losses, networks, training that survives a kill, sampling, divergence."""
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from waferbench.gan import health, train
 from waferbench.gan.losses import hinge_discriminator, hinge_generator
 from waferbench.gan.networks import Discriminator, Generator, build_generator, from_grey, to_grey
 from waferbench.gan.sample import CHUNK, Sampler
+from waferbench.gan.state import Training, dihedral
 from waferbench.leakage import fitted_on
 from waferbench.runtime import Checkpoint
 
@@ -32,6 +34,7 @@ SETTINGS = {
     "stage2_iterations": 4,
     "augment": True,
     "precision": "float32",
+    "compile": False,
     "ema": 0.9,
 }
 CLASSES = ["ring", "spot"]
@@ -113,7 +116,7 @@ def test_grey_survives_the_three_channels():
 def test_dihedral_makes_the_eight_symmetries():
     image = torch.arange(9).reshape(1, 3, 3).expand(8, 3, 3)
     coins = torch.tensor([[i >> k & 1 for i in range(8)] for k in range(3)], dtype=torch.bool)[..., None, None]
-    made = {tuple(turned.flatten().tolist()) for turned in train.dihedral(image, coins)}
+    made = {tuple(turned.flatten().tolist()) for turned in dihedral(image, coins)}
     square = np.arange(9).reshape(3, 3)
     expected = {tuple(np.rot90(s, k).ravel().tolist()) for s in (square, square.T) for k in range(4)}
     assert made == expected
@@ -134,7 +137,7 @@ def test_result_holds_what_it_says():
 
 def test_update_ratio_is_the_settings():
     images, _ = wafers()
-    training = train.Training(images, {**SETTINGS, "steps_generator": 3, "steps_discriminator": 2}, 0, CPU)
+    training = Training(images, {**SETTINGS, "steps_generator": 3, "steps_discriminator": 2}, 0, CPU)
     training.round()
     steps = [next(iter(adam.state.values()))["step"].item() for adam in (training.adam_g, training.adam_d)]
     assert steps == [3, 2]
@@ -142,7 +145,7 @@ def test_update_ratio_is_the_settings():
 
 def test_half_precision_trains_alike_and_normalises_in_full():
     images, _ = wafers()
-    full, half = (train.Training(images, {**SETTINGS, "precision": p}, 0, CPU) for p in ("float32", "bf16"))
+    full, half = (Training(images, {**SETTINGS, "precision": p}, 0, CPU) for p in ("float32", "bf16"))
     half.begin_from(full.result())
     full.begin_from(full.result())
     for training in (full, half):
@@ -153,6 +156,36 @@ def test_half_precision_trains_alike_and_normalises_in_full():
         power = layer.parametrizations.weight[0]
         assert {power._u.dtype, layer.parametrizations.weight.original.dtype} == {torch.float32}
         assert power._u.norm().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_compiled_networks_train_alike_and_keep_their_names(monkeypatch):
+    traced = functools.partialmethod(torch.nn.Module.compile, backend="aot_eager")  # all but the code generation
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    torch._dynamo.utils.counters.clear()
+    images, _ = wafers()
+    plain, compiled = (Training(images, {**SETTINGS, "compile": flag}, 0, CPU) for flag in (False, True))
+    compiled.begin_from(plain.result())
+    plain.begin_from(plain.result())
+    for training in (plain, compiled):
+        training.round()
+    torch.testing.assert_close(compiled.pending[0], plain.pending[0], rtol=1e-3, atol=1e-4)
+    frames = torch._dynamo.utils.counters["frames"]
+    assert frames["ok"] == frames["total"] > 0
+    assert compiled.state_dict()["generator"].keys() == plain.state_dict()["generator"].keys()
+
+
+def test_classes_trained_in_turns_get_the_weights_of_one_after_another(monkeypatch):
+    expected = fit()
+    monkeypatch.setattr(train, "_fills", lambda device: False)
+    assert_equal(fit(), expected)
+
+
+def test_classes_that_do_not_fit_together_are_trained_one_after_another(monkeypatch, capsys):
+    expected = fit()
+    monkeypatch.setattr(train, "_fills", lambda device: False)
+    monkeypatch.setattr(train, "_finish_together", lambda runs: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
+    assert_equal(fit(), expected)
+    assert "one after another" in capsys.readouterr().err
 
 
 def test_stage_two_starts_from_stage_one():
@@ -178,7 +211,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, monkeypatch, kill
     monkeypatch.setattr(Checkpoint, "due", property(lambda self: next(rounds) % 3 == 0))
     monkeypatch.setattr(train, "CHECK_EVERY", 2)  # so that checkpoints fall between checks, too
     expected = fit(ema=ema, stage1_iterations=11)
-    original, done = train.Training.round, []
+    original, done = Training.round, []
 
     def dying(self):
         done.append(1)
@@ -186,18 +219,18 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, monkeypatch, kill
             raise KeyboardInterrupt
         original(self)
 
-    monkeypatch.setattr(train.Training, "round", dying)
+    monkeypatch.setattr(Training, "round", dying)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, ema=ema, stage1_iterations=11)
     again = []
-    monkeypatch.setattr(train.Training, "round", lambda self: (again.append(1), original(self)))
+    monkeypatch.setattr(Training, "round", lambda self: (again.append(1), original(self)))
     assert_equal(fit(tmp_path, ema=ema, stage1_iterations=11), expected)
     assert len(again) <= 19 - (kill_at - 1) // 3 * 3 + 3
 
 
 def test_exploding_training_is_reported_and_keeps_healthy_weights(monkeypatch):
     monkeypatch.setattr(train, "CHECK_EVERY", 2)
-    original = train.Training.round
+    original = Training.round
 
     def exploding(self):
         original(self)
@@ -205,7 +238,7 @@ def test_exploding_training_is_reported_and_keeps_healthy_weights(monkeypatch):
             with torch.no_grad():
                 self.generator.to_image.weight.fill_(float("nan"))
 
-    monkeypatch.setattr(train.Training, "round", exploding)
+    monkeypatch.setattr(Training, "round", exploding)
     result = fit(stage2_iterations=4)
     fact = result.facts["stage1"]
     assert not fact["converged"] and "non-finite" in fact["reason"] and fact["iterations"] == 4
@@ -214,7 +247,7 @@ def test_exploding_training_is_reported_and_keeps_healthy_weights(monkeypatch):
 
 
 def test_out_of_memory_says_what_to_lower(monkeypatch):
-    monkeypatch.setattr(train.Training, "_real", lambda self: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
+    monkeypatch.setattr(Training, "_real", lambda self: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
     with pytest.raises(InputError, match="out of GPU memory; lower the batch of 4"):
         fit()
 

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from copy import deepcopy
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
 
 from waferbench.errors import InputError
-from waferbench.gan.health import Health, spread
-from waferbench.gan.losses import hinge_discriminator, hinge_generator
-from waferbench.gan.networks import Generator, build_discriminator, build_generator, from_grey
 from waferbench.gan.sizes import image_size
+from waferbench.gan.state import METRICS, State, Trained, Training
 from waferbench.progress import progress
-from waferbench.runtime import Checkpoint, autocast, memory_bound, seed_everything
+from waferbench.runtime import Checkpoint, memory_bound, seed_everything
 from waferbench.seeds import derive_seed
-from waferbench.training import warmed_up
 from waferbench.wafers import require_each
 
+T = TypeVar("T")
 CHECK_EVERY = 50  # rounds between two looks at the health, and two fetches of the losses from the device
-STANDING_BATCHES = 8  # batches that the batch norm's sampling statistics are taken from
-METRICS = ("loss_d", "loss_g", "d_real", "d_fake")
-
-State = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One finished stage: the sampling generator's and the discriminator's weights, (rounds, 4) metrics, facts."""
-
-    generator: State
-    discriminator: State
-    metrics: np.ndarray
-    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -90,11 +71,15 @@ def train_gan(
     labels = np.asarray(labels)
     _verify(images, labels, classes, settings)
     wanted = np.isin(labels, list(classes))
-    stage1 = _fit(images[wanted], settings, "stage1", "", seed, device, checkpoints, None)
-    stage2 = {
-        label: _fit(images[labels == label], settings, "stage2", label, seed, device, checkpoints, stage1)
-        for label in classes
-    }
+    stage1 = _finish(_Run(images[wanted], settings, "stage1", "", seed, device, checkpoints))
+
+    def run(label: str) -> _Run:
+        return _Run(images[labels == label], settings, "stage2", label, seed, device, checkpoints, stage1)
+
+    stage2 = None
+    if not _fills(device) and len(classes) > 1:
+        stage2 = _unless_too_large(lambda: _finish_together([run(label) for label in classes]))
+    stage2 = dict(zip(classes, stage2 or [_finish(run(label)) for label in classes], strict=True))
     parts = [_history("stage1", "", stage1), *(_history("stage2", label, stage2[label]) for label in classes)]
     return GanResult(
         stage1={
@@ -125,233 +110,89 @@ def _history(stage: str, label: str, trained: Trained) -> pd.DataFrame:
     return frame
 
 
-def _fit(
-    images: np.ndarray,
-    settings: Mapping[str, Any],
-    stage: str,
-    label: str,
-    seed: int,
-    device: torch.device,
-    checkpoints: Path | None,
-    start: Trained | None,
-) -> Trained:
-    """Train one GAN, from its checkpoint if there is one, else from ``start``, else from new weights."""
-    stage_seed = derive_seed(seed, "gan", stage, label)
-    seed_everything(stage_seed)
-    training = Training(images, settings, stage_seed, device)
-    if start is not None:
-        training.begin_from(start)
-    checkpoint = Checkpoint(checkpoints, f"{stage}-{label}" if label else stage)
-    state = checkpoint.load()
-    if state is not None:
-        training.load_state_dict(state)
-    total = int(settings[f"{stage}_iterations"])
-    description = f"gan {stage} {label}".strip()
-    for iteration in progress(range(training.iteration + 1, total + 1), description):
-        if training.reason:
-            break
-        with memory_bound(description, f"lower the batch of {settings['batch']} or narrow the networks"):
-            training.round()  # batch norm forbids to split the batch
-        if iteration % CHECK_EVERY == 0 or iteration == total:
-            training.check(last=iteration == total)
-        if training.reason or checkpoint.due or iteration == total:
-            checkpoint.save(training.state_dict())
-    return training.result()
+def _fills(device: torch.device) -> bool:
+    """Whether one small GAN keeps the device busy: a CPU, not a GPU."""
+    return device.type != "cuda"
 
 
-class Training:
-    """The whole state of one adversarial training: networks, averages, optimisers, random numbers, health."""
-
-    def __init__(self, images: np.ndarray, settings: Mapping[str, Any], seed: int, device: torch.device):
-        self.settings, self.device = settings, device
-        self.images = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-        self.rng = torch.Generator().manual_seed(seed)
-        self.generator = build_generator(settings, device)
-        self.discriminator = build_discriminator(settings, device)
-        self.average = deepcopy(self.generator).requires_grad_(False) if settings["ema"] else None
-        betas = tuple(settings["betas"])
-        fused = device.type in ("cpu", "cuda")
-        adam = partial(torch.optim.Adam, betas=betas, fused=fused)
-        self.adam_g = adam(self.generator.parameters(), lr=settings["lr_generator"])
-        self.adam_d = adam(self.discriminator.parameters(), lr=settings["lr_discriminator"])
-        self.iteration = self.generator_steps = 0
-        self.pending: list[Tensor] = []  # metrics still on the device
-        self.metrics = torch.zeros(0, len(METRICS))
-        self.reason = ""
-        self.health = Health(spread(from_grey(self.images[:1024])))
-        self.healthy = self._snapshot()
-
-    def begin_from(self, trained: Trained) -> None:
-        """Take over both networks of an earlier training; the optimisers start anew."""
-        self.generator.load_state_dict(trained.generator)
-        self.discriminator.load_state_dict(trained.discriminator)
-        if self.average is not None:
-            self.average.load_state_dict(trained.generator)
-        self.healthy = self._snapshot()
-
-    def round(self) -> None:
-        """``steps_discriminator`` steps of the discriminator, then ``steps_generator`` of the generator."""
-        self.discriminator.requires_grad_(True)
-        for _ in range(self.settings["steps_discriminator"]):
-            loss_d, d_real, d_fake = self._discriminator_step()
-        self.discriminator.requires_grad_(False)
-        for _ in range(self.settings["steps_generator"]):
-            loss_g = self._generator_step()
-        self.pending.append(torch.stack([loss_d, loss_g, d_real, d_fake]))
-        self.iteration += 1
-
-    def _discriminator_step(self) -> tuple[Tensor, Tensor, Tensor]:
-        real = self._real()
-        with self._autocast():
-            with torch.no_grad():
-                fake = self.generator(self._latents(len(real)))
-            scores_real, scores_fake = self.discriminator(torch.cat([real, fake])).float().chunk(2)
-        loss = hinge_discriminator(scores_real, scores_fake)
-        self.adam_d.zero_grad(set_to_none=True)
-        loss.backward()
-        self.adam_d.step()
-        return loss.detach(), scores_real.detach().mean(), scores_fake.detach().mean()
-
-    def _generator_step(self) -> Tensor:
-        with self._autocast():
-            fake = self.generator(self._latents(self.settings["batch"]))
-            loss = hinge_generator(self.discriminator(fake).float())
-        self.adam_g.zero_grad(set_to_none=True)
-        loss.backward()
-        self.adam_g.step()
-        self.generator_steps += 1
-        if self.average is not None:
-            self._update_average()
-        return loss.detach()
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = warmed_up(self.settings["ema"], self.generator_steps)
-        for mean, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(new, 1 - decay)
-
-    def _autocast(self) -> AbstractContextManager:
-        return autocast(self.device, self.settings["precision"])
-
-    def _latents(self, number: int) -> Tensor:
-        return torch.randn(number, self.settings["latent"], generator=self.rng).to(self.device, non_blocking=True)
-
-    def _real(self) -> Tensor:
-        """A batch of real images, with replacement where there are fewer of them than a batch."""
-        number, batch = len(self.images), self.settings["batch"]
-        if number < batch:
-            picked = torch.randint(number, (batch,), generator=self.rng)
-        else:
-            picked = torch.randperm(number, generator=self.rng)[:batch]
-        grey = self.images[picked.to(self.device, non_blocking=True)]
-        if self.settings["augment"]:
-            coins = torch.randint(2, (3, batch, 1, 1), generator=self.rng).bool().to(self.device, non_blocking=True)
-            grey = dihedral(grey, coins)
-        return from_grey(grey).contiguous(memory_format=torch.channels_last)
-
-    def check(self, last: bool = False) -> None:
-        """Fetch the metrics; keep the weights if all is well, set ``reason`` if the training has diverged."""
-        fetched = torch.stack(self.pending).cpu()
-        self.pending = []
-        self.metrics = torch.cat([self.metrics, fetched])
-        rng = torch.Generator().manual_seed(0)  # its own latents: looking must not change the training
-        latents = torch.randn(32, self.settings["latent"], generator=rng).to(self.device)
-        with torch.no_grad():
-            probe = deepcopy(self.generator)(latents)
-        self.reason = self.health.check(fetched, self.generator.parameters(), probe, last)
-        # At the end a saturation too short to be called a divergence does not cost the last rounds.
-        if not self.reason and (self.health.good or last):
-            self.healthy = self._snapshot()
-
-    def _snapshot(self) -> dict[str, Any]:
-        """Copies of the weights as they are now."""
-        sampler = self.generator if self.average is None else self.average
-        return {
-            "iteration": self.iteration,
-            "generator": _copy(sampler.state_dict()),
-            "discriminator": _copy(self.discriminator.state_dict()),
-        }
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next round depends on, as `waferbench.runtime.Checkpoint` takes it."""
-        return {
-            "iteration": self.iteration,
-            "generator_steps": self.generator_steps,
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "average": {} if self.average is None else self.average.state_dict(),
-            "adam_g": self.adam_g.state_dict(),
-            "adam_d": self.adam_d.state_dict(),
-            "rng": self.rng.get_state(),
-            "metrics": self.metrics,
-            "pending": [row.cpu() for row in self.pending],
-            "reason": self.reason,
-            "collapsed": self.health.collapsed,
-            "saturated": self.health.saturated,
-            "healthy": self.healthy,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`."""
-        self.iteration, self.generator_steps = state["iteration"], state["generator_steps"]
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.adam_g.load_state_dict(state["adam_g"])
-        self.adam_d.load_state_dict(state["adam_d"])
-        self.rng.set_state(state["rng"])
-        self.metrics, self.pending = state["metrics"], [row.to(self.device) for row in state["pending"]]
-        self.reason, self.healthy = state["reason"], state["healthy"]
-        self.health.collapsed, self.health.saturated = state["collapsed"], state["saturated"]
-
-    def result(self) -> Trained:
-        """The last healthy weights, the generator's batch norm set for sampling, and what happened."""
-        generator = build_generator(self.settings, self.device)
-        generator.load_state_dict(self.healthy["generator"])
-        set_standing_statistics(generator, self.settings["batch"])
-        facts = {
-            "converged": not self.reason,
-            "reason": self.reason,
-            "iterations": self.healthy["iteration"],
-            "images": len(self.images),
-            "with_replacement": len(self.images) < self.settings["batch"],
-        }
-        return Trained(_copy(generator.state_dict()), self.healthy["discriminator"], self.metrics.numpy(), facts)
+def _unless_too_large(work: Callable[[], T]) -> T | None:
+    """What the work returns, or None where the GPU's memory does not hold it, with a line on stderr."""
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        print("gan stage2: the classes do not fit the GPU's memory together; one after another", file=sys.stderr)
+    torch.cuda.empty_cache()  # outside the handler, whose traceback would hold what did not fit
+    return None
 
 
-def dihedral(images: Tensor, coins: Tensor) -> Tensor:
-    """Each image under one of the square's eight symmetries.
+class _Run:
+    """One GAN on its way: from its checkpoint if there is one, else from ``start``, else from new weights."""
 
-    Args:
-        images: (B, S, S).
-        coins: bool (3, B, 1, 1): mirror left-right, mirror up-down, transpose.
+    def __init__(
+        self,
+        images: np.ndarray,
+        settings: Mapping[str, Any],
+        stage: str,
+        label: str,
+        seed: int,
+        device: torch.device,
+        checkpoints: Path | None,
+        start: Trained | None = None,
+    ):
+        stage_seed = derive_seed(seed, "gan", stage, label)
+        seed_everything(stage_seed)
+        self.name = f"gan {stage} {label}".strip()
+        self.training = Training(images, settings, stage_seed, device)
+        self.total, self.batch = int(settings[f"{stage}_iterations"]), settings["batch"]
+        if start is not None:
+            self.training.begin_from(start)
+        self.checkpoint = Checkpoint(checkpoints, f"{stage}-{label}" if label else stage)
+        state = self.checkpoint.load()
+        if state is not None:
+            self.training.load_state_dict(state)
+
+    @property
+    def left(self) -> int:
+        """Rounds to go: none once the training has diverged."""
+        return 0 if self.training.reason else self.total - self.training.iteration
+
+    def advance(self) -> None:
+        """One round, with a look at the health and the clock now and then."""
+        training = self.training
+        training.round()
+        last = training.iteration == self.total
+        if training.iteration % CHECK_EVERY == 0 or last:
+            training.check(last)
+        if training.reason or self.checkpoint.due or last:
+            self.checkpoint.save(training.state_dict())
+
+
+def _finish(run: _Run) -> Trained:
+    """Advance one training to its end."""
+    with progress(None, run.name, total=run.left) as bar:
+        while run.left:
+            with memory_bound(run.name, f"lower the batch of {run.batch} or narrow the networks"):
+                run.advance()  # batch norm forbids to split the batch
+            bar.update()
+    return run.training.result()
+
+
+def _finish_together(runs: Sequence[_Run]) -> list[Trained]:
+    """Advance several trainings in turns, each on a CUDA stream of its own: small networks leave a GPU half empty.
+
+    Each has its own random numbers, so that the weights are those of one after another.
     """
-    images = torch.where(coins[0], images.flip(2), images)
-    images = torch.where(coins[1], images.flip(1), images)
-    return torch.where(coins[2], images.transpose(1, 2), images)
-
-
-@torch.no_grad()
-def set_standing_statistics(generator: Generator, batch: int) -> None:
-    """Batch norm statistics for sampling, averaged over fresh latents (Brock et al. 2019, arXiv:1809.11096).
-
-    Running averages of training lag behind averaged weights; these belong to the weights. Leaves ``eval`` mode.
-    """
-    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
-    momentum = [norm.momentum for norm in norms]
-    rng = torch.Generator().manual_seed(0)
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-    generator.train()
-    for _ in range(STANDING_BATCHES):
-        latents = torch.randn(max(batch, 2), generator.latent, generator=rng)
-        generator(latents.to(next(generator.parameters()).device))
-    for norm, value in zip(norms, momentum, strict=True):
-        norm.momentum = value
-    generator.eval()
-
-
-def _copy(state: Mapping[str, Tensor]) -> State:
-    return {name: tensor.detach().clone() for name, tensor in state.items()}
+    on_gpu = runs[0].training.device.type == "cuda"
+    streams = [torch.cuda.Stream() if on_gpu else None for _ in runs]
+    if on_gpu:
+        torch.cuda.synchronize()  # what the streams start from is there
+    with progress(None, "gan stage2", total=sum(run.left for run in runs)) as bar:
+        while any(run.left for run in runs):
+            for run, stream in zip(runs, streams, strict=True):
+                if run.left:
+                    with torch.cuda.stream(stream):  # of None does nothing
+                        run.advance()
+                    bar.update()
+    if on_gpu:
+        torch.cuda.synchronize()
+    return [run.training.result() for run in runs]
