@@ -48,7 +48,7 @@ def test_curves_show_every_training_and_pairs_the_closest(study):
     assert list(pairs) == ["gan", "lora"]
     samples, wafers = pairs["gan"]
     assert samples["image"].startswith("data:image/png") and samples["image"] != wafers["image"]
-    assert samples["note"] == "pixels that differ: 10.0%, 10.1%, 10.2%, 11.0%", "the four nearest of all classes"
+    assert samples["note"] == "10.0% to 11.0% of pixels differ", "the four nearest of all classes"
 
 
 def test_the_filter_shows_its_limit_its_agreement_and_what_it_catches(study):

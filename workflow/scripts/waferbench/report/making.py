@@ -126,9 +126,9 @@ def closest_pairs(study: Study) -> dict[str, list[dict]]:
         drawn = snap_greys(images, levels)
         real = snap_greys(render(study.store.take(nearest["row"]), **settings), levels)
         twins = np.stack([turned_to(sample, wafer) for sample, wafer in zip(drawn, real, strict=True)])
-        shares = ", ".join(f"{value:.1%}" for value in nearest["hamming"])
+        low, high = nearest["hamming"].min(), nearest["hamming"].max()
         found[str(source)] = [
-            {"title": "samples", "image": strip(drawn, levels, count), "note": f"pixels that differ: {shares}"},
+            {"title": "samples", "image": strip(drawn, levels, count), "note": f"{low:.1%} to {high:.1%} of pixels differ"},
             {"title": "nearest wafers", "image": strip(twins, levels, count), "note": ""},
         ]
     return found
