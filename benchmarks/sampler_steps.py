@@ -41,7 +41,7 @@ def main() -> None:
     network = Features("tf_efficientnet_lite0", 64, {}, device)
     selected, folds = read_table(args.study / "data/selected.parquet"), read_table(args.study / "folds.parquet")
     selected = selected[selected["label"].isin([path.stem for path in adapters])]
-    wafers = real_wafers(selected, folds, scope.name, "test", 2000, 0)
+    wafers = real_wafers(selected, folds, scope.name, "val", 2000, 0)
     real = network(render(read_store(args.study / "data/wafers.h5").take(wafers["row"]), **raw["render"]))
     base = load_base(scope / "sources" / args.source / "base", device)
     for steps in args.steps:

@@ -32,7 +32,7 @@ def settings(conditions=CONDITIONS, classes=CLASSES, source="npz", train_on="fol
         "baseline": "real_aug",
         "generators": {"train_on": train_on},
         "pool": {"n_accepted": 14},
-        "shape_filter": {"decide": "both"},
+        "shape_filter": {"decide": "both", "apply_to": ["lora"]},
         "quality": {"max_real": 2000},
         "render": {"size": 32, "levels": [0, 128, 255], "resize": "bilinear", "snap": False},
         "report": {"examples": examples},

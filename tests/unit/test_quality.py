@@ -15,8 +15,8 @@ from waferbench.quality.diversity import diversity
 from waferbench.quality.features import Features, clean_resize
 from waferbench.quality.frechet import frechet_distance, frechet_of_features
 from waferbench.quality.kid import kernel_distance
-from waferbench.quality.measure import ALL, Memory, feature_rows, table
-from waferbench.quality.memorisation import copy_threshold, hamming_distances, nearest, rate, within_set
+from waferbench.quality.measure import ALL, Memory, feature_rows, same_mix, table
+from waferbench.quality.memorisation import copy_threshold, hamming_distances, nearest, rate
 from waferbench.quality.prdc import prdc
 from waferbench.quality.selection import balanced_subset
 
@@ -37,10 +37,7 @@ def test_frechet_agrees_with_cleanfid(rng, counts):
     fid = pytest.importorskip("cleanfid.fid")
     mixing = rng.normal(size=(40, 40))
     x, y = rng.normal(size=(counts[0], 40)) @ mixing, rng.normal(0.3, 1.2, size=(counts[1], 40)) @ mixing
-    try:
-        expected = fid.frechet_distance(*moments(x), *moments(y))
-    except TypeError:
-        pytest.skip("clean-fid calls scipy.linalg.sqrtm with an argument that this scipy has dropped")
+    expected = fid.frechet_distance(*moments(x), *moments(y))
     assert frechet_distance(*moments(x), *moments(y)) == pytest.approx(expected, rel=1e-3)
     assert frechet_of_features(x, y) == pytest.approx(expected, rel=1e-3)
 
@@ -108,10 +105,9 @@ def test_hamming_sees_through_symmetries_and_counts_pixels(rng):
     assert nearest(hamming_distances(blurred, images)).max() == 0
 
 
-def test_within_set_leaves_self_out():
-    matrix = np.array([[0, 2, 3], [2, 0, 1], [3, 1, 0]])
-    assert within_set(matrix).tolist() == [2, 1, 1]
-    assert np.isnan(copy_threshold(within_set(np.zeros((1, 1)))))
+def test_the_threshold_is_a_quantile_of_the_distances_that_there_are():
+    assert copy_threshold(np.array([3.0, 1.0, 2.0, np.inf]), 0.5) == 2
+    assert np.isnan(copy_threshold(np.array([np.inf])))
 
 
 def test_rate_is_wilson():
@@ -154,6 +150,35 @@ def test_memory_finds_copies_and_clears_the_honest(rng):
     assert clean["nearer_train", "value"] < clean["floor_nearer_train", "high"]
 
 
+def test_memory_finds_copies_of_wafers_that_are_not_compared_otherwise(rng):
+    every, test = maps(60, rng), maps(20, rng)
+    labels, at = np.array(["a"] * 60, dtype=object), np.arange(0, 60, 3)
+    flat = [x.reshape(len(x), -1).astype(np.float32) for x in (every, test)]
+    train, held_out = (every[at], labels[at], flat[0][at]), (test, labels[:20], flat[1])
+    memory = Memory(train, held_out, (0, 128, 255), seed=0, every=every, at=at)
+    others = np.setdiff1d(np.arange(60), at)
+    rows, twins = memory.rows(every[others], flat[0][others], labels[others], ["a"])
+    assert twins["nearest"].tolist() == others.tolist()
+    copied = table(rows).set_index(["label", "metric"]).loc[("a", "copy_rate")]
+    assert copied["value"] == 1 and copied["n_real"] == 60
+
+
+def test_all_classes_together_are_compared_in_the_mix_of_the_real_ones(rng):
+    def draw(counts):
+        centres = {"a": 0, "b": 6, "c": -9}
+        labels = np.repeat(list(counts), list(counts.values())).astype(object)
+        return np.stack([rng.normal(centres[label], 1, 8) for label in labels]), labels
+
+    labels = np.array(["b", "a", "a", "b", "a", "c"], dtype=object)
+    assert same_mix(labels, np.array(["a", "a", "a", "b", "d"])).tolist() == [True, True, True, False, True, False]
+    assert not same_mix(labels[:0], labels).any()
+    (real, of_real), (ideal, of) = draw({"a": 400, "b": 100, "c": 20}), draw({"a": 200, "b": 200, "c": 200})
+    rows = table(feature_rows(ideal, of, real, of_real, ["a", "b", "c"], SETTINGS, 0)).set_index(["label", "metric"])
+    found, floor = rows.loc[(ALL, "frechet")], rows.loc[(ALL, "floor_frechet")]
+    assert found["n"] == 200 + 50 + 10
+    assert found["value"] < 2 * floor["value"], "samples as real wafers are no farther than those from each other"
+
+
 def test_pooled_scope_has_no_held_out_rows(rng):
     train = maps(10, rng)
     labels = np.array(["a"] * 10, dtype=object)
@@ -194,6 +219,54 @@ def test_clean_resize_agrees_with_pillow(rng, size):
     pillow = np.asarray(Image.fromarray(image.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC))
     ours = clean_resize(torch.from_numpy(image)[None, None], size)[0, 0].numpy()
     assert np.abs(ours - pillow.clip(0, 255)).max() < 0.01
+
+
+@pytest.mark.parametrize("size", [299, 64, 32])
+def test_clean_resize_agrees_with_cleanfid(rng, size):
+    resize = pytest.importorskip("cleanfid.resize")
+    image = rng.integers(0, 256, (64, 64)).astype(np.uint8)
+    expected = resize.make_resizer("PIL", False, "bicubic", (size, size))(np.repeat(image[..., None], 3, 2)).clip(
+        0, 255
+    )
+    ours = clean_resize(torch.from_numpy(image)[None, None], size)[0, 0].numpy()
+    assert np.abs(ours[..., None] - expected).max() < 0.01
+
+
+def test_the_distance_from_images_agrees_with_cleanfid(rng, tmp_path):
+    """The whole way, files to distance, by clean-fid and here: a TorchScript file as clean-fid's takes both."""
+    fid = pytest.importorskip("cleanfid.fid")
+    torch.manual_seed(0)
+    inception = torch.nn.Module()
+    inception.layers = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 12, 7, stride=4), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    folders, images = [], []
+    for k in range(2):
+        images.append(rng.integers(0, 256 - 60 * k, (40, 64, 64)).astype(np.uint8))
+        folders.append(tmp_path / str(k))
+        folders[k].mkdir()
+        for i, image in enumerate(images[k]):
+            Image.fromarray(np.repeat(image[..., None], 3, 2)).save(folders[k] / f"{i}.png")
+
+    def network(batch):  # clean-fid scales inside its network, as the file of the FID literature does
+        return inception.layers((batch - 128) / 128)
+
+    options = {"model": network, "num_workers": 0, "batch_size": 16, "device": torch.device("cpu"), "verbose": False}
+    x, y = (fid.get_folder_features(str(folder), **options) for folder in folders)
+    expected = fid.frechet_distance(*moments(x), *moments(y))
+
+    class Scripted(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = inception.layers
+
+        def forward(self, x):
+            return self.layers((x - 128) / 128)
+
+    torch.jit.script(Scripted()).save(str(tmp_path / "inception.pt"))
+    manifest = {"inception_v3": {"sources": [{"kind": "file", "file": "inception.pt"}]}}
+    ours = Features("inception_v3", 299, {"folder": str(tmp_path), "download": False, "manifest": manifest})
+    assert frechet_of_features(*(ours(part) for part in images)) == pytest.approx(expected, rel=1e-3)
 
 
 def test_features_are_pooled_frozen_and_of_any_number(monkeypatch, rng):

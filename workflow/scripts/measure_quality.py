@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from waferbench.artifacts import read_table, read_weights, write_table
+from waferbench.folds import wafers_of
 from waferbench.job import Job
 from waferbench.quality.features import Features
 from waferbench.quality.measure import Memory, feature_rows, table
@@ -17,6 +18,8 @@ from waferbench.quality.selection import real_wafers, samples
 from waferbench.render import render, snap_greys
 from waferbench.runtime import device
 from waferbench.wafers import read_store, slugs
+
+SIDES = ("train", "test")
 
 with Job(snakemake) as job:
     settings, scope, seed = job.settings, job.wildcards["scope"], job.settings["seed"]
@@ -31,18 +34,21 @@ with Job(snakemake) as job:
     store = read_store(snakemake.input.store)
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
     selected = selected[selected["label"].isin(labels)]
-    most, wafers, real = quality["max_real"], {}, {}
-    for split in ("train", "test"):
-        wafers[split] = chosen = real_wafers(selected, folds, scope, split, most, seed)
-        images = render(store.take(chosen["row"]), **settings["render"])
-        real[split] = (images, chosen["label"].to_numpy(), network(images))
+    compared = {split: real_wafers(selected, folds, scope, split, quality["max_real"], seed) for split in SIDES}
+    real = {}
+    for split, wafers in compared.items():
+        images = render(store.take(wafers["row"]), **settings["render"])
+        real[split] = (images, wafers["label"].to_numpy(), network(images))
 
     files = {Path(path).stem: path for path in snakemake.input.samples}
     files = {label: files[label] for label in labels}
     drawn = samples(files, read_table(snakemake.input.scores), settings["n_accepted"])
     images = snap_greys(drawn.images, levels) if settings["render"]["snap"] else drawn.images
     features = network(images)
-    memory = Memory(real["train"], real["test"], levels, seed, target)
+    trained_on = wafers_of(selected, folds, scope)
+    every = render(store.take(trained_on["row"]), **settings["render"])
+    at = np.flatnonzero(trained_on["wafer_id"].isin(compared["train"]["wafer_id"]))
+    memory = Memory(real["train"], real["test"], levels, seed, target, every, at)
 
     rows, name = {}, "fid" if network.is_inception else "frechet"
     for stage, mask in drawn.stages.items():
@@ -62,6 +68,6 @@ with Job(snakemake) as job:
     write_table(snakemake.output.quality, frame.assign(network=network.name), job.provenance)
     mask = drawn.stages["kept"]  # the last stage whose twins were looked for: the same samples where all are kept
     pairs = pd.DataFrame({"source": source, "label": drawn.label[mask], "index": drawn.index[mask]})
-    pairs["row"] = wafers["train"]["row"].to_numpy()[twins["nearest"].to_numpy()]
+    pairs["row"] = trained_on["row"].to_numpy()[twins["nearest"].to_numpy()]
     pairs["hamming"] = twins["hamming"].to_numpy()
     write_table(snakemake.output.closest, pairs, job.provenance)

@@ -34,6 +34,7 @@ PARTS = {  # what a base holds: the file that describes each part, and the patte
     "tokenizer": ("tokenizer_config.json", "*.json"),
     "scheduler": ("scheduler_config.json", "*.json"),
 }
+PREDICTIONS = ("epsilon", "v_prediction")  # what an adapter can be trained on
 FACTS = "waferbench.json"  # the provenance of a base made here
 # a scaled-linear schedule as Stable Diffusion's, but noisier at its end (signal 0.016 instead of 0.068):
 # a small model would otherwise read the wafer's disc out of what is meant to be pure noise. The network
@@ -236,18 +237,24 @@ def load_base(folder: str | Path, device: torch.device) -> Base:
     """Load a base, frozen, in float32.
 
     Raises:
-        InputError: a part is missing; the message names it.
+        InputError: a part is missing, or its network predicts something else than noise or v.
     """
     folder = Path(folder)
     verify_layout(folder)
     where = {"use_safetensors": True, "local_files_only": True}
+    scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
+    if scheduler.config.prediction_type not in PREDICTIONS:
+        raise InputError(
+            f"{folder}/scheduler: prediction_type is {scheduler.config.prediction_type!r}, expected one of "
+            f"{', '.join(PREDICTIONS)}; take another base"
+        )
     return _frozen(
         Base(
             AutoencoderKL.from_pretrained(folder, subfolder="vae", **where).to(device),
             UNet2DConditionModel.from_pretrained(folder, subfolder="unet", **where).to(device),
             CLIPTextModel.from_pretrained(folder / "text_encoder", **where).to(device),
             CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
-            UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True),
+            scheduler,
             fingerprint=fingerprint(folder),
         )
     )

@@ -58,7 +58,7 @@ class Training:
         self.pending: list[Tensor] = []  # metrics still on the device
         self.metrics = torch.zeros(0, len(METRICS))
         self.reason = ""
-        self.health = Health(spread(from_grey(self.images[:1024])))
+        self.health = Health(spread(from_grey(self.images[:: max(1, len(self.images) // 1024)])))
         self.healthy = self._snapshot()
 
     def begin_from(self, trained: Trained) -> None:

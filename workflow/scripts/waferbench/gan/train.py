@@ -80,6 +80,7 @@ def train_gan(
     if not _fills(device) and len(classes) > 1:
         stage2 = _unless_too_large(lambda: _finish_together([run(label) for label in classes]))
     stage2 = dict(zip(classes, stage2 or [_finish(run(label)) for label in classes], strict=True))
+    facts = {label: _with_start(trained.facts, stage1.facts) for label, trained in stage2.items()}
     parts = [_history("stage1", "", stage1), *(_history("stage2", label, stage2[label]) for label in classes)]
     return GanResult(
         stage1={
@@ -88,7 +89,7 @@ def train_gan(
         },
         generators={label: trained.generator for label, trained in stage2.items()},
         history=pd.concat(parts, ignore_index=True),
-        facts={"stage1": stage1.facts, "labels": {label: trained.facts for label, trained in stage2.items()}},
+        facts={"stage1": stage1.facts, "labels": facts},
     )
 
 
@@ -108,6 +109,14 @@ def _history(stage: str, label: str, trained: Trained) -> pd.DataFrame:
     frame.insert(0, "label", label)
     frame.insert(0, "stage", stage)
     return frame
+
+
+def _with_start(facts: dict[str, Any], stage1: dict[str, Any]) -> dict[str, Any]:
+    """A class's facts: what started from a diverged stage 1 has not converged, whatever it did then."""
+    if stage1["converged"]:
+        return facts
+    reasons = [f"stage 1: {stage1['reason']}", facts["reason"]]
+    return {**facts, "converged": False, "reason": "; ".join(filter(None, reasons))}
 
 
 def _fills(device: torch.device) -> bool:

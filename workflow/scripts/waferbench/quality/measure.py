@@ -12,7 +12,7 @@ import torch
 from waferbench.quality.diversity import diversity
 from waferbench.quality.frechet import frechet_of_features
 from waferbench.quality.kid import kernel_distance
-from waferbench.quality.memorisation import copy_threshold, hamming_distances, nearest, rate, within_set
+from waferbench.quality.memorisation import copy_threshold, hamming_distances, nearest, rate
 from waferbench.quality.prdc import blocks, distances, prdc
 from waferbench.seeds import derive_seed
 
@@ -41,6 +41,8 @@ def feature_rows(
     of one random half of the real wafers against the other, means of four splits with their range. ``diversity`` of
     all together is the classes' mean: classes far apart must not pass for variety.
 
+    All together are compared in the real wafers' mix of classes (`same_mix`), as the floor has it.
+
     Args:
         synthetic, real: features, float (N, D) and (M, D).
         settings: config section ``quality``.
@@ -48,7 +50,7 @@ def feature_rows(
     """
     rows = []
     for label in [*labels, ALL]:
-        x = synthetic[synthetic_labels == label] if label != ALL else synthetic
+        x = synthetic[synthetic_labels == label if label != ALL else same_mix(synthetic_labels, real_labels)]
         y = real[real_labels == label] if label != ALL else real
         rng = np.random.default_rng(derive_seed(seed, "quality", label))
         one_class, half = label != ALL, min(len(x), len(y) // 2)
@@ -59,6 +61,23 @@ def feature_rows(
         mean = float(np.mean(values)) if values else NONE
         rows += _rows(ALL, n, n_real, {metric: (mean, NONE, NONE)})
     return rows
+
+
+def same_mix(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The first rows of each class, as many as give the classes the shares that they have in a reference, bool (N,).
+
+    As many rows as that leaves. A class that only one side has is left out of account.
+
+    Args:
+        labels: (N,) class of each row. reference: (M,) class of each row of the reference.
+    """
+    have, want = (dict(zip(*np.unique(of, return_counts=True), strict=True)) for of in (labels, reference))
+    both = have.keys() & want.keys()
+    scale = min((have[label] / want[label] for label in both), default=0)
+    chosen = np.zeros(len(labels), bool)
+    for label in both:
+        chosen[np.flatnonzero(labels == label)[: round(scale * want[label])]] = True
+    return chosen
 
 
 def _rows(label: str, n: int, n_real: int, values: Mapping[str, tuple[float, float, float]]) -> list[dict]:
@@ -105,13 +124,26 @@ class Memory:
         train, test: (images uint8 (N, S, S), labels (N,), features float (N, D)) of real wafers; test may be empty,
             as no wafer is held out of a pooled generator.
         levels: greys of off-wafer, pass, fail.
+        every: images uint8 (M, S, S) of all training wafers, of which ``train`` may be a part: a copy of any is one.
+        at: int (N,), the positions of ``train`` among them. Both left out: ``train`` is all.
     """
 
-    def __init__(self, train: Real, test: Real, levels: Sequence[int], seed: int, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        train: Real,
+        test: Real,
+        levels: Sequence[int],
+        seed: int,
+        device: torch.device | str = "cpu",
+        every: np.ndarray | None = None,
+        at: np.ndarray | None = None,
+    ):
         self._levels, self._device, self._seed = levels, device, seed
         self._train, self._test = train, test
-        self.threshold = copy_threshold(within_set(self._hamming(train[0], train[0])))
-        self._floor = nearest(self._hamming(test[0], train[0])) <= self.threshold
+        self._every = train[0] if every is None else every
+        self._at = np.arange(len(train[0])) if at is None else at
+        self.threshold = copy_threshold(self._to_every(train[0], self._at))
+        self._floor = self._to_every(test[0]) <= self.threshold
         self._sides = {"": self._draw_sides(False), "floor_": self._draw_sides(True)} if len(test[0]) else {}
 
     def rows(
@@ -132,18 +164,18 @@ class Memory:
             images: uint8 (N, S, S) of one source. features: float (N, D). labels_of: (N,) class asked for.
 
         Returns:
-            The rows, and a table of N rows: ``nearest`` (position among the training wafers), ``hamming`` (0-1).
+            The rows, and a table of N rows: ``nearest`` (position among all training wafers), ``hamming`` (0-1).
         """
         sides = self._sides
         real_features = np.concatenate([self._train[2], self._test[2]]) if sides else self._train[2]
         closest, twins, nearer = [], [], {}
         for part in blocks(len(images)):
-            to_train = self._hamming(images[part], self._train[0])
-            closest.append(nearest(to_train))
-            twins.append(to_train.argmin(1))
+            to_every = self._hamming(images[part], self._every)
+            closest.append(nearest(to_every))
+            twins.append(to_every.argmin(1))
             if not sides:
                 continue
-            hamming = np.concatenate([to_train, self._hamming(images[part], self._test[0])], axis=1)
+            hamming = np.concatenate([to_every[:, self._at], self._hamming(images[part], self._test[0])], axis=1)
             feature = distances(features[part], real_features)
             for name, matrix in (("nearer_train", hamming), ("nearer_train_feature", feature)):
                 for prefix, pairs in sides.items():
@@ -154,8 +186,8 @@ class Memory:
         shares = {metric: np.concatenate(parts, axis=1) for metric, parts in nearer.items()}
         rows = []
         for label in [*labels, ALL]:
-            mine = labels_of == label if label != ALL else np.ones(len(labels_of), bool)
-            n, n_train = int(mine.sum()), len(self._train[0])
+            mine = labels_of == label if label != ALL else same_mix(labels_of, self._reference)
+            n, n_train = int(mine.sum()), len(self._every)
             values = {"copy_rate": rate(closest[mine] <= self.threshold), "hamming_train": _median(closest[mine])}
             rows += _rows(label, n, n_train, values)
             for metric, draws in shares.items():
@@ -164,6 +196,21 @@ class Memory:
                 real = self._test[1] == label if label != ALL else np.ones(len(self._test[1]), bool)
                 rows += _rows(label, int(real.sum()), n_train, {"floor_copy_rate": rate(self._floor[real])})
         return rows, pd.DataFrame({"nearest": twins, "hamming": closest})
+
+    @property
+    def _reference(self) -> np.ndarray:
+        """Labels of the wafers whose mix of classes all samples together are counted in."""
+        return self._test[1] if len(self._test[1]) else self._train[1]
+
+    def _to_every(self, images: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
+        """Hamming distance to the nearest training wafer, (N,): another than their ``own``, where they are such."""
+        parts = [np.zeros(0)]
+        for part in blocks(len(images)):
+            matrix = self._hamming(images[part], self._every)
+            if own is not None:
+                matrix[np.arange(len(matrix)), own[part]] = np.inf
+            parts.append(nearest(matrix))
+        return np.concatenate(parts)
 
     def _hamming(self, images: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return hamming_distances(images, reference, self._levels, device=self._device)

@@ -49,17 +49,11 @@ def nearest(matrix: np.ndarray) -> np.ndarray:
     return matrix.min(1) if matrix.shape[1] else np.full(len(matrix), np.nan)
 
 
-def within_set(matrix: np.ndarray) -> np.ndarray:
-    """Each member's distance to the nearest other member of its own set; (N, N) to (N,)."""
-    masked = matrix.astype(np.float64)
-    np.fill_diagonal(masked, np.inf)
-    return nearest(masked) if len(masked) > 1 else np.full(len(masked), np.nan)
-
-
 def copy_threshold(within: np.ndarray, share: float = 0.05) -> float:
     """Distance below which a sample counts as a copy: this quantile of the training wafers' own distances
-    to their nearest other training wafer. NaN without any."""
-    return float(np.quantile(within, share, method="lower")) if np.isfinite(within).any() else float("nan")
+    to their nearest other training wafer (infinite where there is no other). NaN without any."""
+    known = within[np.isfinite(within)]
+    return float(np.quantile(known, share, method="lower")) if len(known) else float("nan")
 
 
 def rate(hits: np.ndarray) -> tuple[float, float, float]:

@@ -56,6 +56,11 @@ def training_curves(study: Study) -> str | None:
             _draw(axes, study, title, series)
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
+        most = max(grid, key=lambda axes: len(axes.lines))
+        if len(most.lines) > 2:  # a line a class, in one order in every panel
+            figure.legend(
+                *most.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8
+            )
         return svg(figure, "Losses of the generators over their training")
 
 
@@ -85,10 +90,12 @@ def binned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def borderline(study: Study) -> list[dict]:
     """Strips of the samples that pass the shape filter by least, and of those that fail it by least.
 
-    Each is {title, image}; of all sources and classes in the fold whose samples are shown.
+    Each is {title, image}; of all classes in the fold whose samples are shown, and of the sources that the filter is
+    applied to, or of all where it is applied to none.
     """
+    applied = study.settings["shape_filter"]["apply_to"]
     t = study.shape_filter.dropna(subset=["margin"])
-    t = t[t["fold"] == study.sample_fold]
+    t = t[(t["fold"] == study.sample_fold) & (t["source"].isin(applied) if applied else True)]
     count, levels, strips = study.settings["report"]["examples"], tuple(study.settings["render"]["levels"]), []
     t = t.assign(margin=t["margin"].astype(float), passes=t["passes"].astype(bool))
     for title, passes in (("just accepted", True), ("just rejected", False)):
@@ -126,9 +133,9 @@ def closest_pairs(study: Study) -> dict[str, list[dict]]:
         drawn = snap_greys(images, levels)
         real = snap_greys(render(study.store.take(nearest["row"]), **settings), levels)
         twins = np.stack([turned_to(sample, wafer) for sample, wafer in zip(drawn, real, strict=True)])
-        low, high = nearest["hamming"].min(), nearest["hamming"].max()
+        note = f"{nearest['hamming'].min():.1%} to {nearest['hamming'].max():.1%} of pixels differ"
         found[str(source)] = [
-            {"title": "samples", "image": strip(drawn, levels, count), "note": f"{low:.1%} to {high:.1%} of pixels differ"},
+            {"title": "samples", "image": strip(drawn, levels, count), "note": note},
             {"title": "nearest wafers", "image": strip(twins, levels, count), "note": ""},
         ]
     return found
