@@ -181,6 +181,8 @@ def make_inputs(folder, conditions=CONDITIONS, folds=(0, 1, 2, 3, 4), pooled=Fal
         )
         inputs["thresholds"] = [path]
         inputs["histories"] = make_histories(path.parents[1] / "sources")
+        inputs["priors"] = [path.parents[1] / "sources/lora/base_samples.h5"]
+        write_h5(inputs["priors"][0], {"images": np.full((16, 32, 32), 128, np.uint8)})
         frames["closest"] = [
             {"source": source, "label": label, "index": i, "row": 20 * k + i, "hamming": 0.1 + 0.01 * i + 0.001 * k}
             for source in ("gan", "lora")

@@ -17,7 +17,7 @@ from waferbench.diffusion.base import PARTS, find_base, load_base, save_base
 from waferbench.diffusion.check import check_source
 from waferbench.diffusion.latents import draw, to_grey, to_pixels
 from waferbench.diffusion.lora import train_adapters
-from waferbench.diffusion.pretrain import pretrain_base
+from waferbench.diffusion.pretrain import draw_prior, pretrain_base
 from waferbench.diffusion.sample import Sampler, draw_images, initial_noise, unipc
 from waferbench.diffusion.tokenizer import build_tokenizer
 from waferbench.errors import InputError
@@ -187,6 +187,14 @@ def test_the_full_studys_base_has_tens_of_millions_of_parameters_and_learns():
     base, history = pretrain_base(images, {**plain, **study, "native": native}, 0, CPU)
     assert 1e7 < sum(p.numel() for p in base.unet.parameters()) < 1e8
     assert np.isfinite(history["loss"]).all() and len(history) == 3
+
+
+def test_the_base_draws_by_its_caption_alone(base_folder):
+    base = load_base(base_folder, CPU)
+    prior = draw_prior(base, SETTINGS, 3, 16)
+    assert prior.shape == (16, 16, 16) and prior.dtype == np.uint8 and prior.std(0).max() > 0
+    assert np.array_equal(prior, draw_prior(base, SETTINGS, 3, 16))
+    assert not np.array_equal(prior, draw_prior(base, SETTINGS, 4, 16))
 
 
 def test_base_learns_nothing_from_resuming(tmp_path, killed_after):

@@ -8,7 +8,7 @@ import pytest
 from helpers.made_up_study import make_inputs, settings
 from waferbench.report import read_study
 from waferbench.report.figures import examples_that_fit, sample_rows
-from waferbench.report.making import binned, borderline, closest_pairs, training_curves
+from waferbench.report.making import binned, borderline, closest_pairs, priors, training_curves
 from waferbench.report.synthesis import agreement, corruptions, filter_agreement, quality, shape_reasons
 
 
@@ -44,6 +44,8 @@ def test_curves_show_every_training_and_pairs_the_closest(study):
     steps, means = binned(np.arange(1000.0))
     assert len(steps) == 120 and steps[-1] == 1000 and means[0] == pytest.approx(4)
     assert [list(a) for a in binned(np.array([2.0, 4.0]))] == [[1, 2], [2.0, 4.0]]
+    (alone,) = priors(study)
+    assert alone["title"] == "lora" and alone["image"].startswith("data:image/png")
     pairs = closest_pairs(study)
     assert list(pairs) == ["gan", "lora"]
     samples, wafers = pairs["gan"]

@@ -149,7 +149,11 @@ def weights_of(network):
 def base_of(wildcards):
     """The identity of a diffusion base that is a folder here and not pretrained by this study."""
     base = SOURCES[wildcards.source]["base"]
-    return "" if base == "native" else own_weights(CFG["weights"]["folder"], [base, Path(base).name], Path(base))
+    return (
+        ""
+        if has_native_base(wildcards.source)
+        else own_weights(CFG["weights"]["folder"], [base, Path(base).name], Path(base))
+    )
 
 
 def drawn_for(wildcards):
@@ -187,11 +191,15 @@ def verdict_of(wildcards):
     return {name: f"{RUN}/{{scope}}/shape/{file}" for name, file in FILTER.items()}
 
 
+def has_native_base(source):
+    """Whether a source's diffusion base is pretrained by this study."""
+    return SOURCES[source].get("base") == "native"
+
+
 def histories(scope, source):
     """The losses of a source's trainings in one scope."""
-    names = {"db_sd_lora": ["base_history", "adapters_history"]}.get(SOURCES[source]["kind"], ["history"])
-    if SOURCES[source].get("base", "native") != "native":
-        names.remove("base_history")
+    names = ["adapters_history"] if SOURCES[source]["kind"] == "db_sd_lora" else ["history"]
+    names += ["base_history"] if has_native_base(source) else []
     return [f"{RUN}/{scope}/sources/{source}/{name}.parquet" for name in names]
 
 
@@ -208,7 +216,7 @@ def source_file(_):
 
 def native_base(wildcards):
     """The base that this study pretrains, or nothing where the source names a ready one."""
-    return {"base": f"{RUN}/{{scope}}/sources/{{source}}/base"} if SOURCES[wildcards.source]["base"] == "native" else {}
+    return {"base": f"{RUN}/{{scope}}/sources/{{source}}/base"} if has_native_base(wildcards.source) else {}
 
 
 def injection_scores(wildcards):

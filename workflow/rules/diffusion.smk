@@ -13,6 +13,7 @@ rule pretrain_base:
     output:
         base=directory(f"{LORA}/base"),
         history=f"{LORA}/base_history.parquet",
+        prior=f"{LORA}/base_samples.h5",
     log:
         f"{LOGS}/pretrain_base-{{scope}}-{{source}}.log",
     wildcard_constraints:

@@ -57,6 +57,7 @@ rule make_report:
         samples=[path for scope in SCOPES[:1] for source in SOURCES for path in raw_samples(scope, source)],
         closest=expand(rules.measure_quality.output.closest, scope=SCOPES[:1], source=SOURCES),
         histories=[path for source in SOURCES for path in histories(SCOPES[0], source)],
+        priors=[f"{RUN}/{SCOPES[0]}/sources/{source}/base_samples.h5" for source in SOURCES if has_native_base(source)],
         thresholds=expand(rules.fit_shape_filter.output.thresholds, scope=SCOPES if SOURCES else []),
         facts=[
             f"{RUN}/{scope}/sources/{source}/facts.json"

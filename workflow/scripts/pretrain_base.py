@@ -1,8 +1,8 @@
-"""Makes the wafer-native diffusion base of one scope: a folder in diffusers' layout, and the losses of its training."""
+"""Makes the wafer-native diffusion base of one scope: a folder in diffusers' layout, its losses, and its samples."""
 
-from waferbench.artifacts import read_table, write_table
+from waferbench.artifacts import read_table, write_h5, write_table
 from waferbench.diffusion.base import save_base
-from waferbench.diffusion.pretrain import pretrain_base
+from waferbench.diffusion.pretrain import draw_prior, pretrain_base
 from waferbench.folds import wafers_of
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
@@ -22,3 +22,5 @@ with Job(snakemake) as job:
     provenance = {**job.provenance, **fitted_on(wafers)}
     save_base(base, snakemake.output.base, provenance)
     write_table(snakemake.output.history, history, provenance)
+    prior = draw_prior(base, settings["source"], seed, settings["render"]["size"])
+    write_h5(snakemake.output.prior, {"images": prior}, provenance)

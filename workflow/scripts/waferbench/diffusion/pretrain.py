@@ -18,12 +18,14 @@ from torch import Tensor
 
 from waferbench.diffusion.base import Base, build_base
 from waferbench.diffusion.latents import draw, encode, noise_loss, to_pixels
+from waferbench.diffusion.sample import draw_images, initial_noise
 from waferbench.errors import InputError
 from waferbench.runtime import Checkpoint, autocast, seed_everything
 from waferbench.seeds import derive_seed
 from waferbench.training import fit, named, step_generator
 
 SCALE_FROM = 512  # images that the latents' spread is measured on
+PRIOR_SAMPLES, PRIOR_STEPS = 16, 20
 
 
 def pretrain_base(
@@ -61,6 +63,14 @@ def pretrain_base(
         for stage, losses in (("vae", vae), ("unet", unet))
     ]
     return base, pd.concat(parts, ignore_index=True)
+
+
+def draw_prior(base: Base, settings: Mapping[str, Any], seed: int, size: int) -> np.ndarray:
+    """What the base draws by its own caption without any adapter, uint8 (16, size, size): what adapters start from."""
+    noise = initial_noise(base, settings, [derive_seed(seed, "prior", i) for i in range(PRIOR_SAMPLES)])
+    caption = base.embed(settings["native"]["caption"])
+    how = {**settings, "sampler_steps": PRIOR_STEPS, "guidance": 1.0, "guidance_interval": (0.0, 1.0)}
+    return draw_images(base, noise, torch.cat([base.embed(""), caption]), how, size)
 
 
 def _train_vae(

@@ -1,4 +1,4 @@
-"""How the samples came about: the generators' losses, and the samples closest to a wafer they were trained on."""
+"""How the samples came about: losses, the diffusion base alone, the shape filter's limit, copies."""
 
 from __future__ import annotations
 
@@ -85,6 +85,13 @@ def binned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Last step and mean of each of at most `POINTS` stretches of a curve."""
     parts = np.array_split(np.asarray(values, float), min(POINTS, len(values)))
     return np.cumsum([len(part) for part in parts]), np.array([part.mean() for part in parts])
+
+
+def priors(study: Study) -> list[dict]:
+    """Strips {title, image} of what each diffusion base draws without an adapter."""
+    count, levels = study.settings["report"]["examples"], tuple(study.settings["render"]["levels"])
+    images = {source: read_h5(path, ["images"])["images"][:count] for source, path in study.priors.items()}
+    return [{"title": source, "image": strip(some, levels, count)} for source, some in images.items()]
 
 
 def borderline(study: Study) -> list[dict]:

@@ -52,6 +52,7 @@ def context(study: Study) -> dict[str, Any]:
         "confusions": {c: tables.confusion(study, summary.backbone, c) for c in study.conditions},
         "samples": _samples(study),
         "curves": Markup(curves) if (curves := making.training_curves(study)) else None,
+        "priors": making.priors(study),
         "closest": making.closest_pairs(study),
         "quality": _quality(study),
         "networks": names(synthesis.networks(study)),

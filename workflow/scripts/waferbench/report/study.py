@@ -45,6 +45,7 @@ class Study:
     samples: (source, label) -> HDF5 file of raw samples of the first scope.
     sample_fold: its fold, -1 where generators are pooled.
     histories: (source, name of its file) -> losses of a training behind these samples.
+    priors: source -> HDF5 file of what its diffusion base draws without an adapter.
     trainings: (scope, source, facts) of every GAN: stage1 and labels -> converged, reason.
     origins: input name -> provenance of its artifact.
     """
@@ -56,6 +57,7 @@ class Study:
     samples: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     sample_fold: int = -1
     histories: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    priors: Mapping[str, Path] = field(default_factory=dict)
     thresholds: Sequence[Mapping[str, Any]] = ()
     trainings: Sequence[tuple[str, str, Mapping[str, Any]]] = ()
     runs: Sequence[Mapping[str, Any]] = ()
@@ -188,7 +190,8 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
 
     Args:
         inputs: name -> path or list of paths: the tables of `COLUMNS` (Parquet), ``store``, ``samples``,
-            ``histories``, ``thresholds``, ``facts``, ``published``. What is absent or empty counts as an empty table.
+            ``histories``, ``priors``, ``thresholds``, ``facts``, ``published``. What is absent or empty counts as an
+            empty table.
         settings: see `Study`.
         folder: ``results/<study>``, for the run records in ``runs/``, if there are any.
     """
@@ -197,7 +200,8 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
     samples = {(_source(path), path.stem): path for path in files.get("samples", [])}
     scope = next(iter(sorted(map(_scope, samples.values()))), "pooled")
     published = files.get("published", [])
-    readable = [(n, p[0]) for n, p in files.items() if p and p[0].suffix in {".parquet", ".h5"} and n != "samples"]
+    pictures = ("samples", "priors")
+    readable = [(n, p[0]) for n, p in files.items() if p and p[0].suffix in {".parquet", ".h5"} and n not in pictures]
     return Study(
         settings=settings,
         tables=tables,
@@ -206,6 +210,7 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
         samples=samples,
         sample_fold=int(scope.removeprefix("fold")) if scope.startswith("fold") else -1,
         histories={(path.parent.name, path.stem): read_table(path) for path in files.get("histories", [])},
+        priors={path.parent.name: path for path in files.get("priors", [])},
         thresholds=[{"scope": _scope(path), **read_json(path)} for path in files.get("thresholds", [])],
         trainings=[(_scope(path), path.parent.name, read_json(path)) for path in files.get("facts", [])],
         runs=read_runs(folder),
