@@ -15,5 +15,5 @@ def progress(iterable: Iterable | None, description: str, total: int | None = No
     from tqdm import tqdm
 
     terminal = sys.stderr.isatty()
-    pace = {"delay": 1, "mininterval": 0.5} if terminal else {"delay": 1, "mininterval": 10, "ascii": True}
-    return tqdm(iterable, desc=description, total=total, **pace)
+    pace = {"mininterval": 0.5} if terminal else {"mininterval": 10, "ascii": True}
+    return tqdm(iterable, desc=description, total=total, delay=1, position=0, **pace)

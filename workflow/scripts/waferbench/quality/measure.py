@@ -21,6 +21,7 @@ COLUMNS = ["label", "stage", "reference", "metric", "value", "low", "high", "n",
 NONE = float("nan")
 FLOOR_SPLITS = 4
 MEMORY_DRAWS = 100
+USUAL = 1000  # real wafers that say what is usual between real wafers
 Real = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels, features
 
 
@@ -142,8 +143,10 @@ class Memory:
         self._train, self._test = train, test
         self._every = train[0] if every is None else every
         self._at = np.arange(len(train[0])) if at is None else at
-        self.threshold = copy_threshold(self._to_every(train[0], self._at))
-        self._floor = self._to_every(test[0]) <= self.threshold
+        usual, usual_test = (slice(None, None, max(1, len(of) // USUAL)) for of in (train[1], test[1]))
+        self.threshold = copy_threshold(self._to_every(train[0][usual], self._at[usual]))
+        self._floor = self._to_every(test[0][usual_test]) <= self.threshold
+        self._floor_labels = test[1][usual_test]
         self._sides = {"": self._draw_sides(False), "floor_": self._draw_sides(True)} if len(test[0]) else {}
 
     def rows(
@@ -193,7 +196,7 @@ class Memory:
             for metric, draws in shares.items():
                 rows += _rows(label, n, n_side, {metric: _interval(draws[:, mine].mean(1) if n else draws[:, 0:0])})
             if len(self._test[0]):
-                real = self._test[1] == label if label != ALL else np.ones(len(self._test[1]), bool)
+                real = self._floor_labels == label if label != ALL else np.ones(len(self._floor_labels), bool)
                 rows += _rows(label, int(real.sum()), n_train, {"floor_copy_rate": rate(self._floor[real])})
         return rows, pd.DataFrame({"nearest": twins, "hamming": closest})
 

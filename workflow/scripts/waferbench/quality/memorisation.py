@@ -33,13 +33,13 @@ def hamming_distances(
     """
     pixels = images.shape[1] * images.shape[2]
     best = np.full((len(images), len(reference)), -np.inf, np.float32)
-    eight = [under_symmetry(reference, k) for k in range(COUNT)]
-    for i in range(0, len(images), 2048):
-        queries = torch.from_numpy(_codes(images[i : i + 2048], levels)).to(device)
+    for i in range(0, len(images), 512):
+        some = images[i : i + 512]
+        eight = [torch.from_numpy(_codes(under_symmetry(some, k), levels)).to(device) for k in range(COUNT)]
         for j in range(0, len(reference), 1024):
-            parts = [torch.from_numpy(_codes(turned[j : j + 1024], levels)).to(device) for turned in eight]
-            products = torch.stack([queries @ part.T for part in parts]).amax(0)
-            best[i : i + 2048, j : j + 1024] = products.cpu().numpy()
+            part = torch.from_numpy(_codes(reference[j : j + 1024], levels)).to(device)
+            products = torch.stack([turned @ part.T for turned in eight]).amax(0)
+            best[i : i + 512, j : j + 1024] = products.cpu().numpy()
     # an inner product is the pixels that agree less half of those that do not
     return np.rint(np.clip((pixels - best) / 1.5, 0, pixels)) / pixels
 
