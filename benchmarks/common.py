@@ -52,10 +52,10 @@ def say_hardware() -> None:
     print(f"device {where}, torch {torch.__version__}", flush=True)
 
 
-def say_peak_memory() -> None:
-    """Peak memory of the process, and of the GPU where there is one."""
+def say_peak_memory(so_far: str = "") -> None:
+    """Peak memory of the process up to now, and of the GPU where there is one; ``so_far`` says what has run."""
     import torch
 
-    say("peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, ".0f")
+    say(f"{so_far}peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, ".0f")
     if torch.cuda.is_available():
-        say("gpu_peak_memory_mb", torch.cuda.max_memory_allocated() / 2**20, ".0f")
+        say(f"{so_far}gpu_peak_memory_mb", torch.cuda.max_memory_allocated() / 2**20, ".0f")

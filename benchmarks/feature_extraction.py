@@ -34,13 +34,14 @@ def main() -> None:
     features = Features(args.network, 299, {"folder": args.folder}, device)
     images = render(simulate({"Loc": args.images}, 0)[0], 64)
 
+    fast, found = best_of(2, lambda: features(images))
+    say_peak_memory("here_")
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder, f"{i:05d}.png")) for i in range(len(images))]
         for path, image in zip(files, images, strict=True):
             Image.fromarray(np.stack([image] * 3, 2)).save(path)
         options = {"num_workers": args.workers, "batch_size": 64, "device": device, "verbose": False}
         slow, expected = best_of(2, lambda: get_files_features(files, features.of_resized, **options))
-    fast, found = best_of(2, lambda: features(images))
     say("cleanfid_images_per_second", len(images) / slow)
     say("here_images_per_second", len(images) / fast)
     say("ratio", slow / fast)

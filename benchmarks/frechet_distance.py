@@ -31,8 +31,9 @@ def main() -> None:
         moments = [part for z in (x, y) for part in (z.mean(0), np.cov(z, rowvar=False))]
         return cleanfid_distance(*moments)
 
-    slow, expected = best_of(args.repeats, theirs)
     fast, found = best_of(args.repeats, lambda: frechet_of_features(x, y))
+    say_peak_memory("here_")
+    slow, expected = best_of(args.repeats, theirs)
     say("cleanfid_seconds", slow)
     say("here_seconds", fast)
     say("ratio", slow / fast)

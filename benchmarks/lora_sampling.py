@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--overlay", default="wm811k-small", help="of config/, whose networks are sampled")
     parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--batch", type=int, default=16, help="of the plain loop")
+    parser.add_argument("--batch", type=int, default=32, help="of the plain loop")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=1.0)
     args = parser.parse_args()
@@ -64,6 +64,7 @@ def main() -> None:
         with Sampler(base, settings, 0, "fold0", size) as sampler:
             sampler.load(folder / "loc.safetensors")
             fast = best_of(2, lambda: sampler.draw("loc", 0, args.images))[0] / args.images
+            say_peak_memory("here_")
         for batch in (1, args.batch):
             count = max(batch, args.images // 4) if batch == 1 else max(batch, args.images)
             slow = best_of(2, lambda batch=batch, count=count: plain(batch, count))[0] / count
