@@ -19,8 +19,6 @@ from waferbench.render import render, snap_greys
 from waferbench.runtime import device
 from waferbench.wafers import read_store, slugs
 
-SIDES = ("train", "test")
-
 with Job(snakemake) as job:
     settings, scope, seed = job.settings, job.wildcards["scope"], job.settings["seed"]
     quality, levels = settings["quality"], settings["render"]["levels"]
@@ -34,20 +32,18 @@ with Job(snakemake) as job:
     store = read_store(snakemake.input.store)
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
     selected = selected[selected["label"].isin(labels)]
-    compared = {split: real_wafers(selected, folds, scope, split, quality["max_real"], seed) for split in SIDES}
-    real = {}
-    for split, wafers in compared.items():
-        images = render(store.take(wafers["row"]), **settings["render"])
-        real[split] = (images, wafers["label"].to_numpy(), network(images))
+    train, test = (real_wafers(selected, folds, scope, split, quality["max_real"], seed) for split in ("train", "test"))
+    trained_on = wafers_of(selected, folds, scope)
+    every = render(store.take(trained_on["row"]), **settings["render"])
+    at = np.flatnonzero(trained_on["wafer_id"].isin(train["wafer_id"]))
+    pictures = {"train": (train, every[at]), "test": (test, render(store.take(test["row"]), **settings["render"]))}
+    real = {side: (images, wafers["label"].to_numpy(), network(images)) for side, (wafers, images) in pictures.items()}
 
     files = {Path(path).stem: path for path in snakemake.input.samples}
     files = {label: files[label] for label in labels}
     drawn = samples(files, read_table(snakemake.input.scores), settings["n_accepted"])
     images = snap_greys(drawn.images, levels) if settings["render"]["snap"] else drawn.images
     features = network(images)
-    trained_on = wafers_of(selected, folds, scope)
-    every = render(store.take(trained_on["row"]), **settings["render"])
-    at = np.flatnonzero(trained_on["wafer_id"].isin(compared["train"]["wafer_id"]))
     memory = Memory(real["train"], real["test"], levels, seed, target, every, at)
 
     rows, name = {}, "fid" if network.is_inception else "frechet"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from waferbench.dieflow.network import HIDDEN, DieNet, padding
-from waferbench.dieflow.train import padded_shape, shapes_of, stack
+from waferbench.dieflow.train import by_padded_shape, shapes_of, stack
 from waferbench.runtime import HalvingBatches, autocast
 from waferbench.seeds import derive_seed
 from waferbench.symmetries import COUNT, under_symmetry
@@ -50,10 +50,7 @@ class Sampler:
         Map i depends on the batch it is drawn in only by rounding: where a die's random number falls within it.
         """
         plans = [self._plan(label, i) for i in range(start, stop)]
-        multiple = padding(self.settings["channels"])
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, (dies, _, _) in enumerate(plans):
-            groups.setdefault(padded_shape(dies.shape, multiple), []).append(i)
+        groups = by_padded_shape((dies for dies, _, _ in plans), padding(self.settings["channels"]))
         drawn: dict[int, np.ndarray] = {}
 
         def some(chosen: Sequence[int]) -> None:

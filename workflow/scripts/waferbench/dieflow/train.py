@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,7 @@ class Batches:
         self.maps, self.positions, self.settings, self.seed = maps, positions, settings, seed
         self.multiple = padding(settings["channels"])
         weight = (np.bincount(positions)[positions] ** -float(settings["balance"])).astype(float)
-        shapes = [padded_shape(m.shape, self.multiple) for m in maps]
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, shape in enumerate(shapes):
-            groups.setdefault(shape, []).append(i)
+        groups = by_padded_shape(maps, self.multiple)
         self.groups = [np.array(groups[shape]) for shape in sorted(groups)]
         self.weights = [weight[group] / weight[group].sum() for group in self.groups]
         self.share = np.array([weight[group].sum() for group in self.groups]) / weight.sum()
@@ -108,6 +105,14 @@ class Batches:
 def padded_shape(shape: Sequence[int], multiple: int) -> tuple[int, int]:
     """Rows and columns rounded up to a multiple."""
     return -(-shape[0] // multiple) * multiple, -(-shape[1] // multiple) * multiple
+
+
+def by_padded_shape(arrays: Iterable[np.ndarray], multiple: int) -> dict[tuple[int, int], list[int]]:
+    """Padded shape -> positions of the arrays that have it, in order."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, array in enumerate(arrays):
+        groups.setdefault(padded_shape(array.shape, multiple), []).append(i)
+    return groups
 
 
 def stack(arrays: Sequence[np.ndarray], multiple: int) -> Tensor:
