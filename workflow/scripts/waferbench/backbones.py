@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 import yaml
@@ -18,6 +19,7 @@ from torch import nn
 from waferbench.artifacts import digest
 from waferbench.errors import InputError
 
+COUNTER = "num_batches_tracked"
 MANIFEST = Path(__file__).resolve().parents[3] / "resources" / "weights.yaml"
 
 
@@ -119,12 +121,15 @@ def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a safetensors or ``.pth`` file; nothing but tensors is ever unpickled."""
+    """Tensors of a safetensors, ``.npz`` or ``.pth`` file; nothing but tensors is ever unpickled."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             state = load_file(path)
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                state = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -137,8 +142,14 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 def match_by_order(
     state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], path: Path
 ) -> dict[str, torch.Tensor]:
-    """Rename the tensors of another port: n-th to n-th, each of the same shape and kind (``weight``, ``bias``, ...)."""
-    theirs, ours = list(state.items()), list(wanted.items())
+    """Rename the tensors of another port: n-th to n-th, each of the same shape and kind (``weight``, ``bias``, ...).
+
+    Ports without PyTorch's counters of batches get the network's own.
+    """
+    counters = {name: tensor for name, tensor in wanted.items() if name.endswith(COUNTER)}
+    if any(name.endswith(COUNTER) for name in state):
+        counters = {}
+    theirs, ours = list(state.items()), [(name, like) for name, like in wanted.items() if name not in counters]
     if len(theirs) != len(ours):
         raise InputError(f"{path}: {len(theirs)} tensors, the network has {len(ours)}; not the same network")
     for (old, tensor), (new, like) in zip(theirs, ours, strict=True):
@@ -146,7 +157,7 @@ def match_by_order(
             raise InputError(
                 f"{path}: tensor {old} {tuple(tensor.shape)} stands where the network has {new} {tuple(like.shape)}"
             )
-    return {new: tensor for (_, tensor), (new, _) in zip(theirs, ours, strict=True)}
+    return {new: tensor for (_, tensor), (new, _) in zip(theirs, ours, strict=True)} | counters
 
 
 def _pretrained_cfg(name: str) -> Any:
