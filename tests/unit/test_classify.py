@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from waferbench.artifacts import write_h5, write_weights
 from waferbench.backbones import create_backbone
 from waferbench.classify import train as module
-from waferbench.classify.data import Split, fit_samples, real_splits, training_set
+from waferbench.classify.data import Split, drawn_for, fit_samples, real_splits, with_injected
 from waferbench.classify.train import Normaliser, augment, focal_loss, learning_rate, predict, train_classifier
 from waferbench.errors import InputError
 from waferbench.render import render
@@ -33,7 +33,13 @@ SETTINGS = {
     "rotation": 15,
     "flip": True,
     "precision": "auto",
+    "draw_real_at": "render",
+    "input": "bilinear",
+    "ema": 0.0,
+    "compile": False,
 }
+DRAWN = drawn_for(RENDER, SETTINGS)
+COLUMNS = ["source", "label", "index", "wafer_id", "split"]
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +64,7 @@ def wafers(n=60, seed=0):
 
 @pytest.fixture
 def splits():
-    return real_splits(*wafers(), 0, ["center", "edge"], 32, RENDER)
+    return real_splits(*wafers(), 0, ["center", "edge"], DRAWN)
 
 
 def test_splits_are_the_folds_wafers_drawn_as_samples_are(splits):
@@ -67,42 +73,94 @@ def test_splits_are_the_folds_wafers_drawn_as_samples_are(splits):
     assert set(splits["test"].ids) == set(test["wafer_id"])
     assert [len(splits[s]) for s in ("train", "val", "test")] == [36, 12, 12]
     row = table.set_index("wafer_id").loc[splits["val"].ids[3], "row"]
-    drawn = render([store[row]], RENDER["size"])
-    assert np.array_equal(splits["val"].images[3], fit_samples(drawn, 32, RENDER)[0])
+    assert np.array_equal(splits["val"].images[3], render([store[row]], RENDER["size"])[0])
     assert splits["val"].labels[3] == (0 if row % 2 else 1)
 
 
 def test_training_set_of_synthetic_and_repeated(splits, tmp_path):
     images = np.arange(5, dtype=np.uint8)[:, None, None] + np.zeros((5, 64, 64), np.uint8)
     write_h5(tmp_path / "edge.h5", {"images": images})
-    rows = [("gan", "edge", 4, ""), ("gan", "edge", 1, ""), ("repeat", "center", -1, str(splits["train"].ids[7]))]
-    injection = pd.DataFrame(rows, columns=["source", "label", "index", "wafer_id"])
-    joined, counts = training_set(splits["train"], injection, [tmp_path / "edge.h5"], ["center", "edge"], 32, RENDER)
+    repeated = ("repeat", "center", -1, str(splits["train"].ids[7]), "train")
+    rows = [("gan", "edge", 4, "", "train"), ("gan", "edge", 1, "", "train"), repeated]
+    injection = pd.DataFrame(rows, columns=COLUMNS)
+    sets, counts = with_injected(splits, injection, [tmp_path / "edge.h5"], ["center", "edge"], DRAWN)
+    joined = sets["train"]
+    assert len(sets["val"]) == len(splits["val"]) and len(sets["test"]) == len(splits["test"])
     assert counts == {"n_train_real": 36, "n_train_synthetic": 2, "n_train_repeated": 1}
     assert np.array_equal(joined.images[36], splits["train"].images[7])
     assert joined.images[37:, 0, 0].tolist() == [4, 1] and joined.labels[37:].tolist() == [1, 1]
     assert joined.ids[37] == "gan/edge/4"
 
 
+def test_a_leaky_protocol_adds_to_every_split_and_names_what_it_adds(splits, tmp_path):
+    write_h5(tmp_path / "edge.h5", {"images": np.full((5, 64, 64), 9, np.uint8)})
+    wafer = str(splits["test"].ids[2])
+    rows = [
+        ("repeat", "edge", -1, wafer, "train"),
+        ("repeat", "edge", -1, wafer, "test"),
+        ("gan", "edge", 3, "", "val"),
+    ]
+    injection = pd.DataFrame(rows, columns=COLUMNS)
+    sets, counts = with_injected(splits, injection, [tmp_path / "edge.h5"], ["center", "edge"], DRAWN)
+    assert np.array_equal(sets["train"].images[-1], splits["test"].images[2]), "a test wafer's copy trains: the leak"
+    assert sets["test"].ids[-1] == f"repeat/{wafer}/0" and sets["val"].ids[-1] == "gan/edge/3"
+    assert counts == {"n_train_real": 36, "n_train_synthetic": 0, "n_train_repeated": 1}
+
+
+def test_a_class_without_training_wafers_and_a_single_class_are_named():
+    store, table, folds = wafers()
+    edge = table.loc[table["label"] == "edge", "wafer_id"]
+    trains = (folds["fold"] == 0) & (folds["split"] == "train") & folds["wafer_id"].isin(edge)
+    few = folds[~trains]
+    with pytest.raises(InputError, match="all training wafers are 'center'"):
+        real_splits(store, table, few, 0, ["center", "edge"], DRAWN)
+    third = table.assign(label=np.where(table.index < 2, "third", table["label"]))
+    few = folds[~((folds["fold"] == 0) & (folds["split"] == "train") & folds["wafer_id"].isin(["w0", "w1"]))]
+    few = pd.concat([few, pd.DataFrame({"wafer_id": ["w0"], "fold": [0], "split": ["test"]})]).drop_duplicates()
+    with pytest.raises(InputError, match="class 'third' has wafers in the (test|val) split and none to train on"):
+        real_splits(store, third, few, 0, ["center", "edge", "third"], DRAWN)
+
+
 def test_training_set_refuses_what_is_not_there(splits, tmp_path):
     def table(row):
-        return pd.DataFrame([row], columns=["source", "label", "index", "wafer_id"])
+        return pd.DataFrame([(*row, "train")], columns=COLUMNS)
 
     with h5py.File(tmp_path / "edge.h5", "w") as file:
         file["images"] = np.zeros((2, 64, 64), np.uint8)
-    common = ([tmp_path / "edge.h5"], ["center", "edge"], 32, RENDER)
+    common = ([tmp_path / "edge.h5"], ["center", "edge"], DRAWN)
     with pytest.raises(InputError, match="holds 2"):
-        training_set(splits["train"], table(("gan", "edge", 2, "")), *common)
+        with_injected(splits, table(("gan", "edge", 2, "")), *common)
     with pytest.raises(InputError, match="'center'"):
-        training_set(splits["train"], table(("gan", "center", 0, "")), *common)
+        with_injected(splits, table(("gan", "center", 0, "")), *common)
     with pytest.raises(InputError, match="not a training wafer"):
-        training_set(splits["train"], table(("repeat", "edge", -1, str(splits["test"].ids[0]))), *common)
+        with_injected(splits, table(("repeat", "edge", -1, str(splits["test"].ids[0]))), *common)
 
 
 def test_snap_applies_to_samples_before_resizing():
     images = np.full((1, 64, 64), 100, np.uint8)
-    assert (fit_samples(images, 32, RENDER | {"snap": True}) == 128).all()
-    assert (fit_samples(images, 32, RENDER) == 100).all()
+    assert (fit_samples(images, RENDER | {"size": 32, "snap": True}) == 128).all()
+    assert (fit_samples(images, RENDER | {"size": 32}) == 100).all()
+    for kind in ("nearest", "one_hot"):
+        assert (fit_samples(images, drawn_for(RENDER, SETTINGS | {"input": kind})) == 128).all()
+
+
+def test_wafers_are_drawn_at_the_samples_size_or_at_the_input_s():
+    assert drawn_for(RENDER, SETTINGS) == RENDER
+    assert drawn_for(RENDER, SETTINGS | {"draw_real_at": "image"})["size"] == 32
+
+
+def test_inputs_are_resized_on_the_device_and_one_hot_has_a_plane_a_level():
+    grey = torch.tensor([[0.0, 128.0], [255.0, 128.0]]).expand(3, 2, 2)
+    wide = Normaliser((0.5,) * 3, (0.5,) * 3, size=4)(grey)
+    assert wide.shape == (3, 3, 4, 4) and wide[0, 0, 0, 0] == -1 and wide[0, 0, 3, 0] == 1
+    assert -1 < wide[0, 0, 0, 1] < 128 / 127.5 - 1
+    nearest = Normaliser((0.5,) * 3, (0.5,) * 3, size=4, kind="nearest")(grey)
+    assert nearest.unique().tolist() == pytest.approx([-1, 128 / 127.5 - 1, 1], abs=1e-6)
+    planes = Normaliser((0.0,) * 3, (1.0,) * 3, size=4, kind="one_hot")(grey)
+    assert (planes.sum(1) == 1).all() and planes[0, :, 3, 0].tolist() == [0, 0, 1]
+    generator = torch.Generator().manual_seed(0)
+    turned = augment(torch.full((8, 16, 16), 128.0), generator, 15, True, mode="nearest")
+    assert set(turned.unique().tolist()) <= {0.0, 128.0}
 
 
 def test_focal_loss_by_hand_and_as_cross_entropy():
@@ -140,7 +198,7 @@ def test_schedule_rises_then_falls():
 def fit(splits, folder, settings=SETTINGS, stop_after=None):
     seed_everything(5)
     model, mean, std = create_backbone(TINY, 2, pretrained=False)
-    normalise, checkpoint = Normaliser(mean, std), Checkpoint(folder)
+    normalise, checkpoint = Normaliser(mean, std, 32, settings["input"]), Checkpoint(folder)
     if stop_after is not None:
         saves = []
 
@@ -163,13 +221,25 @@ def fit(splits, folder, settings=SETTINGS, stop_after=None):
     return model, normalise, history
 
 
-def test_resumed_training_is_bit_equal(splits, tmp_path):
-    whole, _, history = fit(splits, None)
-    fit(splits, tmp_path, stop_after=2)
-    resumed, _, resumed_history = fit(splits, tmp_path)
+@pytest.mark.parametrize("changed", [{}, {"ema": 0.9, "input": "one_hot"}, {"precision": "bf16", "input": "nearest"}])
+def test_resumed_training_is_bit_equal(changed, tmp_path):
+    settings = SETTINGS | changed
+    splits = real_splits(*wafers(), 0, ["center", "edge"], drawn_for(RENDER, settings))
+    whole, _, history = fit(splits, None, settings)
+    fit(splits, tmp_path, settings, stop_after=2)
+    resumed, _, resumed_history = fit(splits, tmp_path, settings)
     assert history == resumed_history and len(history) == 4
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_the_average_is_what_validation_chooses_among(splits):
+    plain, _, _ = fit(splits, None)
+    averaged, normalise, history = fit(splits, None, SETTINGS | {"ema": 0.9})
+    _, probabilities = predict(averaged, normalise, splits["val"].images, CPU, SETTINGS)
+    accuracy = (probabilities.argmax(1) == splits["val"].labels).mean()
+    assert accuracy == max(row["val_accuracy"] for row in history)
+    assert not torch.equal(plain.conv1[0].weight, averaged.conv1[0].weight)
 
 
 def test_it_learns_and_keeps_the_best_epoch(splits):

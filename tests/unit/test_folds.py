@@ -6,7 +6,8 @@ import pytest
 
 from waferbench.errors import InputError
 from waferbench.folds import wafers_of
-from waferbench.splitting import assign_folds, fold_table
+from waferbench.protocols import KNOWN, protocol
+from waferbench.splitting import assign_folds, assign_split, fold_table, split_table
 
 LABELS = np.repeat(["center", "loc", "scratch"], [50, 30, 10])
 
@@ -35,7 +36,7 @@ def test_published_split_sizes():
 
 
 def test_too_few_wafers():
-    with pytest.raises(InputError, match=r"class 'scratch' has 4 wafers, fewer than folds\.n_splits = 5"):
+    with pytest.raises(InputError, match=r"class 'scratch' has 4 wafers, fewer than the 5 folds of the protocol"):
         assign_folds(np.repeat(np.array(["loc", "scratch"], object), [20, 4]), 5)
     labels = np.repeat(np.array(["loc", "scratch"], object), [20, 10])
     groups = np.concatenate([np.arange(20), np.full(10, 99)])
@@ -53,6 +54,41 @@ def test_fold_table():
     for k in range(5):
         test = set(table[(table["fold"] == k) & (table["split"] == "test")]["wafer_id"])
         assert test == set(table[(table["fold"] == (k - 1) % 5) & (table["split"] == "val")]["wafer_id"])
+
+
+@pytest.mark.parametrize(
+    ("name", "shares"),
+    [("holdout_80_10_10", (0.8, 0.1, 0.1)), ("nine_class_70_30", (0.6, 0.1, 0.3)), ("leaky_80_20", (0.7, 0.1, 0.2))],
+)
+def test_single_splits_keep_the_shares_of_every_class(name, shares):
+    labels = np.repeat(["center", "loc", "near-full"], [1000, 300, 100])
+    table = split_table(np.arange(1400), labels, protocol(name), 42).assign(label=labels)
+    assert set(table["fold"]) == {0} and not table["wafer_id"].duplicated().any()
+    for label, count in (("center", 1000), ("loc", 300), ("near-full", 100)):
+        sizes = table[table["label"] == label]["split"].value_counts()
+        assert [sizes[split] for split in ("train", "val", "test")] == [round(share * count) for share in shares]
+    assert table.equals(split_table(np.arange(1400), labels, protocol(name), 42).assign(label=labels))
+
+
+def test_a_small_class_reaches_every_split_or_is_named():
+    labels = np.repeat(["center", "rare"], [50, 3])
+    split = assign_split(labels, 0.1, 0.1, np.random.default_rng(0))
+    assert set(split[labels == "rare"]) == {"train", "val", "test"}
+    with pytest.raises(InputError, match="class 'rare' has 2 wafers, holdout_80_10_10 needs three"):
+        split_table(np.arange(52), labels[:52], protocol("holdout_80_10_10"), 42)
+
+
+def test_protocols_by_name():
+    assert [protocol(name).name for name in KNOWN] == list(KNOWN)
+    assert protocol("lot_cv10").folds == 10 and protocol("lot_cv10").group == "lots"
+    assert protocol("duplicate_cv5").group == "duplicates" and protocol("cv5").group == "none"
+    assert [name for name in KNOWN if protocol(name).leaky] == ["leaky_80_20"]
+    assert protocol("nine_class_70_30").classes(["Loc"]) == ["Loc", "none"] and protocol("cv5").classes(["a"]) == ["a"]
+    assert protocol("cv5").run([1, 2]) == [1, 2] and protocol("leaky_80_20").run([1, 2]) == [0]
+    with pytest.raises(InputError, match="did you mean 'holdout_80_10_10'"):
+        protocol("holdout_80_10")
+    with pytest.raises(InputError, match="at least 3"):
+        protocol("cv2")
 
 
 def test_wafers_of():

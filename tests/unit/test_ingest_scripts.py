@@ -40,7 +40,7 @@ def run(study, name, settings, inputs, outputs):
     runpy.run_path(str(SCRIPTS / f"{name}.py"), {"snakemake": snakemake})
 
 
-def study(folder, group="none", **dataset):
+def study(folder, protocol="cv3", **dataset):
     files = {name: str(folder / name) for name in ("wafers.h5", "wafers.parquet", "selected.parquet", "folds.parquet")}
     simulated = {"counts": COUNTS, "wafers_per_lot": 5, "duplicates": 0.1, "difficulty": 1.0}
     settings = {"source": "simulated", "path": "", "classes": ["Center", "Loc"], "simulated": simulated, **dataset}
@@ -49,9 +49,14 @@ def study(folder, group="none", **dataset):
     inputs = {"wafers": files["wafers.parquet"]}
     selection = {"classes": ["Center", "Loc"], "max_per_class": 10}
     run(folder, "select_wafers", selection, inputs, {"selected": files["selected.parquet"]})
-    folds = {"protocol": "cv3", "n_splits": 3, "seed": 42, "group": group}
     inputs["selected"] = files["selected.parquet"]
-    run(folder, "make_folds", {"folds": folds, "seed": 3}, inputs, {"folds": files["folds.parquet"]})
+    run(
+        folder,
+        "make_folds",
+        {"folds": {"seed": 42}, "protocol": protocol, "seed": 3},
+        inputs,
+        {"folds": files["folds.parquet"]},
+    )
     inputs["folds"] = files["folds.parquet"]
     run(folder, "audit", {}, inputs, {"audit": str(folder / "audit.parquet")})
     return folder
@@ -78,7 +83,7 @@ def test_scripts(tmp_path):
 
 
 def test_grouped_folds(tmp_path):
-    folder = study(tmp_path / "a", group="duplicates")
+    folder = study(tmp_path / "a", protocol="duplicate_cv3")
     audit = read_table(folder / "audit.parquet")
     assert audit[audit["check"].isin(["crossing_exact", "crossing_symmetric"])]["value"].sum() == 0
 

@@ -23,7 +23,7 @@ def table(true, predicted, **changes):
 
 def test_scores_by_hand():
     # a: precision 2/3, recall 1, F1 4/5; b: 1, 1/2, 2/3; c: never seen, never predicted, 0.
-    predictions, scores, per_class = collect([table([0, 0, 1, 1], [0, 0, 1, 0])], LABELS)
+    predictions, scores, per_class = collect([table([0, 0, 1, 1], [0, 0, 1, 0])], {"cv5": LABELS})
     row = scores.iloc[0]
     assert row["macro_f1"] == pytest.approx((4 / 5 + 2 / 3 + 0) / 3)
     assert row["accuracy"] == 0.75 and row["n_test"] == 4 and row["n_train_synthetic"] == 4
@@ -35,7 +35,7 @@ def test_scores_by_hand():
 
 def test_a_row_per_cell_and_order_of_the_cells_does_not_matter():
     cells = [table([0, 1, 2], [0, 1, 2], fold=f, condition=c) for f in (1, 0) for c in ("real", "gan")]
-    forward, backward = collect(cells, LABELS), collect(cells[::-1], LABELS)
+    forward, backward = collect(cells, {"cv5": LABELS}), collect(cells[::-1], {"cv5": LABELS})
     assert len(forward[1]) == 4 and (forward[1]["macro_f1"] == 1).all() and len(forward[2]) == 12
     for ours, theirs in zip(forward, backward, strict=True):
         assert ours.equals(theirs)
@@ -45,11 +45,20 @@ def test_probabilities_are_columns():
     p = np.array([[0.7, 0.2, 0.1]], np.float32)
     frame = prediction_table(cell(), "softmax", np.array(["w"]), np.array([0]), np.array([0]), LABELS, p)
     assert frame["p_1"].iloc[0] == pytest.approx(0.2)
-    assert "p_1" not in collect([frame], LABELS)[0]
+    assert "p_1" not in collect([frame], {"cv5": LABELS})[0]
 
 
 def test_doubled_and_unknown_are_errors():
     with pytest.raises(InputError, match="twice"):
-        collect([table([0], [0]), table([0], [1])], LABELS)
+        collect([table([0], [0]), table([0], [1])], {"cv5": LABELS})
     with pytest.raises(InputError, match="'c' is not one"):
-        collect([table([2], [0])], ["a", "b"])
+        collect([table([2], [0])], {"cv5": ["a", "b"]})
+
+
+def test_each_protocol_has_its_own_classes():
+    nine = table([0, 1], [0, 1], protocol="nine_class_70_30")
+    eight = prediction_table(cell(), "softmax", np.array(["w"]), np.array([0]), np.array([0]), LABELS[:2])
+    scores = collect([nine, eight], {"cv5": LABELS[:2], "nine_class_70_30": LABELS})[1].set_index("protocol")[
+        "macro_f1"
+    ]
+    assert scores["cv5"] == 0.5 and scores["nine_class_70_30"] == pytest.approx(2 / 3)

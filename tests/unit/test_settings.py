@@ -58,7 +58,7 @@ def test_schema_and_default_name_the_same_keys():
         ("pool.n_accepted=-1", "expected at least"),
         ("dataset.source=npzz", "did you mean 'npz'?"),
         ("folds.run=[0,0]", "no entry twice"),
-        ("folds.run=[7]", "folds.n_splits"),
+        ("folds.run=[7]", "cv5 has 0 to 4"),
         ("study=../elsewhere", "names a folder"),
         ("conditions=[real,gam]", "did you mean 'gan'?"),
         ("budget.exclude=[Edge]", "is not in dataset.classes"),

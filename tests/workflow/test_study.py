@@ -27,7 +27,7 @@ def test_the_finished_study_keeps_its_contract(finished: Study):
 
 
 def fitted_artifacts(study: Study) -> dict[str, Path]:
-    run = study.results / "cv5/seed42/fold0"
+    run = study.results / "duplicate_cv5/seed42/fold0"
     files = [
         *run.glob("sources/**/*.safetensors"),
         *run.glob("shape/*.safetensors"),
@@ -45,20 +45,20 @@ def test_every_fitted_artifact_says_it_saw_the_training_wafers_alone(finished: S
     assert kinds == {"gan": 1, "generators": 3, "adapters": 3, "shape": 1, "cells": 3}
     for name, file in files.items():
         assert read_provenance(file)["fitted_on"] == expected, name
-    base = finished.results / "cv5/seed42/fold0/sources/lora/base/waferbench.json"
+    base = finished.results / "duplicate_cv5/seed42/fold0/sources/lora/base/waferbench.json"
     assert read_provenance(base)["fitted_on"] == expected
 
 
 def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp_path: Path):
     """Invert every die of the test wafers: each generator, filter, classifier and SVM must come out the same."""
     study = finished.copy(tmp_path / "study")
-    drawn = study.results / "cv5/seed42/fold0/sources/die_flow/raw/scratch.h5"
+    drawn = study.results / "duplicate_cv5/seed42/fold0/sources/die_flow/raw/scratch.h5"
     with_die_flow = (str(drawn.relative_to(study.folder)), "--config", "set=conditions=[real,gan,lora,die_flow]")
     study.snakemake(*with_die_flow)
     maps = h5py.File(drawn)["flat"][()]
     before = {name: load_file(file) for name, file in fitted_artifacts(study).items()}
     stamps = {name: file.stat().st_mtime_ns for name, file in fitted_artifacts(study).items()}
-    svms = sorted(study.results.glob("cv5/seed42/fold0/cells/**/svm.h5"))
+    svms = sorted(study.results.glob("duplicate_cv5/seed42/fold0/cells/**/svm.h5"))
     machines = [{k: v[()] for k, v in h5py.File(file).items()} for file in svms]
     folds, wafers = (pd.read_parquet(study.results / p) for p in ("folds.parquet", "data/wafers.parquet"))
     test = folds[(folds["fold"] == 0) & (folds["split"] == "test")]["wafer_id"]
@@ -90,20 +90,20 @@ def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp
 def test_a_source_added_later_adds_its_own_work_and_a_new_filter_draws_nothing_anew(finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
     shards = {path: path.stat().st_mtime_ns for path in study.results.rglob("shards/**/*.h5")}
-    stamp = (study.results / "cv5/seed42/fold0/sources/gan/generators/center.safetensors").stat().st_mtime_ns
+    stamp = (study.results / "duplicate_cv5/seed42/fold0/sources/gan/generators/center.safetensors").stat().st_mtime_ns
     study.snakemake("--config", "set=conditions=[real,gan,lora,die_flow] shape_filter.decide=cnn")
     tables = check(study.results)
     added = tables["scores"].query("condition == 'die_flow'")
     assert len(added) == 2 and (added["n_train_synthetic"] > 0).all()
     assert {"gan", "lora", "die_flow"} == set(tables["quality"]["source"])
-    raw = study.results / "cv5/seed42/fold0/sources/die_flow/raw/center.h5"
+    raw = study.results / "duplicate_cv5/seed42/fold0/sources/die_flow/raw/center.h5"
     with h5py.File(raw) as file:
         assert set(np.unique(file["flat"])) <= {0, 1, 2} and len(file["shapes"]) == len(file["images"]) == 8
     made = read_provenance(raw)
     assert made["pool"] == {"drawn": 8, "accepted": 8, "stopped_by": "n_accepted"}
     others = ("die_flow/network.safetensors", "gan/raw/center.h5")
     assert {read_provenance(raw.parents[2] / name)["fitted_on"] for name in others} == {made["fitted_on"]}
-    assert stamp == (study.results / "cv5/seed42/fold0/sources/gan/generators/center.safetensors").stat().st_mtime_ns
+    assert stamp == (study.results / "duplicate_cv5/seed42/fold0/sources/gan/generators/center.safetensors").stat().st_mtime_ns
     assert len(shards) == 3 * 2 + 3 * 2, "of gan and lora, two shards a class"
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in shards.items() if path.exists())
     assert sum(path.exists() for path in shards) == len(shards)
@@ -118,7 +118,7 @@ def test_grouped_folds_part_no_duplicates(finished: Study):
 
 
 def test_the_log_says_where_a_network_was_trained(finished: Study):
-    log = (finished.results / "logs/train_gan-fold0-gan.log").read_text()
+    log = (finished.results / "logs/duplicate_cv5-seed42-train_gan-fold0-gan.log").read_text()
     assert "running on" in log
     assert ("running on the CPU" in log) == (not torch.cuda.is_available())
 
@@ -151,5 +151,5 @@ def test_an_unknown_network_is_named(finished: Study, tmp_path: Path):
 def test_a_class_with_fewer_wafers_than_folds_is_named(finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
     shutil.rmtree(study.results)
-    output = study.snakemake("results/tiny/folds.parquet", "--config", "set=filter.max_per_class=3", expect=1)
-    assert "fewer than folds.n_splits" in output
+    output = study.snakemake("results/tiny/duplicate_cv5/seed42/folds.parquet", "--config", "set=filter.max_per_class=3", expect=1)
+    assert "fewer than the 5 folds of the protocol" in output

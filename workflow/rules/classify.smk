@@ -9,7 +9,7 @@ rule make_injection:
     output:
         injection=f"{RUN}/fold{{fold}}/injection/{{condition}}.parquet",
     log:
-        f"{LOGS}/make_injection-fold{{fold}}-{{condition}}.log",
+        f"{RUN_LOGS}-make_injection-fold{{fold}}-{{condition}}.log",
     conda:
         "../../envs/base.yaml"
     resources:
@@ -21,7 +21,7 @@ rule make_injection:
             budget=CFG["budget"] if adds_wafers(w) else None,
             n_accepted=CFG["pool"]["n_accepted"] if source_of(w) else 0,
             classes=CLASSES,
-            **IDS,
+            **ids(w),
         ),
         code=code("make_injection"),
     script:
@@ -32,16 +32,17 @@ rule train_classifier:
     input:
         unpack(cell_samples),
         store=rules.ingest.output.store,
-        selected=rules.select_wafers.output.selected,
+        selected=selected_wafers,
         folds=rules.make_folds.output.folds,
         injection=rules.make_injection.output.injection,
     output:
         checkpoint=f"{CELL}/checkpoint.safetensors",
         features=f"{CELL}/features.h5",
         predictions=f"{CELL}/softmax.parquet",
+        validation=f"{CELL}/validation.parquet",
         history=f"{CELL}/history.parquet",
     log:
-        f"{LOGS}/train_classifier-fold{{fold}}-{{backbone}}-{{condition}}.log",
+        f"{RUN_LOGS}-train_classifier-fold{{fold}}-{{backbone}}-{{condition}}.log",
     conda:
         "../../envs/torch.yaml"
     threads: network_threads
@@ -55,9 +56,9 @@ rule train_classifier:
             condition=CFG["define"]["conditions"][w.condition],
             backbone={"name": w.backbone, **CFG["define"]["backbones"][w.backbone]},
             render=drawn_for(w),
-            classes=CLASSES,
+            classes=CLASSES_OF[w.protocol],
             weights=weights_of(w.backbone),
-            **IDS,
+            **ids(w),
         ),
         code=code("train_classifier"),
     script:
@@ -71,7 +72,7 @@ rule fit_svm:
         model=f"{CELL}/svm.h5",
         predictions=f"{CELL}/ecoc_svm.parquet",
     log:
-        f"{LOGS}/fit_svm-fold{{fold}}-{{backbone}}-{{condition}}.log",
+        f"{RUN_LOGS}-fit_svm-fold{{fold}}-{{backbone}}-{{condition}}.log",
     conda:
         "../../envs/base.yaml"
     threads: min(4, processors())
@@ -79,7 +80,7 @@ rule fit_svm:
         mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),
     params:
         study=CFG["study"],
-        settings=pack(svm=without(CFG["svm"], "memory_gb"), classes=CLASSES, **IDS),
+        settings=lambda w: pack(svm=without(CFG["svm"], "memory_gb"), classes=CLASSES_OF[w.protocol], **ids(w)),
         code=code("fit_svm"),
     script:
         "../scripts/fit_svm.py"

@@ -15,6 +15,7 @@ from waferbench.codehash import code_digest, own_digest
 from waferbench.errors import InputError
 from waferbench.machine import has_gpu, processors
 from waferbench.names import slugs
+from waferbench.protocols import NONE, protocol
 from waferbench.settings import load_schema, resolve
 from waferbench.sourcefiles import fingerprint, own_weights
 
@@ -36,12 +37,14 @@ SOURCES = {
     for name in dict.fromkeys(condition["source"] for condition in CONDITIONS.values())
     if name in CFG["define"]["sources"]
 }
-POOLED = CFG["generators"]["train_on"] == "pooled"
-SCOPES = ["pooled"] if POOLED else [f"fold{fold}" for fold in CFG["folds"]["run"]]
+PROTOCOLS = {name: protocol(name) for name in CFG["folds"]["protocols"]}
+CLASSES_OF = {name: PROTOCOLS[name].classes(CLASSES) for name in PROTOCOLS}
+SEEDS = [CFG["seed"] + repeat for repeat in range(CFG["repeats"])]
 
 STUDY = f"results/{CFG['study']}"
-RUN = f"{STUDY}/{CFG['folds']['protocol']}/seed{CFG['seed']}"
+RUN = f"{STUDY}/{{protocol}}/seed{{seed}}"
 LOGS = f"{STUDY}/logs"
+RUN_LOGS = f"{LOGS}/{{protocol}}-seed{{seed}}"
 FILTER = {"thresholds": "thresholds.json", "cnn": "cnn.safetensors"}
 CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
 WEIGHTS = yaml.safe_load((Path(workflow.basedir) / "resources/weights.yaml").read_text())
@@ -57,10 +60,11 @@ config["machine"] = {  # what a machine offers and results do not depend on: scr
     "weights": CFG["weights"],
     "svm_memory_gb": CFG["svm"]["memory_gb"],
 }
-IDS = {"protocol": CFG["folds"]["protocol"], "seed": CFG["seed"]}
 
 
 wildcard_constraints:
+    protocol="|".join(PROTOCOLS),
+    seed=r"\d+",
     scope=r"fold\d+|pooled",
     fold=r"\d+",
     source=r"[^/]+",
@@ -121,7 +125,56 @@ def of_kind(kind):
 
 def scope_of(wildcards):
     """Where a fold's synthetic samples come from."""
-    return "pooled" if POOLED else f"fold{wildcards.fold}"
+    return "pooled" if pooled(wildcards.protocol) else f"fold{wildcards.fold}"
+
+
+def pooled(name):
+    """Whether generators see all wafers under a protocol, test wafers among them."""
+    return CFG["generators"]["train_on"] == "pooled" or PROTOCOLS[name].leaky
+
+
+def ids(wildcards):
+    """What tells one run of the grid from another, for tables and seeds."""
+    return {"protocol": wildcards.protocol, "seed": int(wildcards.seed)}
+
+
+def folds_of(name):
+    """The folds to run under a protocol."""
+    return PROTOCOLS[name].run(CFG["folds"]["run"])
+
+
+def scopes_of(name):
+    """What generators are trained on under a protocol: each fold's training wafers, or all wafers."""
+    return ["pooled"] if pooled(name) else [f"fold{fold}" for fold in folds_of(name)]
+
+
+FIRST = {"protocol": CFG["folds"]["protocols"][0], "seed": SEEDS[0]}
+FIRST |= {"fold": folds_of(FIRST["protocol"])[0], "scope": scopes_of(FIRST["protocol"])[0]}
+
+
+def first(patterns):
+    """Of the first protocol, seed and fold: what the report shows pictures of."""
+    return [pattern.format(**FIRST) for pattern in patterns]
+
+
+def every_run(pattern, **more):
+    """`pattern` for every protocol and seed."""
+    return expand(pattern, protocol=PROTOCOLS, seed=SEEDS, **more)
+
+
+def every_fold(pattern, **more):
+    """`pattern` for every fold of every run."""
+    return [p for name in PROTOCOLS for p in expand(pattern, protocol=name, seed=SEEDS, fold=folds_of(name), **more)]
+
+
+def every_scope(pattern, **more):
+    """`pattern` for everything that generators are trained on, of every run."""
+    return [p for name in PROTOCOLS for p in expand(pattern, protocol=name, seed=SEEDS, scope=scopes_of(name), **more)]
+
+
+def every_cell(pattern):
+    """`pattern` for every cell of the grid."""
+    return every_fold(pattern, backbone=CFG["backbones"], condition=CFG["conditions"])
 
 
 def source_of(wildcards):
@@ -164,13 +217,14 @@ def drawn_for(wildcards):
 def feature_classifier(wildcards):
     """The classifier whose features quality is measured in, where the network is `backbone@condition`."""
     backbone, _, condition = CFG["quality"]["network"].partition("@")
-    fold = CFG["folds"]["run"][0] if POOLED else wildcards.scope.removeprefix("fold")
-    cell = CELL.format(fold=fold, backbone=backbone, condition=condition)
+    scope = wildcards.scope
+    fold = folds_of(wildcards.protocol)[0] if scope == "pooled" else scope.removeprefix("fold")
+    cell = CELL.format(**wildcards, fold=fold, backbone=backbone, condition=condition)
     return {"classifier": f"{cell}/checkpoint.safetensors"} if condition else {}
 
 
 def raw_samples(scope, source):
-    return expand(f"{RUN}/{scope}/sources/{source}/raw/{{label}}.h5", label=LABELS)
+    return expand(f"{RUN}/{scope}/sources/{source}/raw/{{label}}.h5", label=LABELS, allow_missing=True)
 
 
 def filtered(source):
@@ -196,16 +250,11 @@ def has_native_base(source):
     return SOURCES[source].get("base") == "native"
 
 
-def histories(scope, source):
-    """The losses of a source's trainings in one scope."""
+def histories(source):
+    """The losses of a source's trainings."""
     names = ["adapters_history"] if SOURCES[source]["kind"] == "db_sd_lora" else ["history"]
     names += ["base_history"] if has_native_base(source) else []
-    return [f"{RUN}/{scope}/sources/{source}/{name}.parquet" for name in names]
-
-
-def cells(pattern, folds=None):
-    """`pattern` for every cell of the grid."""
-    return expand(pattern, fold=folds or CFG["folds"]["run"], backbone=CFG["backbones"], condition=CFG["conditions"])
+    return [f"{RUN}/{{scope}}/sources/{source}/{name}.parquet" for name in names]
 
 
 def source_file(_):

@@ -48,20 +48,37 @@ rule select_wafers:
         "../scripts/select_wafers.py"
 
 
+use rule select_wafers as select_wafers_with_none with:
+    output:
+        selected=f"{STUDY}/data/selected_with_none.parquet",
+    log:
+        f"{LOGS}/select_wafers_with_none.log",
+    params:
+        study=CFG["study"],
+        settings=pack(classes=[*CLASSES, NONE], **CFG["filter"]),
+        code=code("select_wafers"),
+
+
+def selected_wafers(wildcards):
+    """The wafers that a protocol tells apart; generators always get those of the configured classes."""
+    with_none = CLASSES_OF[wildcards.protocol] != CLASSES
+    return (rules.select_wafers_with_none if with_none else rules.select_wafers).output.selected
+
+
 rule make_folds:
     input:
-        selected=rules.select_wafers.output.selected,
+        selected=selected_wafers,
     output:
-        folds=f"{STUDY}/folds.parquet",
+        folds=f"{RUN}/folds.parquet",
     log:
-        f"{LOGS}/make_folds.log",
+        f"{RUN_LOGS}-make_folds.log",
     conda:
         "../../envs/base.yaml"
     resources:
         mem_mb=1000,
     params:
         study=CFG["study"],
-        settings=pack(folds=without(CFG["folds"], "run"), **IDS),
+        settings=lambda w: pack(folds=only(CFG["folds"], "seed"), **ids(w)),
         code=code("make_folds"),
     script:
         "../scripts/make_folds.py"
@@ -70,19 +87,40 @@ rule make_folds:
 rule audit:
     input:
         wafers=rules.ingest.output.wafers,
-        selected=rules.select_wafers.output.selected,
+        selected=selected_wafers,
         folds=rules.make_folds.output.folds,
     output:
-        audit=f"{STUDY}/audit.parquet",
+        audit=f"{RUN}/audit.parquet",
     log:
-        f"{LOGS}/audit.log",
+        f"{RUN_LOGS}-audit.log",
     conda:
         "../../envs/base.yaml"
     resources:
         mem_mb=1000,
     params:
         study=CFG["study"],
-        settings=pack(**IDS),
+        settings=lambda w: pack(**ids(w)),
         code=code("audit"),
     script:
         "../scripts/audit.py"
+
+
+rule gather_splits:
+    input:
+        folds=every_run(rules.make_folds.output.folds),
+        audit=every_run(rules.audit.output.audit),
+    output:
+        folds=f"{STUDY}/folds.parquet",
+        audit=f"{STUDY}/audit.parquet",
+    log:
+        f"{LOGS}/gather_splits.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        study=CFG["study"],
+        settings=pack(),
+        code=code("gather_splits"),
+    script:
+        "../scripts/gather_splits.py"

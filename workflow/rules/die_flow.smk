@@ -12,7 +12,7 @@ rule train_die_flow:
         network=f"{DIE_FLOW}/network.safetensors",
         history=f"{DIE_FLOW}/history.parquet",
     log:
-        f"{LOGS}/train_die_flow-{{scope}}-{{source}}.log",
+        f"{RUN_LOGS}-train_die_flow-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("die_flow"),
     priority: 15
@@ -25,7 +25,7 @@ rule train_die_flow:
     params:
         study=CFG["study"],
         settings=lambda w: pack(
-            source=without(SOURCES[w.source], "sampler_steps", "sample_batch"), classes=CLASSES, seed=CFG["seed"]
+            source=without(SOURCES[w.source], "sampler_steps", "sample_batch"), classes=CLASSES, seed=int(w.seed)
         ),
         code=code("train_die_flow"),
     script:
@@ -42,7 +42,7 @@ rule sample_die_flow:
     output:
         samples=[f"{DIE_FLOW}/raw/{label}.h5" for label in LABELS],
     log:
-        f"{LOGS}/sample_die_flow-{{scope}}-{{source}}.log",
+        f"{RUN_LOGS}-sample_die_flow-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("die_flow"),
     priority: 15
@@ -58,7 +58,7 @@ rule sample_die_flow:
             source=only(SOURCES[w.source], "channels", "augment", "precision", "sampler_steps", "sample_batch"),
             render=DRAWN,
             classes=CLASSES,
-            seed=CFG["seed"],
+            seed=int(w.seed),
             pool=pool_of(w.source),
         ),
         sampler=sampler_code("sample_die_flow", "waferbench/dieflow/sample"),

@@ -15,7 +15,7 @@ rule pretrain_base:
         history=f"{LORA}/base_history.parquet",
         prior=f"{LORA}/base_samples.h5",
     log:
-        f"{LOGS}/pretrain_base-{{scope}}-{{source}}.log",
+        f"{RUN_LOGS}-pretrain_base-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("db_sd_lora"),
     priority: 20
@@ -28,7 +28,7 @@ rule pretrain_base:
     params:
         study=CFG["study"],
         settings=lambda w: pack(
-            source=only(SOURCES[w.source], *BASE_KEYS), render=DRAWN, classes=CLASSES, seed=CFG["seed"]
+            source=only(SOURCES[w.source], *BASE_KEYS), render=DRAWN, classes=CLASSES, seed=int(w.seed)
         ),
         code=code("pretrain_base"),
     script:
@@ -45,7 +45,7 @@ rule train_lora:
         adapters=[f"{LORA}/adapters/{label}.safetensors" for label in LABELS],
         history=f"{LORA}/adapters_history.parquet",
     log:
-        f"{LOGS}/train_lora-{{scope}}-{{source}}.log",
+        f"{RUN_LOGS}-train_lora-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("db_sd_lora"),
     priority: 20
@@ -61,7 +61,7 @@ rule train_lora:
             source=without(SOURCES[w.source], "native", *SAMPLER_KEYS),
             render=DRAWN,
             classes=CLASSES,
-            seed=CFG["seed"],
+            seed=int(w.seed),
             base_files=base_of(w),
         ),
         code=code("train_lora"),
@@ -77,7 +77,7 @@ rule sample_lora:
     output:
         samples=[f"{LORA}/raw/{label}.h5" for label in LABELS],
     log:
-        f"{LOGS}/sample_lora-{{scope}}-{{source}}.log",
+        f"{RUN_LOGS}-sample_lora-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("db_sd_lora"),
     priority: 20
@@ -93,7 +93,7 @@ rule sample_lora:
             source=only(SOURCES[w.source], "kind", "base", "size", "precision", "instance_prompt", *SAMPLER_KEYS),
             render=DRAWN,
             classes=CLASSES,
-            seed=CFG["seed"],
+            seed=int(w.seed),
             pool=pool_of(w.source),
             base_files=base_of(w),
         ),

@@ -14,7 +14,7 @@ rule train_gan:
         history=f"{GAN}/history.parquet",
         facts=f"{GAN}/facts.json",
     log:
-        f"{LOGS}/train_gan-{{scope}}-{{source}}.log",
+        f"{RUN_LOGS}-train_gan-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("ts_hinge_gan"),
     priority: 10
@@ -26,7 +26,7 @@ rule train_gan:
         mem_mb=3000,
     params:
         study=CFG["study"],
-        settings=lambda w: pack(source=SOURCES[w.source], render=DRAWN, classes=CLASSES, seed=CFG["seed"]),
+        settings=lambda w: pack(source=SOURCES[w.source], render=DRAWN, classes=CLASSES, seed=int(w.seed)),
         code=code("train_gan"),
     script:
         "../scripts/train_gan.py"
@@ -39,7 +39,7 @@ rule sample_gan:
     output:
         samples=[f"{GAN}/raw/{label}.h5" for label in LABELS],
     log:
-        f"{LOGS}/sample_gan-{{scope}}-{{source}}.log",
+        f"{RUN_LOGS}-sample_gan-{{scope}}-{{source}}.log",
     wildcard_constraints:
         source=of_kind("ts_hinge_gan"),
     priority: 10
@@ -55,7 +55,7 @@ rule sample_gan:
             source=only(SOURCES[w.source], "latent", "generator_channels", "discriminator_channels"),
             render=DRAWN,
             classes=CLASSES,
-            seed=CFG["seed"],
+            seed=int(w.seed),
             pool=pool_of(w.source),
         ),
         sampler=sampler_code("sample_gan", "waferbench/gan/sample"),

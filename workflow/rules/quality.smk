@@ -1,5 +1,7 @@
 # How good the samples are: distances to real wafers, memorisation, and whether they carry their class.
 
+JUDGE = CFG["quality"]["judge"]
+
 
 rule measure_quality:
     input:
@@ -13,7 +15,7 @@ rule measure_quality:
         quality=f"{RUN}/{{scope}}/quality/{{source}}.parquet",
         closest=f"{RUN}/{{scope}}/quality/{{source}}_closest.parquet",
     log:
-        f"{LOGS}/measure_quality-{{scope}}-{{source}}.log",
+        f"{RUN_LOGS}-measure_quality-{{scope}}-{{source}}.log",
     conda:
         "../../envs/torch.yaml"
     threads: network_threads
@@ -22,13 +24,13 @@ rule measure_quality:
         mem_mb=4000,
     params:
         study=CFG["study"],
-        settings=pack(
+        settings=lambda w: pack(
             quality=without(CFG["quality"], "judge"),
             render=CFG["render"],
             classes=CLASSES,
             weights=weights_of(CFG["quality"]["network"].partition("@")[0]),
             n_accepted=CFG["pool"]["n_accepted"],
-            **IDS,
+            **ids(w),
         ),
         code=code("measure_quality"),
     script:
@@ -37,16 +39,13 @@ rule measure_quality:
 
 rule judge_samples:
     input:
-        checkpoint=(
-            f"{RUN}/fold{{fold}}/cells/{CFG['quality']['judge']['backbone']}/"
-            f"{CFG['quality']['judge']['condition']}/checkpoint.safetensors"
-        ),
+        checkpoint=f"{RUN}/fold{{fold}}/cells/{JUDGE['backbone']}/{JUDGE['condition']}/checkpoint.safetensors",
         samples=lambda w: raw_samples(scope_of(w), w.source),
         scores=lambda w: f"{RUN}/{scope_of(w)}/shape/{w.source}.parquet",
     output:
         judged=f"{RUN}/fold{{fold}}/judged/{{source}}.parquet",
     log:
-        f"{LOGS}/judge_samples-fold{{fold}}-{{source}}.log",
+        f"{RUN_LOGS}-judge_samples-fold{{fold}}-{{source}}.log",
     conda:
         "../../envs/torch.yaml"
     threads: network_threads
@@ -56,12 +55,12 @@ rule judge_samples:
     params:
         study=CFG["study"],
         settings=lambda w: pack(
-            backbone={"name": CFG["quality"]["judge"]["backbone"]},
-            weights=only(weights_of(CFG["quality"]["judge"]["backbone"]), "manifest"),
-            classifier=only(CFG["classifier"], "image_size", "batch", "precision"),
+            backbone={"name": JUDGE["backbone"]},
+            weights=only(weights_of(JUDGE["backbone"]), "manifest"),
+            classifier=only(CFG["classifier"], "image_size", "draw_real_at", "input", "precision"),
             render=CFG["render"],
-            classes=CLASSES,
-            **IDS,
+            classes=CLASSES_OF[w.protocol],
+            **ids(w),
         ),
         code=code("judge_samples"),
     script:
@@ -70,7 +69,7 @@ rule judge_samples:
 
 rule gather_quality:
     input:
-        parts=expand(f"{RUN}/{{scope}}/quality/{{source}}.parquet", scope=SCOPES, source=SOURCES),
+        parts=every_scope(rules.measure_quality.output.quality, source=SOURCES),
     output:
         table=f"{STUDY}/quality.parquet",
     log:
@@ -89,7 +88,7 @@ rule gather_quality:
 
 rule gather_agreement:
     input:
-        parts=expand(f"{RUN}/fold{{fold}}/judged/{{source}}.parquet", fold=CFG["folds"]["run"], source=SOURCES),
+        parts=every_fold(rules.judge_samples.output.judged, source=SOURCES),
     output:
         table=f"{STUDY}/agreement.parquet",
     log:

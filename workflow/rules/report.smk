@@ -3,7 +3,7 @@
 
 rule collect_scores:
     input:
-        cells=cells(f"{CELL}/softmax.parquet") + cells(f"{CELL}/ecoc_svm.parquet"),
+        cells=every_cell(rules.train_classifier.output.predictions) + every_cell(rules.fit_svm.output.predictions),
     output:
         predictions=f"{STUDY}/predictions.parquet",
         scores=f"{STUDY}/scores.parquet",
@@ -16,7 +16,7 @@ rule collect_scores:
         mem_mb=2000,
     params:
         study=CFG["study"],
-        settings=pack(classes=CLASSES),
+        settings=pack(classes=CLASSES_OF),
         code=code("collect_scores"),
     script:
         "../scripts/collect_scores.py"
@@ -50,20 +50,18 @@ rule make_report:
         quality=rules.gather_quality.output.table,
         shape_filter=rules.gather_shape_filter.output.table,
         agreement=rules.gather_agreement.output.table,
-        audit=rules.audit.output.audit,
+        audit=rules.gather_splits.output.audit,
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        folds=rules.make_folds.output.folds,
-        samples=[path for scope in SCOPES[:1] for source in SOURCES for path in raw_samples(scope, source)],
-        closest=expand(rules.measure_quality.output.closest, scope=SCOPES[:1], source=SOURCES),
-        histories=[path for source in SOURCES for path in histories(SCOPES[0], source)],
-        priors=[f"{RUN}/{SCOPES[0]}/sources/{source}/base_samples.h5" for source in SOURCES if has_native_base(source)],
-        thresholds=expand(rules.fit_shape_filter.output.thresholds, scope=SCOPES if SOURCES else []),
-        facts=[
-            f"{RUN}/{scope}/sources/{source}/facts.json"
-            for scope in SCOPES
-            for source in sources_of_kind("ts_hinge_gan")
-        ],
+        folds=rules.gather_splits.output.folds,
+        samples=first([path for source in SOURCES for path in raw_samples("{scope}", source)]),
+        closest=first(expand(rules.measure_quality.output.closest, source=SOURCES, allow_missing=True)),
+        histories=first([path for source in SOURCES for path in histories(source)]),
+        priors=first(
+            [f"{RUN}/{{scope}}/sources/{source}/base_samples.h5" for source in SOURCES if has_native_base(source)]
+        ),
+        thresholds=every_scope(rules.fit_shape_filter.output.thresholds) if SOURCES else [],
+        facts=every_scope(rules.train_gan.output.facts, source=sources_of_kind("ts_hinge_gan")),
         published="resources/published.yaml",
         template="workflow/report/report.html.j2",
     output:

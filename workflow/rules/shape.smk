@@ -9,7 +9,7 @@ rule fit_shape_filter:
     output:
         **{name: f"{RUN}/{{scope}}/shape/{file}" for name, file in FILTER.items()},
     log:
-        f"{LOGS}/fit_shape_filter-{{scope}}.log",
+        f"{RUN_LOGS}-fit_shape_filter-{{scope}}.log",
     conda:
         "../../envs/torch.yaml"
     threads: network_threads
@@ -18,11 +18,11 @@ rule fit_shape_filter:
         mem_mb=3000,
     params:
         study=CFG["study"],
-        settings=pack(
+        settings=lambda w: pack(
             shape_filter=without(CFG["shape_filter"], "apply_to"),
             render=DRAWN,
             classes=CLASSES,
-            seed=CFG["seed"],
+            seed=int(w.seed),
         ),
         code=code("fit_shape_filter"),
     script:
@@ -37,7 +37,7 @@ rule apply_shape_filter:
     output:
         scores=f"{RUN}/{{scope}}/shape/{{source}}.parquet",
     log:
-        f"{LOGS}/apply_shape_filter-{{scope}}-{{source}}.log",
+        f"{RUN_LOGS}-apply_shape_filter-{{scope}}-{{source}}.log",
     conda:
         "../../envs/torch.yaml"
     threads: network_threads
@@ -53,7 +53,7 @@ rule apply_shape_filter:
             },
             n_accepted=CFG["pool"]["n_accepted"],
             classes=CLASSES,
-            **IDS,
+            **ids(w),
         ),
         code=code("apply_shape_filter"),
     script:
@@ -62,7 +62,7 @@ rule apply_shape_filter:
 
 rule gather_shape_filter:
     input:
-        parts=expand(f"{RUN}/{{scope}}/shape/{{source}}.parquet", scope=SCOPES, source=SOURCES),
+        parts=every_scope(rules.apply_shape_filter.output.scores, source=SOURCES),
     output:
         table=f"{STUDY}/shape_filter.parquet",
     log:

@@ -6,7 +6,7 @@ from waferbench.scores import collect
 from waferbench.wafers import slugs
 
 with Job(snakemake) as job:
-    labels = list(slugs(job.settings["classes"]).values())
+    labels = {protocol: list(slugs(names).values()) for protocol, names in job.settings["classes"].items()}
     predictions, scores, per_class = collect((read_table(path) for path in snakemake.input.cells), labels)
     write_table(snakemake.output.predictions, predictions, job.provenance)
     write_table(snakemake.output.scores, scores, job.provenance)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from waferbench.artifacts import read_h5, read_provenance, read_table, read_weights, write_table
 from waferbench.backbones import create_backbone
-from waferbench.classify.data import fit_samples
+from waferbench.classify.data import drawn_for, fit_samples
 from waferbench.classify.train import Normaliser, predict
 from waferbench.job import Job
 from waferbench.runtime import device
@@ -15,17 +15,18 @@ from waferbench.wafers import slugs
 
 with Job(snakemake) as job:
     settings, wild = job.settings, job.wildcards
-    classifier, drawn = settings["classifier"], settings["render"]
+    classifier = settings["classifier"]
+    drawn = drawn_for(settings["render"], classifier)
     labels = list(slugs(settings["classes"]).values())
     place, size = device(job.gpus, job.threads), classifier["image_size"]
     model, mean, std = create_backbone(settings["backbone"]["name"], len(labels), False, settings["weights"], size)
     model.load_state_dict(read_weights(snakemake.input.checkpoint))
     model.to(place)
-    normalise = Normaliser(mean, std, float(drawn["levels"][0]))
+    normalise = Normaliser(mean, std, size, classifier["input"], drawn["levels"])
     parts = []
     for path in snakemake.input.samples:
         label = Path(path).stem
-        images = fit_samples(read_h5(path, ["images"])["images"], size, drawn)
+        images = fit_samples(read_h5(path, ["images"])["images"], drawn)
         probabilities = predict(model, normalise, images, place, classifier)[1]
         parts.append(
             pd.DataFrame(

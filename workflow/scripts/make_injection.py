@@ -4,6 +4,7 @@ from waferbench.artifacts import read_table, write_table
 from waferbench.folds import wafers_of
 from waferbench.injection import inject, unfiltered
 from waferbench.job import Job
+from waferbench.protocols import protocol
 from waferbench.seeds import derive_seed
 from waferbench.wafers import slugs
 
@@ -11,14 +12,15 @@ with Job(snakemake) as job:
     settings, fold = job.settings, snakemake.wildcards.fold
     labels = list(slugs(settings["classes"]).values())
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
-    scores = snakemake.input.get("scores")
+    scores, chosen = snakemake.input.get("scores"), protocol(settings["protocol"])
     table, counts = inject(
         settings["source"],
         selected,
-        wafers_of(selected, folds, f"fold{fold}"),
+        selected if chosen.leaky else wafers_of(selected, folds, f"fold{fold}"),
         settings["budget"],
         labels,
         derive_seed(settings["seed"], fold),
         read_table(scores) if scores else unfiltered(labels, settings["n_accepted"]),
+        (chosen.test, chosen.val) if chosen.leaky else None,
     )
     write_table(snakemake.output[0], table, {**job.provenance, "counts": counts})

@@ -1,4 +1,4 @@
-"""Makes one trained classifier: its weights, penultimate features, softmax predictions on the test fold, history."""
+"""Makes one trained classifier: weights, penultimate features, softmax predictions on validation and test, history."""
 
 import json
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 from waferbench.artifacts import read_table, write_h5, write_table, write_weights
 from waferbench.backbones import create_backbone
-from waferbench.classify.data import real_splits, training_set
+from waferbench.classify.data import drawn_for, real_splits, with_injected
 from waferbench.classify.train import Normaliser, predict, train_classifier
 from waferbench.folds import wafers_of
 from waferbench.job import Job
@@ -22,30 +22,30 @@ with Job(snakemake) as job:
     classifier, fold = settings["classifier"], int(wild["fold"])
     labels = list(slugs(settings["classes"]).values())
     selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
-    size, drawn = classifier["image_size"], settings["render"]
-    store, draw_at = read_store(snakemake.input.store), classifier["draw_real_at"]
-    splits = real_splits(store, selected, folds, fold, labels, size, drawn, draw_at)
-    injection = read_table(snakemake.input.injection)
-    train, counts = training_set(splits["train"], injection, snakemake.input.get("samples", []), labels, size, drawn)
+    size, drawn = classifier["image_size"], drawn_for(settings["render"], classifier)
+    store, injection = read_store(snakemake.input.store), read_table(snakemake.input.injection)
+    real = real_splits(store, selected, folds, fold, labels, drawn)
+    sets, counts = with_injected(real, injection, snakemake.input.get("samples", []), labels, drawn)
 
     place = device(job.gpus, job.threads)
     seed = derive_seed(settings["seed"], fold, wild["backbone"])
     seed_everything(seed)
     backbone, weights = settings["backbone"], job.weights(settings["weights"])
-    model, mean, std = create_backbone(backbone["name"], len(labels), backbone["pretrained"], weights, size)
-    normalise = Normaliser(mean, std, float(drawn["levels"][0]))
+    model, mean, std = create_backbone(
+        backbone["name"], len(labels), backbone["pretrained"], weights, size, classifier["drop_path"]
+    )
+    normalise = Normaliser(mean, std, size, classifier["input"], drawn["levels"])
     history = train_classifier(
         model,
         normalise,
-        train,
-        splits["val"],
+        sets["train"],
+        sets["val"],
         classifier,
         settings["condition"]["augment"],
         seed,
         place,
         Checkpoint(job.checkpoints),
     )
-    sets = {"train": train, "val": splits["val"], "test": splits["test"]}
     outputs = {split: predict(model, normalise, part.images, place, classifier) for split, part in sets.items()}
 
     cell = {
@@ -60,11 +60,14 @@ with Job(snakemake) as job:
     arrays = {"cell": np.array([json.dumps(cell, sort_keys=True)]), "classes": np.array(labels)}
     for split, part in sets.items():
         arrays |= {f"{split}_features": outputs[split][0], f"{split}_labels": part.labels, f"{split}_ids": part.ids}
-    test, probabilities = splits["test"], outputs["test"][1]
-    predictions = prediction_table(
-        cell, "softmax", test.ids, test.labels, probabilities.argmax(1), labels, probabilities
-    )
+    predictions = {}
+    for split in ("val", "test"):
+        part, probabilities = sets[split], outputs[split][1]
+        predictions[split] = prediction_table(
+            cell, "softmax", part.ids, part.labels, probabilities.argmax(1), labels, probabilities
+        )
     write_weights(snakemake.output.checkpoint, model.state_dict(), provenance)
     write_h5(snakemake.output.features, arrays, provenance)
-    write_table(snakemake.output.predictions, predictions, provenance)
+    write_table(snakemake.output.predictions, predictions["test"], provenance)
+    write_table(snakemake.output.validation, predictions["val"], provenance)
     write_table(snakemake.output.history, pd.DataFrame(history), provenance)

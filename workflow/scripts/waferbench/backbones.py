@@ -29,6 +29,7 @@ def create_backbone(
     pretrained: bool = True,
     weights_settings: Mapping[str, Any] | None = None,
     image_size: int | None = None,
+    drop_path: float = 0.0,
 ) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
     """A timm network with a fresh head, in training mode on the CPU.
 
@@ -38,6 +39,7 @@ def create_backbone(
         pretrained: load ImageNet weights by the manifest.
         weights_settings: ``download`` (bool), ``folder`` (str), optionally ``manifest`` (its path, or its entries).
         image_size: edge of the input in pixels, for networks built for one size; None = their own.
+        drop_path: rate of stochastic depth; a network without it is built without, with a line on stderr.
 
     Returns:
         The network, and mean and standard deviation of its input, per channel, for pixels in 0-1.
@@ -56,13 +58,22 @@ def create_backbone(
         if source["keys"] == "order":
             state = match_by_order(state, timm.create_model(name, pretrained=False).state_dict(), path)
         options["pretrained_cfg_overlay"] = {"state_dict": state, "num_classes": cfg.num_classes}
-    try:
-        model = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, **options)
-    except RuntimeError as error:
-        raise InputError(f"backbone {name!r}: could not be built with these weights: {error}") from error
+    model = _built(name, {"pretrained": pretrained, "num_classes": num_classes, **options}, drop_path)
     model.pretrained_cfg.pop("state_dict", None)
     _small_head(model)
     return model, tuple(entry.get("mean", cfg.mean)), tuple(entry.get("std", cfg.std))
+
+
+def _built(name: str, options: Mapping[str, Any], drop_path: float) -> nn.Module:
+    try:
+        if drop_path:
+            try:
+                return timm.create_model(name, drop_path_rate=drop_path, **options)
+            except TypeError:
+                print(f"{name} has no stochastic depth: built without classifier.drop_path", file=sys.stderr)
+        return timm.create_model(name, **options)
+    except RuntimeError as error:
+        raise InputError(f"backbone {name!r}: could not be built with these weights: {error}") from error
 
 
 def check_backbone(name: str, pretrained: bool, weights_settings: Mapping[str, Any] | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from waferbench import protocols
 from waferbench.errors import InputError, nearest
 from waferbench.gan.sizes import image_size
 
@@ -77,10 +78,10 @@ def _check_dataset(dataset: Mapping[str, Any]) -> None:
 
 
 def _check_folds(folds: Mapping[str, Any]) -> None:
-    last = folds["n_splits"] - 1
-    for fold in folds["run"]:
-        if fold > last:
-            raise InputError(f"folds.run: found fold {fold}, but folds.n_splits = {last + 1} has 0 to {last}")
+    for protocol in map(protocols.protocol, folds["protocols"]):
+        for fold in folds["run"]:
+            if fold >= protocol.folds > 1:
+                raise InputError(f"folds.run: found fold {fold}, but {protocol.name} has 0 to {protocol.folds - 1}")
 
 
 def _check_images(render: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> None:

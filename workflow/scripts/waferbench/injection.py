@@ -15,10 +15,11 @@ import pandas as pd
 
 from waferbench.errors import InputError
 from waferbench.seeds import derive_seed
+from waferbench.splitting import assign_split
 from waferbench.wafers import slug
 
 READINGS = ("topup_train", "topup_full", "min_full", "all")
-COLUMNS = ["source", "label", "index", "wafer_id"]
+COLUMNS = ["source", "label", "index", "wafer_id", "split"]
 
 
 def budget_counts(
@@ -76,6 +77,7 @@ def inject(
     labels: Sequence[str],
     seed: int,
     scores: pd.DataFrame | None = None,
+    shares: tuple[float, float] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, dict[str, int]]]:
     """Choose the samples of one condition.
 
@@ -86,9 +88,10 @@ def inject(
         labels: slugs of the classes.
         seed: of the choice.
         scores: the source's filter scores (``label, index, in_pool``); only rows in the pool are chosen.
+        shares: test and validation shares of what is added, as a leaky protocol splits it; None = all of it trains.
 
     Returns:
-        Table ``source, label, index, wafer_id`` (index -1 for repeated wafers, wafer_id '' for synthetic
+        Table ``source, label, index, wafer_id, split`` (index -1 for repeated wafers, wafer_id '' for synthetic
         samples), and per label what was wanted and what was there to take.
     """
     if source == "none":
@@ -110,10 +113,10 @@ def inject(
         generator = np.random.default_rng(derive_seed(seed, "injection", source, label))
         if source == "repeat":
             taken = _cycle(pool[label], wanted[label], generator)
-            rows += [(source, label, -1, str(wafer)) for wafer in taken]
+            rows += [(source, label, -1, str(wafer), "train") for wafer in taken]
         else:
             taken = np.sort(generator.permutation(pool[label])[: wanted[label]])
-            rows += [(source, label, int(index), "") for index in taken]
+            rows += [(source, label, int(index), "", "train") for index in taken]
         report[label] = {"real": real[label], "wanted": wanted[label], "taken": len(taken)}
         if len(taken) < wanted[label]:
             print(
@@ -121,7 +124,11 @@ def inject(
                 "(raise pool.n_accepted and pool.max_raw for more)",
                 file=sys.stderr,
             )
-    return _table(rows), report
+    table = _table(rows)
+    if shares is not None and len(table):
+        rng = np.random.default_rng(derive_seed(seed, "leaky-split", source))
+        table["split"] = assign_split(table["label"].to_numpy(), *shares, rng)
+    return table, report
 
 
 def _counts(wafers: pd.DataFrame, labels: Sequence[str]) -> dict[str, int]:
@@ -139,4 +146,4 @@ def _cycle(items: np.ndarray, count: int, generator: np.random.Generator) -> np.
 
 def _table(rows: list[tuple]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.astype({"source": str, "label": str, "index": "int64", "wafer_id": str})
+    return frame.astype({"source": str, "label": str, "index": "int64", "wafer_id": str, "split": str})

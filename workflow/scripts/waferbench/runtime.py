@@ -51,11 +51,14 @@ def device(gpus: int = 1, threads: int | None = None) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager:
-    """bfloat16 where a ``precision`` key asks for it; ``auto`` means on a GPU: on a CPU float32 repeats its bytes."""
+    """Half precision where a ``precision`` key asks for it (bf16, fp16); ``auto`` means bf16 on a GPU: on a CPU float32
+    repeats its bytes."""
     import torch
 
-    wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" else "float32"
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return torch.autocast(device.type, half[precision]) if precision in half else nullcontext()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Stratified folds: which wafers train, validate and test."""
+"""Stratified splits: which wafers train, validate and test under a protocol."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from waferbench.errors import InputError
+from waferbench.protocols import Protocol
 
 
 def assign_folds(labels: np.ndarray, n_splits: int = 5, seed: int = 42, groups: np.ndarray | None = None) -> np.ndarray:
@@ -29,8 +30,8 @@ def assign_folds(labels: np.ndarray, n_splits: int = 5, seed: int = 42, groups: 
         if count < n_splits:
             what = "wafers" if groups is None else "groups of wafers"
             raise InputError(
-                f"folds: class {str(label)!r} has {count} {what}, fewer than folds.n_splits = {n_splits}; "
-                "add wafers, drop the class from dataset.classes, or lower folds.n_splits"
+                f"folds: class {str(label)!r} has {count} {what}, fewer than the {n_splits} folds of the protocol; "
+                "add wafers, drop the class from dataset.classes, or take a protocol of fewer folds (cv3)"
             )
     if groups is None:
         parts = StratifiedKFold(n_splits, shuffle=True, random_state=seed).split(labels, labels)
@@ -40,6 +41,49 @@ def assign_folds(labels: np.ndarray, n_splits: int = 5, seed: int = 42, groups: 
     for k, (_, test) in enumerate(parts):
         fold[test] = k
     return fold
+
+
+def assign_split(labels: np.ndarray, test: float, val: float, rng: np.random.Generator) -> np.ndarray:
+    """One random split of every class in the same shares, the rest training.
+
+    Args:
+        labels: (N,) class of each item.
+        test, val: shares, 0 to below 1; each class gives at least one item to each where it has three or more.
+
+    Returns:
+        str (N,): train, val or test.
+    """
+    labels = np.asarray(labels)
+    split = np.full(len(labels), "train", dtype="<U5")
+    for label in np.unique(labels):
+        items = rng.permutation(np.flatnonzero(labels == label))
+        least = 1 if len(items) >= 3 else 0
+        n_test, n_val = (max(least, round(share * len(items))) for share in (test, val))
+        split[items[:n_test]] = "test"
+        split[items[n_test : n_test + n_val]] = "val"
+    return split
+
+
+def split_table(
+    wafer_ids: np.ndarray, labels: np.ndarray, protocol: Protocol, seed: int, groups: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Rows (wafer_id, fold, split) of every wafer in every fold of a protocol.
+
+    Cross-validation: fold k tests, fold k + 1 validates, the rest trains. Otherwise one split, fold 0.
+
+    Raises:
+        InputError: a class too small to be split.
+    """
+    if protocol.folds > 1:
+        return fold_table(wafer_ids, assign_folds(labels, protocol.folds, seed, groups), protocol.folds)
+    names, counts = np.unique(np.asarray(labels), return_counts=True)
+    if counts.min() < 3:
+        raise InputError(
+            f"folds: class {str(names[counts.argmin()])!r} has {counts.min()} wafers, {protocol.name} needs three: to "
+            "train, validate and test; add wafers or drop the class from dataset.classes"
+        )
+    split = assign_split(labels, protocol.test, protocol.val, np.random.default_rng(seed))
+    return pd.DataFrame({"wafer_id": wafer_ids, "fold": 0, "split": split})
 
 
 def fold_table(wafer_ids: np.ndarray, test_fold: np.ndarray, n_splits: int) -> pd.DataFrame:

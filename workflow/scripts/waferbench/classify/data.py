@@ -30,34 +30,59 @@ class Split:
         return len(self.labels)
 
 
+def drawn_for(render_settings: Mapping[str, Any], classifier: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``render`` section as a classifier's wafers are drawn.
+
+    Args:
+        classifier: ``draw_real_at``: ``render``: wafers take the way that samples take, drawn at ``render.size`` pixels
+            and resized to ``image_size`` on the device; drawn any finer, their sharpness alone would tell them from
+            synthetic ones. ``image``: drawn at ``image_size`` at once, as published.
+            ``input``: ``nearest`` and ``one_hot`` need pixels of the three levels alone, so that nothing is blended.
+    """
+    drawn = dict(render_settings)
+    if classifier["draw_real_at"] == "image":
+        drawn["size"] = classifier["image_size"]
+    if classifier["input"] != "bilinear":
+        drawn |= {"resize": "nearest", "snap": True}
+    return drawn
+
+
 def real_splits(
     store: WaferStore,
     selected: pd.DataFrame,
     folds: pd.DataFrame,
     fold: int,
     labels: Sequence[str],
-    image_size: int,
-    render_settings: Mapping[str, Any],
-    draw_at: str = "render",
+    drawn: Mapping[str, Any],
 ) -> dict[str, Split]:
     """Training, validation and test images of one fold.
 
     Args:
-        draw_at: ``render``: wafers take the way that samples take, drawn at ``render.size`` pixels and then resized
-            to ``image_size``; drawn any finer, their sharpness alone would tell them from synthetic ones.
-            ``image``: drawn at ``image_size`` at once, as published.
+        drawn: see `drawn_for`.
+
+    Raises:
+        InputError: an empty split, a class to be told that no training wafer shows, or one class alone.
     """
-    drawn = render_settings if draw_at == "render" else {**render_settings, "size": image_size}
     position = {label: i for i, label in enumerate(labels)}
     splits = {}
     for split in SPLITS:
         wafers = wafers_of(selected, folds, f"fold{fold}", split)
         wafers = wafers[wafers["label"].isin(position)]
         if wafers.empty:
-            raise InputError(f"fold {fold}: no wafer in the {split} split; check folds.n_splits and folds.run")
-        images = resize(render(store.take(wafers["row"]), **drawn), image_size, render_settings["resize"])
+            raise InputError(f"fold {fold}: no wafer in the {split} split; check folds.protocols and folds.run")
+        images = render(store.take(wafers["row"]), **drawn)
         ids = wafers["wafer_id"].to_numpy(dtype=object).astype(str)
         splits[split] = Split(images, np.array([position[label] for label in wafers["label"]], np.int64), ids)
+    known = set(splits["train"].labels.tolist())
+    if len(known) < 2:
+        raise InputError(f"fold {fold}: all training wafers are {labels[known.pop()]!r}, two classes are needed")
+    for split in ("val", "test"):
+        unseen = sorted(set(splits[split].labels.tolist()) - known)
+        if unseen:
+            raise InputError(
+                f"fold {fold}: class {labels[unseen[0]]!r} has wafers in the {split} split and none to train on; add "
+                "wafers, drop the class from dataset.classes, or take another of folds.protocols"
+            )
     return splits
 
 
@@ -73,10 +98,10 @@ def read_samples(path: str | Path, index: Sequence[int] | np.ndarray) -> np.ndar
     return images[index]
 
 
-def fit_samples(images: np.ndarray, image_size: int, render_settings: Mapping[str, Any]) -> np.ndarray:
-    """Generator samples at the classifier's size, greys snapped where ``render.snap`` says so."""
-    snapped = snap_greys(images, render_settings["levels"]) if render_settings.get("snap") else images
-    return resize(snapped, image_size, render_settings["resize"])
+def fit_samples(images: np.ndarray, drawn: Mapping[str, Any]) -> np.ndarray:
+    """Generator samples as the classifier's wafers are drawn: same size, greys snapped where ``snap`` says so."""
+    snapped = snap_greys(images, drawn["levels"]) if drawn.get("snap") else images
+    return resize(snapped, drawn["size"], drawn["resize"])
 
 
 def resize(images: np.ndarray, size: int, method: str = "bilinear") -> np.ndarray:
@@ -86,52 +111,71 @@ def resize(images: np.ndarray, size: int, method: str = "bilinear") -> np.ndarra
     return np.stack([np.asarray(Image.fromarray(image).resize((size, size), RESAMPLE[method])) for image in images])
 
 
-def training_set(
-    real: Split,
+def with_injected(
+    real: Mapping[str, Split],
     injection: pd.DataFrame,
     sample_files: Iterable[str | Path],
     labels: Sequence[str],
-    image_size: int,
-    render_settings: Mapping[str, Any],
-) -> tuple[Split, dict[str, int]]:
-    """Real training wafers plus the injected ones.
+    drawn: Mapping[str, Any],
+) -> tuple[dict[str, Split], dict[str, int]]:
+    """Real wafers of every split plus the injected ones, which all train unless the protocol is leaky.
 
     Args:
-        real: the fold's training split.
-        injection: ``source, label, index, wafer_id``, see `waferbench.injection`.
+        real: the fold's splits.
+        injection: ``source, label, index, wafer_id, split``, see `waferbench.injection`.
         sample_files: raw artifacts of the source, ``<label>.h5`` each.
+        drawn: see `drawn_for`.
 
     Returns:
-        The set, synthetic ids being ``<source>/<label>/<index>``; and ``n_train_real``,
-        ``n_train_synthetic``, ``n_train_repeated``.
+        The splits, synthetic ids being ``<source>/<label>/<index>``; and ``n_train_real``, ``n_train_synthetic``,
+        ``n_train_repeated``.
     """
-    parts = [real]
-    repeats = injection[injection["index"] < 0]
-    if len(repeats):
-        place = {wafer: i for i, wafer in enumerate(real.ids)}
-        strange = [wafer for wafer in repeats["wafer_id"] if wafer not in place]
-        if strange:
-            raise InputError(
-                f"injection: wafer {strange[0]!r} is not a training wafer of this fold; rerun the injection"
-            )
-        rows = repeats["wafer_id"].map(place).to_numpy(np.int64)
-        parts.append(Split(real.images[rows], real.labels[rows], real.ids[rows]))
     files = {Path(file).stem: file for file in sample_files}
-    synthetic = injection[injection["index"] >= 0]
-    for label, rows in synthetic.groupby("label", sort=True):
+    splits = {}
+    for name, split in real.items():
+        added = injection[injection["split"] == name]
+        # a leaky protocol repeats wafers of every split, any other one training wafers alone
+        donors = real.values() if (injection["split"] != "train").any() else [real["train"]]
+        parts = [split, *_repeated(added[added["index"] < 0], list(donors), name)]
+        parts += _synthetic(added[added["index"] >= 0], files, labels, drawn)
+        splits[name] = Split(
+            np.concatenate([part.images for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.ids for part in parts]),
+        )
+    train = injection[injection["split"] == "train"]
+    counts = {
+        "n_train_real": len(real["train"]),
+        "n_train_synthetic": int((train["index"] >= 0).sum()),
+        "n_train_repeated": int((train["index"] < 0).sum()),
+    }
+    return splits, counts
+
+
+def _repeated(rows: pd.DataFrame, donors: Sequence[Split], split: str) -> list[Split]:
+    """The real wafers that stand in a split again; there each is told from the wafer itself by its id."""
+    if rows.empty:
+        return []
+    place = {wafer: (donor, i) for donor in donors for i, wafer in enumerate(donor.ids)}
+    strange = [wafer for wafer in rows["wafer_id"] if wafer not in place]
+    if strange:
+        raise InputError(f"injection: wafer {strange[0]!r} is not a training wafer of this fold; rerun the injection")
+    found = [place[wafer] for wafer in rows["wafer_id"]]
+    ids = rows["wafer_id"].to_numpy(dtype=object)
+    if split != "train":
+        ids = np.array([f"repeat/{wafer}/{k}" for k, wafer in enumerate(ids)], dtype=object)
+    images, labels = np.stack([d.images[i] for d, i in found]), np.array([d.labels[i] for d, i in found], np.int64)
+    return [Split(images, labels, ids.astype(str))]
+
+
+def _synthetic(
+    rows: pd.DataFrame, files: Mapping[str, str | Path], labels: Sequence[str], drawn: Mapping[str, Any]
+) -> list[Split]:
+    parts = []
+    for label, mine in rows.groupby("label", sort=True):
         if label not in files:
             raise InputError(f"injection: samples of {label!r} are wanted, given are {sorted(files)}")
-        images = fit_samples(read_samples(files[label], rows["index"]), image_size, render_settings)
-        names = (rows["source"] + "/" + rows["label"] + "/" + rows["index"].astype(str)).to_numpy(dtype=object)
-        parts.append(Split(images, np.full(len(rows), list(labels).index(label), np.int64), names.astype(str)))
-    joined = Split(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.ids for part in parts]),
-    )
-    counts = {
-        "n_train_real": len(real),
-        "n_train_synthetic": len(synthetic),
-        "n_train_repeated": len(repeats),
-    }
-    return joined, counts
+        images = fit_samples(read_samples(files[label], mine["index"]), drawn)
+        names = (mine["source"] + "/" + mine["label"] + "/" + mine["index"].astype(str)).to_numpy(dtype=object)
+        parts.append(Split(images, np.full(len(mine), list(labels).index(label), np.int64), names.astype(str)))
+    return parts

@@ -1,6 +1,6 @@
 """Training of one classifier: focal loss, AdamW, cosine schedule, best validation accuracy.
 
-The images stay on the device as bytes; flips and rotations happen there, a batch at a time.
+The images stay on the device as bytes; resizing, flips, rotations and normalisation happen there, a batch at a time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from timm.optim import param_groups_weight_decay
+from timm.utils import ModelEmaV3
 from torch import nn
 
 from waferbench.classify.data import Split
@@ -25,18 +26,43 @@ from waferbench.seeds import derive_seed
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Bytes to a backbone's input: grey to three channels, (x / 255 - mean) / std; background: grey of off-wafer."""
+    """Bytes to a backbone's input: resized, three channels, (x - mean) / std.
+
+    mean, std: of each channel, for values 0-1.
+    size: edge of the input in pixels; None = as the images come.
+    kind: ``bilinear`` or ``nearest`` resizing, the grey three times over; ``one_hot``: nearest, and a plane each for
+        off-wafer, passing and failing dies.
+    levels: grey of off-wafer, passing, failing.
+    """
 
     mean: Sequence[float]
     std: Sequence[float]
-    background: float = 0.0
+    size: int | None = None
+    kind: str = "bilinear"
+    levels: Sequence[int] = (0, 128, 255)
+
+    @property
+    def mode(self) -> str:
+        """How pixels between pixels are found: ``bilinear`` or ``nearest``."""
+        return "bilinear" if self.kind == "bilinear" else "nearest"
+
+    def resized(self, grey: torch.Tensor) -> torch.Tensor:
+        """float (N, S, S) to float (N, size, size), with antialias where it shrinks."""
+        if self.size in (None, grey.shape[-1]):
+            return grey
+        options = {"mode": "bilinear", "antialias": True} if self.mode == "bilinear" else {"mode": "nearest-exact"}
+        return F.interpolate(grey[:, None], (self.size, self.size), **options)[:, 0]
 
     def __call__(self, grey: torch.Tensor) -> torch.Tensor:
-        """float (N, S, S) of 0-255 to float (N, 3, S, S), channels last."""
+        """float (N, S, S) of 0-255 to float (N, 3, size, size), channels last."""
+        grey = self.resized(grey)[:, None]
         mean = torch.tensor(self.mean, device=grey.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=grey.device).view(1, 3, 1, 1)
-        batch = (grey[:, None] / 255.0 - mean) / std
-        return batch.contiguous(memory_format=torch.channels_last)
+        if self.kind == "one_hot":
+            channels = (grey == torch.tensor(self.levels, device=grey.device).view(1, 3, 1, 1)).float()
+        else:
+            channels = grey / 255.0
+        return ((channels - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def focal_loss(logits: torch.Tensor, target: torch.Tensor, gamma: float = 2.0) -> torch.Tensor:
@@ -49,7 +75,12 @@ def focal_loss(logits: torch.Tensor, target: torch.Tensor, gamma: float = 2.0) -
 
 
 def augment(
-    grey: torch.Tensor, generator: torch.Generator, rotation: float, flip: bool, background: float = 0.0
+    grey: torch.Tensor,
+    generator: torch.Generator,
+    rotation: float,
+    flip: bool,
+    background: float = 0.0,
+    mode: str = "bilinear",
 ) -> torch.Tensor:
     """Random flips (both axes, each with probability 1/2) and rotations within +-``rotation`` degrees.
 
@@ -57,6 +88,7 @@ def augment(
         grey: float (N, S, S), 0-255.
         generator: CPU generator, so that every device draws the same.
         background: what rotation brings in from outside.
+        mode: ``bilinear`` or ``nearest``, which keeps the levels.
     """
     n = len(grey)
     angle = (torch.rand(n, generator=generator) * 2 - 1) * math.radians(rotation)
@@ -76,9 +108,7 @@ def augment(
     ).to(grey.device)
     grid = F.affine_grid(theta, [n, 1, *grey.shape[1:]], align_corners=False)
     # Zero padding stands for the background once that has been taken off.
-    moved = F.grid_sample(
-        (grey - background)[:, None], grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    moved = F.grid_sample((grey - background)[:, None], grid, mode=mode, padding_mode="zeros", align_corners=False)
     return moved[:, 0] + background
 
 
@@ -107,7 +137,7 @@ def train_classifier(
 
     Args:
         settings: the ``classifier`` section: epochs, batch, lr, weight_decay, focal_gamma, warmup, rotation,
-            flip, precision.
+            flip, precision, ema, compile.
         augmented: flips and rotations, as the condition says.
 
     Returns:
@@ -116,6 +146,10 @@ def train_classifier(
     speed_up_depthwise(model).to(device, memory_format=torch.channels_last)
     groups = param_groups_weight_decay(model, settings["weight_decay"])
     optimizer = torch.optim.AdamW(groups, lr=settings["lr"], fused=device.type in ("cpu", "cuda"))
+    scaler = torch.amp.GradScaler(device.type, enabled=settings["precision"] == "fp16")
+    forward = torch.compile(model) if settings["compile"] else model
+    average = ModelEmaV3(model, decay=settings["ema"], use_warmup=True) if settings["ema"] else None
+    judged = average.module if average else model  # what validation chooses among
     images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
     state = checkpoint.load()
     history: list[dict[str, float]] = []
@@ -123,6 +157,9 @@ def train_classifier(
     if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+        scaler.load_state_dict(state["scaler"])
+        if average:
+            average.module.load_state_dict(state["average"])
         history, best = state["history"], state["best"]
     epochs, sizes = int(settings["epochs"]), _batch_sizes(len(train), int(settings["batch"]))
     steps = epochs * len(sizes)
@@ -138,22 +175,33 @@ def train_classifier(
                 group["lr"] = rate
             rows = rows.to(device)
             with memory_bound("classifier", f"lower classifier.batch ({settings['batch']}) or image_size"):
-                grey = images[rows].float()
+                grey = normalise.resized(images[rows].float())
                 if augmented:
-                    grey = augment(grey, generator, settings["rotation"], settings["flip"], normalise.background)
+                    rotation, flip = settings["rotation"], settings["flip"]
+                    grey = augment(grey, generator, rotation, flip, float(normalise.levels[0]), normalise.mode)
                 with autocast(device, settings["precision"]):
-                    logits = model(normalise(grey))
+                    logits = forward(normalise(grey))
                 loss = focal_loss(logits, labels[rows], settings["focal_gamma"])
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
+                scaler.scale(loss).backward()
+                scaler.step(optimizer)
+                scaler.update()
+            if average:
+                average.update(model, step=epoch * len(sizes) + i)
             total += loss.detach() * len(rows)
-        accuracy = float((predict(model, normalise, val.images, device, settings)[1].argmax(1) == val.labels).mean())
+        accuracy = float((predict(judged, normalise, val.images, device, settings)[1].argmax(1) == val.labels).mean())
         if not history or accuracy >= max(row["val_accuracy"] for row in history):
-            best = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+            best = {name: tensor.detach().cpu().clone() for name, tensor in judged.state_dict().items()}
         history.append({"epoch": epoch, "loss": float(total) / sum(sizes), "val_accuracy": accuracy, "lr": rate})
         checkpoint.save(
-            {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history, "best": best}
+            {
+                "model": model.state_dict(),
+                "average": average.module.state_dict() if average else None,
+                "optimizer": optimizer.state_dict(),
+                "scaler": scaler.state_dict(),
+                "history": history,
+                "best": best,
+            }
         )
     model.load_state_dict(best)
     return history

@@ -153,12 +153,12 @@ def fold_groups(selected: pd.DataFrame, group: str) -> np.ndarray | None:
     if group == "none":
         return None
     if group not in GROUPS:
-        raise InputError(f"folds.group: found {group!r}, expected none, duplicates or lots")
+        raise InputError(f"folds: found the group {group!r}, expected none, duplicates or lots")
     values = selected[GROUPS[group]].to_numpy(dtype=object)
     unknown = selected["wafer_id"].to_numpy()[values == ""]
     if len(unknown):
         raise InputError(
-            f"folds.group = {group}: {len(unknown)} of {len(values)} wafers have no lot, the first is {unknown[0]!r}; "
-            "take `none` or `duplicates`, or a source that names lots (LSWMD.pkl)"
+            f"folds.protocols: {len(unknown)} of {len(values)} wafers have no lot, the first is {unknown[0]!r}, so "
+            "they cannot be kept together; take cv5 or duplicate_cv5, or a source that names lots (LSWMD.pkl)"
         )
     return values
