@@ -24,7 +24,9 @@ include: "workflow/rules/die_flow.smk"  # die flow: train, sample
 include: "workflow/rules/shape.smk"  # circular-shape filter: fit, apply
 include: "workflow/rules/quality.smk"  # distances, memorisation, class agreement
 include: "workflow/rules/classify.smk"  # injection, backbones, ECOC-SVM
-include: "workflow/rules/report.smk"  # scores, comparisons, the report
+include: "workflow/rules/statistics.smk"  # scores, comparisons, what else the grid says
+include: "workflow/rules/report.smk"  # the answer on one page
+include: "workflow/rules/predict.smk"  # one's own wafers, ONNX
 
 
 onstart:

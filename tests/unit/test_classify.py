@@ -117,7 +117,7 @@ def test_a_class_without_training_wafers_and_a_single_class_are_named():
     third = table.assign(label=np.where(table.index < 2, "third", table["label"]))
     few = folds[~((folds["fold"] == 0) & (folds["split"] == "train") & folds["wafer_id"].isin(["w0", "w1"]))]
     few = pd.concat([few, pd.DataFrame({"wafer_id": ["w0"], "fold": [0], "split": ["test"]})]).drop_duplicates()
-    with pytest.raises(InputError, match="class 'third' has wafers in the (test|val) split and none to train on"):
+    with pytest.raises(InputError, match=r"class 'third' has wafers in the (test|val) split and none to train on"):
         real_splits(store, third, few, 0, ["center", "edge", "third"], DRAWN)
 
 

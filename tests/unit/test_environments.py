@@ -52,8 +52,10 @@ def scripts_by_environment() -> dict[str, set[str]]:
     """Environment file -> scripts of the rules that run in it."""
     found: dict[str, set[str]] = {}
     for file in (ROOT / "workflow/rules").glob("*.smk"):
-        for rule in re.split(r"^rule ", file.read_text(), flags=re.M)[1:]:
+        for rule in re.split(r"^(?:rule|checkpoint) ", file.read_text(), flags=re.M)[1:]:
             script = re.search(r'"../scripts/(\w+)\.py"', rule)
+            if script is None:  # a target, which runs nothing itself
+                continue
             found.setdefault(re.search(r'"../../envs/(\w+\.yaml)"', rule)[1], set()).add(script[1])
     return found
 

@@ -284,7 +284,7 @@ def test_fold_groups():
     assert fold_groups(table.iloc[:2], "lots").tolist() == ["l1", "l1"]
     with pytest.raises(InputError, match=r"1 of 3 wafers have no lot, the first is 'w2'"):
         fold_groups(table, "lots")
-    with pytest.raises(InputError, match="found the group .wafers."):
+    with pytest.raises(InputError, match=r"found the group .wafers."):
         fold_groups(table, "wafers")
 
 

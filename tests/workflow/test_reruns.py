@@ -11,16 +11,17 @@ from conftest import Study, write_npz
 
 pytestmark = pytest.mark.workflow
 
-TABLES = {"collect_scores", "compare_conditions", "make_report"}
-GRID = {"train_classifier", "fit_svm"} | TABLES
+TABLES = {"collect_scores", "compare_conditions", "analyse_grid", "make_report"}
+GRID = {"train_classifier", "fit_svm", "calibrate", "measure_rare_recall"} | TABLES
+OF_REAL = {"audit_labels", "explain_mistakes"}  # look at cells of real wafers alone
 JUDGED = {"judge_samples", "gather_agreement"}
 FILTERED = {"apply_shape_filter", "gather_shape_filter", "measure_quality", "gather_quality", "make_injection"}
 AFTER_SAMPLES = FILTERED | JUDGED | GRID
 GAN = {"train_gan", "sample_gan"} | AFTER_SAMPLES - {"make_injection"}  # unfiltered: its pool is known beforehand
 DIE_FLOW = {"train_die_flow", "sample_die_flow"}
 LORA = {"pretrain_base", "train_lora", "sample_lora"} | AFTER_SAMPLES
-AFTER_FOLDS = GAN | LORA | {"fit_shape_filter", "audit"}
-EVERYTHING = AFTER_FOLDS | {"ingest", "select_wafers", "make_folds"}
+AFTER_FOLDS = GAN | LORA | OF_REAL | {"fit_shape_filter"}
+EVERYTHING = AFTER_FOLDS | {"ingest", "select_wafers", "make_folds", "audit", "gather_splits"}
 
 
 def edit(path: str, old: str, new: str) -> Callable[[Study], tuple]:
@@ -83,9 +84,23 @@ CASES = {
     "a helper of one stage": (append(f"{LIBRARY}/svm.py", "\nEXTRA = 1\n"), {"fit_svm"} | TABLES),
     "a helper of two stages": (
         append(f"{LIBRARY}/classify/train.py", "\nEXTRA = 1\n"),
-        GRID | JUDGED,
+        GRID | OF_REAL | JUDGED,
     ),
-    "a helper of many stages": (append(f"{LIBRARY}/leakage.py", "\nEXTRA = 1\n"), AFTER_FOLDS - {"audit"}),
+    "a helper of many stages": (append(f"{LIBRARY}/leakage.py", "\nEXTRA = 1\n"), AFTER_FOLDS),
+    "a helper of the statistics": (
+        append(f"{LIBRARY}/stats/calibration.py", "\nEXTRA = 1\n"),
+        {"calibrate", "make_report"},
+    ),
+    "resamples of the bootstrap": (option("statistics.bootstrap=200"), {"measure_rare_recall", "make_report"}),
+    "the confidence": (
+        option("statistics.confidence=0.9"),
+        {"compare_conditions", "analyse_grid", "measure_rare_recall", "make_report"},
+    ),
+    "a repeat": (option("repeats=2"), EVERYTHING - {"ingest", "select_wafers", "explain_mistakes"}),
+    "a protocol": (
+        option("folds.protocols=[duplicate_cv5,holdout_80_10_10]"),
+        EVERYTHING - {"ingest", "select_wafers", "explain_mistakes"},
+    ),
     "a touched script": (touch("workflow/scripts/train_gan.py"), set()),
     "reordered keys": (reorder, set()),
     "a quality setting": (option("quality.neighbours=3"), {"measure_quality", "gather_quality", "make_report"}),
@@ -98,7 +113,10 @@ CASES = {
     "1e-4 as a text": (option("define.sources.gan.lr_generator=1e-3"), set()),
     "the SVM's C": (option("svm.C=1"), {"fit_svm"} | TABLES),
     "the injection budget": (option("budget.target=22"), {"make_injection"} | GRID),
-    "a backbone": (option("backbones=[test_resnet.r160_in1k,tf_efficientnet_lite0]"), GRID | {"check_networks"}),
+    "a backbone": (
+        option("backbones=[test_resnet.r160_in1k,tf_efficientnet_lite0]"),
+        GRID | OF_REAL | {"check_networks", "measure_backbone"},
+    ),
     "a manifest entry of another network": (
         append("resources/weights.yaml", "\nother_network: {sources: []}\n"),
         set(),
@@ -122,7 +140,7 @@ CASES = {
     "where weights are looked for": (option("weights.folder=elsewhere weights.download=true"), {"make_report"}),
     "snapped greys": (option("render.snap=true"), {"measure_quality", "gather_quality"} | GRID | JUDGED),
     "a condition": (option("conditions=[real,gan,lora,oversample]"), {"make_injection"} | GRID),
-    "a fold": (option("folds.run=[0,1]"), AFTER_FOLDS - {"audit"}),
+    "a fold": (option("folds.run=[0,1]"), AFTER_FOLDS - {"explain_mistakes"}),
     "the data file": (replace_data, EVERYTHING),
 }
 

@@ -90,7 +90,8 @@ def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp
 def test_a_source_added_later_adds_its_own_work_and_a_new_filter_draws_nothing_anew(finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
     shards = {path: path.stat().st_mtime_ns for path in study.results.rglob("shards/**/*.h5")}
-    stamp = (study.results / "duplicate_cv5/seed42/fold0/sources/gan/generators/center.safetensors").stat().st_mtime_ns
+    generator = study.results / "duplicate_cv5/seed42/fold0/sources/gan/generators/center.safetensors"
+    stamp = generator.stat().st_mtime_ns
     study.snakemake("--config", "set=conditions=[real,gan,lora,die_flow] shape_filter.decide=cnn")
     tables = check(study.results)
     added = tables["scores"].query("condition == 'die_flow'")
@@ -103,10 +104,42 @@ def test_a_source_added_later_adds_its_own_work_and_a_new_filter_draws_nothing_a
     assert made["pool"] == {"drawn": 8, "accepted": 8, "stopped_by": "n_accepted"}
     others = ("die_flow/network.safetensors", "gan/raw/center.h5")
     assert {read_provenance(raw.parents[2] / name)["fitted_on"] for name in others} == {made["fitted_on"]}
-    assert stamp == (study.results / "duplicate_cv5/seed42/fold0/sources/gan/generators/center.safetensors").stat().st_mtime_ns
+    assert stamp == generator.stat().st_mtime_ns
     assert len(shards) == 3 * 2 + 3 * 2, "of gan and lora, two shards a class"
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in shards.items() if path.exists())
     assert sum(path.exists() for path in shards) == len(shards)
+
+
+def test_another_protocol_adds_only_its_own_cells(finished: Study):
+    plan = finished.planned("--config", "set=folds.protocols=[duplicate_cv5,holdout_80_10_10]")
+    assert (plan["train_classifier"], plan["make_folds"], plan["train_gan"]) == (3, 1, 1)
+    assert "select_wafers" not in plan
+
+
+def test_nine_classes_are_told_apart_and_a_leaky_split_leaks(finished: Study, tmp_path: Path):
+    study = finished.copy(tmp_path / "study")
+    settings = "folds.protocols=[nine_class_70_30,leaky_80_20] conditions=[real,gan] budget.target=60"
+    names = ("scores", "folds", "audit", "per_class", "predictions")
+    study.snakemake(*(f"results/tiny/{name}.parquet" for name in names), "--config", f"set={settings}")
+    tables = {name: pd.read_parquet(study.results / f"{name}.parquet") for name in names}
+    assert set(tables["scores"]["protocol"]) == {"nine_class_70_30", "leaky_80_20"} and len(tables["scores"]) == 8
+    labels = tables["per_class"].groupby("protocol")["label"].agg(set)
+    assert labels["nine_class_70_30"] - labels["leaky_80_20"] == {"none"}
+    folds = tables["folds"]
+    nine = folds[folds["protocol"] == "nine_class_70_30"]["split"].value_counts(normalize=True)
+    assert nine.round(1).to_dict() == {"train": 0.6, "test": 0.3, "val": 0.1}
+    leaky = tables["predictions"].query("protocol == 'leaky_80_20' and condition == 'gan'")
+    assert leaky["wafer_id"].str.startswith("gan/").any(), "a split made after wafers were added tests some of them"
+    rest = tables["predictions"].query("protocol != 'leaky_80_20'")
+    assert not rest["wafer_id"].str.contains("/").any(), "no other protocol tests on synthetic wafers"
+    saw = read_provenance(study.results / "leaky_80_20/seed42/pooled/sources/gan/stage1.safetensors")
+    assert saw["n_fitted"] == (folds["protocol"] == "leaky_80_20").sum()
+
+
+def test_repeats_plan_every_seed_on_the_same_data(finished: Study):
+    plan = finished.planned("--config", "set=repeats=3")
+    assert (plan["train_classifier"], plan["train_gan"], plan["make_folds"]) == (6, 2, 2)
+    assert "ingest" not in plan and "select_wafers" not in plan
 
 
 def test_grouped_folds_part_no_duplicates(finished: Study):
@@ -151,5 +184,6 @@ def test_an_unknown_network_is_named(finished: Study, tmp_path: Path):
 def test_a_class_with_fewer_wafers_than_folds_is_named(finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
     shutil.rmtree(study.results)
-    output = study.snakemake("results/tiny/duplicate_cv5/seed42/folds.parquet", "--config", "set=filter.max_per_class=3", expect=1)
+    table = "results/tiny/duplicate_cv5/seed42/folds.parquet"
+    output = study.snakemake(table, "--config", "set=filter.max_per_class=3", expect=1)
     assert "fewer than the 5 folds of the protocol" in output

@@ -74,7 +74,7 @@ rule fit_svm:
     log:
         f"{RUN_LOGS}-fit_svm-fold{{fold}}-{{backbone}}-{{condition}}.log",
     conda:
-        "../../envs/base.yaml"
+        "../../envs/torch.yaml"
     threads: min(4, processors())
     resources:
         mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),

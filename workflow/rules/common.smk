@@ -48,8 +48,8 @@ RUN_LOGS = f"{LOGS}/{{protocol}}-seed{{seed}}"
 FILTER = {"thresholds": "thresholds.json", "cnn": "cnn.safetensors"}
 CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
 WEIGHTS = yaml.safe_load((Path(workflow.basedir) / "resources/weights.yaml").read_text())
-USED = {  # the whole configuration but for definitions that this study does not use
-    **CFG,
+USED = {  # the configuration, but for definitions that this study does not use and what only predictions read
+    **{key: value for key, value in CFG.items() if key not in ("wafers", "predict")},
     "define": {
         "conditions": CONDITIONS,
         "backbones": {name: CFG["define"]["backbones"][name] for name in CFG["backbones"]},
@@ -219,7 +219,7 @@ def feature_classifier(wildcards):
     backbone, _, condition = CFG["quality"]["network"].partition("@")
     scope = wildcards.scope
     fold = folds_of(wildcards.protocol)[0] if scope == "pooled" else scope.removeprefix("fold")
-    cell = CELL.format(**wildcards, fold=fold, backbone=backbone, condition=condition)
+    cell = expand(CELL, **ids(wildcards), fold=fold, backbone=backbone, condition=condition)[0]
     return {"classifier": f"{cell}/checkpoint.safetensors"} if condition else {}
 
 
@@ -259,8 +259,17 @@ def histories(source):
 
 def source_file(_):
     """The file that ingest reads, where it reads one."""
-    dataset = CFG["dataset"]
-    return {"data": dataset["path"]} if dataset["source"] in ("lswmd", "npz") else {}
+    path = Path(CFG["dataset"]["path"])
+    one_file = {"lswmd": True, "npz": True, "dielist": True, "g85": path.is_file()}
+    return {"data": str(path)} if one_file.get(CFG["dataset"]["source"]) else {}
+
+
+UNREAD = {"simulated": ["path", "pass_bins"], "dielist": ["simulated"], "g85": ["simulated"]}
+
+
+def dataset_settings():
+    """The keys of `dataset` that its source reads."""
+    return without(CFG["dataset"], *UNREAD.get(CFG["dataset"]["source"], ["simulated", "pass_bins"]))
 
 
 def native_base(wildcards):

@@ -16,11 +16,7 @@ rule ingest:
     params:
         study=CFG["study"],
         settings=pack(
-            dataset=(
-                without(CFG["dataset"], "path")
-                if CFG["dataset"]["source"] == "simulated"
-                else without(CFG["dataset"], "simulated")
-            ),
+            dataset=dataset_settings(),
             source_stat=checked(fingerprint, CFG["dataset"]),
             seed=CFG["seed"] if CFG["dataset"]["source"] == "simulated" else None,
         ),

@@ -1,44 +1,4 @@
-# The answer: scores of every cell, comparisons of conditions, one page.
-
-
-rule collect_scores:
-    input:
-        cells=every_cell(rules.train_classifier.output.predictions) + every_cell(rules.fit_svm.output.predictions),
-    output:
-        predictions=f"{STUDY}/predictions.parquet",
-        scores=f"{STUDY}/scores.parquet",
-        per_class=f"{STUDY}/per_class.parquet",
-    log:
-        f"{LOGS}/collect_scores.log",
-    conda:
-        "../../envs/base.yaml"
-    resources:
-        mem_mb=2000,
-    params:
-        study=CFG["study"],
-        settings=pack(classes=CLASSES_OF),
-        code=code("collect_scores"),
-    script:
-        "../scripts/collect_scores.py"
-
-
-rule compare_conditions:
-    input:
-        scores=rules.collect_scores.output.scores,
-    output:
-        comparisons=f"{STUDY}/comparisons.parquet",
-    log:
-        f"{LOGS}/compare_conditions.log",
-    conda:
-        "../../envs/base.yaml"
-    resources:
-        mem_mb=1000,
-    params:
-        study=CFG["study"],
-        settings=pack(baseline=CFG["baseline"], **CFG["statistics"]),
-        code=code("compare_conditions"),
-    script:
-        "../scripts/compare_conditions.py"
+# The answer on one page.
 
 
 rule make_report:
@@ -47,6 +7,17 @@ rule make_report:
         per_class=rules.collect_scores.output.per_class,
         predictions=rules.collect_scores.output.predictions,
         comparisons=rules.compare_conditions.output.comparisons,
+        backbones=rules.analyse_grid.output.backbones,
+        heads=rules.analyse_grid.output.heads,
+        ranks=rules.analyse_grid.output.ranks,
+        rank_pairs=rules.analyse_grid.output.rank_pairs,
+        decomposition=rules.analyse_grid.output.decomposition,
+        saturation=rules.analyse_grid.output.saturation,
+        calibration=rules.calibrate.output.calibration,
+        reliability=rules.calibrate.output.reliability,
+        rare_recall=rules.measure_rare_recall.output.rare_recall,
+        label_noise=rules.audit_labels.output.label_noise,
+        explanations=expand(rules.explain_mistakes.output.explanations, backbone=CFG["backbones"]),
         quality=rules.gather_quality.output.table,
         shape_filter=rules.gather_shape_filter.output.table,
         agreement=rules.gather_agreement.output.table,
@@ -64,6 +35,7 @@ rule make_report:
         facts=every_scope(rules.train_gan.output.facts, source=sources_of_kind("ts_hinge_gan")),
         published="resources/published.yaml",
         template="workflow/report/report.html.j2",
+        parts=sorted(str(path) for path in Path("workflow/report/parts").iterdir()),
     output:
         report=f"{STUDY}/report.html",
         table1=report(f"{STUDY}/report/table1.csv", caption="../report/table1.rst", category="Scores"),

@@ -2,7 +2,7 @@
 
 from waferbench.artifacts import read_table, write_table
 from waferbench.job import Job
-from waferbench.stats import compare_conditions
+from waferbench.stats.comparisons import compare_conditions
 
 with Job(snakemake) as job:
     scores = read_table(snakemake.input.scores)

@@ -4,14 +4,17 @@ import json
 
 from waferbench.artifacts import read_h5, write_table
 from waferbench.job import Job
+from waferbench.kernels import cuda_device
 from waferbench.predictions import prediction_table
-from waferbench.svm import fit_ecoc_svm
+from waferbench.svm import fit_ecoc_svm, warn_of_unseen
 
 with Job(snakemake) as job:
     data = read_h5(snakemake.input.features)
     settings = {**job.settings["svm"], "memory_gb": job.machine["svm_memory_gb"]}
-    model = fit_ecoc_svm(data["train_features"], data["train_labels"], settings, job.threads)
-    predicted = model.predict(data["test_features"], settings["memory_gb"])
+    warn_of_unseen(data["train_labels"], data["test_labels"], data["classes"])
+    device = cuda_device(job.gpus)
+    model = fit_ecoc_svm(data["train_features"], data["train_labels"], settings, job.threads, device)
+    predicted = model.predict(data["test_features"], settings["memory_gb"], device)
     table = prediction_table(
         json.loads(data["cell"][0]), "ecoc_svm", data["test_ids"], data["test_labels"], predicted, data["classes"]
     )

@@ -11,5 +11,5 @@ with Job(snakemake) as job:
     render_page(study, snakemake.input.template, snakemake.output.report)
     with atomic(snakemake.output.table1) as temporary:
         table1_frame(study).to_csv(temporary, index=False)
-    gain_figure(study, snakemake.output.gain)
-    samples_figure(study, snakemake.output.samples_grid)
+    gain_figure(study.main, snakemake.output.gain)
+    samples_figure(study.main, snakemake.output.samples_grid)

@@ -25,6 +25,8 @@ def check_consistency(settings: Mapping[str, Any]) -> None:
         _among("shape_filter.apply_to", name, define["sources"], "define.sources")
     for name in settings["budget"]["exclude"]:
         _among("budget.exclude", name, settings["dataset"]["classes"], "dataset.classes")
+    for name in settings["statistics"]["rare_classes"]:
+        _among("statistics.rare_classes", name, settings["dataset"]["classes"], "dataset.classes")
     _among("baseline", settings["baseline"], settings["conditions"], "conditions")
     _check_dataset(settings["dataset"])
     _check_folds(settings["folds"])
@@ -45,6 +47,11 @@ def _check_judge(settings: Mapping[str, Any]) -> None:
     judge, conditions = settings["quality"]["judge"], settings["define"]["conditions"]
     backbone, _, condition = settings["quality"]["network"].partition("@")
     size, trained_at = settings["quality"]["image_size"], settings["classifier"]["image_size"]
+    if condition and settings["classifier"]["input"] == "one_hot":
+        raise InputError(
+            "quality.network: features of a classifier need grey images, but classifier.input is one_hot; take "
+            "bilinear, nearest or another network"
+        )
     if condition and size != trained_at:
         raise InputError(
             f"quality.image_size: {size}, but the classifiers that quality.network names are trained at "

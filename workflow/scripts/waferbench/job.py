@@ -33,6 +33,7 @@ class Job:
         provenance: study, rule, settings, code digest and input digests, for the artifacts.
         checkpoints: folder for training states, keyed by settings, code and inputs; gone on success.
         threads, gpus: what the scheduler granted.
+        facts: what a script measured that varies from run to run; it goes to the run record, never into an artifact.
 
     In a script that Snakemake runs the process ends with the ``with`` block: nothing after it runs.
     """
@@ -44,6 +45,7 @@ class Job:
         self.wildcards: dict[str, str] = dict(snakemake.wildcards.items())
         self.threads = max(1, min(snakemake.threads, processors()))
         self.gpus = int(snakemake.resources.get("gpu", 0) or 0)
+        self.facts: dict[str, float] = {}
         self.study = Path("results") / snakemake.params.study
         self.provenance = {
             "study": self.study.name,
@@ -100,6 +102,7 @@ class Job:
         torch = sys.modules.get("torch")
         cuda = torch is not None and torch.cuda.is_available() and bool(self.gpus)
         record = {
+            **self.facts,
             "rule": self._snakemake.rule,
             "wildcards": self.wildcards,
             "seconds": round(time.time() - self._started, 3),

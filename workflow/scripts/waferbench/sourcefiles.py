@@ -26,7 +26,7 @@ def fingerprint(dataset: Mapping) -> str:
             f"dataset.path: nothing at {path} (looked in {os.getcwd()}); give the path of your data, for instance "
             f"--config set='dataset.path=/data/LSWMD.pkl'"
         )
-    if (dataset["source"] == "folder") != path.is_dir():
+    if dataset["source"] != "g85" and (dataset["source"] == "folder") != path.is_dir():
         expected = "a folder with a folder per class" if dataset["source"] == "folder" else "a file"
         raise InputError(f"dataset.path: {path} is not {expected}, which dataset.source = {dataset['source']} needs")
     return _identity(path, str(path))

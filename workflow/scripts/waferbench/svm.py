@@ -2,13 +2,15 @@
 
 Equal to scikit-learn's ``OutputCodeClassifier(SVC(C, gamma="scale"), code_size, random_state)`` on standardised
 features, of which it keeps the code book and the predictions; but all binary problems share one kernel matrix,
-which is computed once, and the fitted model is plain arrays.
+which is computed once, and the fitted model is plain arrays. Where that matrix exceeds the memory, the problems are
+solved on working sets (`waferbench.smo`) to the tolerance of the whole.
 Dietterich and Bakiri 1995 (output codes); the paper's section on classifier heads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,12 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.metrics import pairwise_distances_argmin
-from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
 from waferbench.artifacts import read_h5, write_h5
 from waferbench.errors import InputError
+from waferbench.kernels import rbf_matrix, rbf_product
+from waferbench.smo import Solution, solve_binary, solve_in_rounds
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,18 @@ class EcocSvm:
     intercept: np.ndarray
     gamma: np.ndarray
 
-    def decision_function(self, features: np.ndarray, memory_gb: float = 2.0) -> np.ndarray:
+    def decision_function(self, features: np.ndarray, memory_gb: float = 2.0, device: str | None = None) -> np.ndarray:
         """Outputs of the binary problems: features (N, D) to float64 (N, M), kernel held in blocks of rows."""
         scaled = (np.asarray(features, np.float64) - self.mean) / self.scale
-        result = np.empty((len(scaled), len(self.intercept)))
-        if not len(self.support_vectors):
-            return np.tile(self.intercept, (len(scaled), 1))
-        rows = max(1, int(memory_gb * 2**30 / 8 / len(self.support_vectors)))
-        for start in range(0, len(scaled), rows):
-            kernel = rbf_kernel(scaled[start : start + rows], self.support_vectors, gamma=float(self.gamma))
-            result[start : start + rows] = kernel @ self.dual_coef.T + self.intercept
-        return result
+        weights, gamma = self.dual_coef.T, float(self.gamma)
+        return rbf_product(scaled, self.support_vectors, weights, gamma, memory_gb, device) + self.intercept
 
-    def predict(self, features: np.ndarray, memory_gb: float = 2.0) -> np.ndarray:
-        """The class whose code word is nearest to the outputs (Euclidean): features (N, D) to int (N,)."""
-        outputs = np.asfortranarray(self.decision_function(features, memory_gb))
+    def predict(self, features: np.ndarray, memory_gb: float = 2.0, device: str | None = None) -> np.ndarray:
+        """The class whose code word is nearest to the outputs (Euclidean): features (N, D) to int (N,).
+
+        A class that was not in training is never predicted.
+        """
+        outputs = np.asfortranarray(self.decision_function(features, memory_gb, device))
         return self.classes[pairwise_distances_argmin(outputs, self.code_book, metric="euclidean")]
 
     def write(self, path: str | Path, provenance: Mapping | None = None) -> None:
@@ -75,7 +74,9 @@ def code_book(n_classes: int, code_size: float, seed: int) -> np.ndarray:
     return np.where(drawn > 0.5, 1.0, -1.0)
 
 
-def fit_ecoc_svm(features: np.ndarray, y: np.ndarray, settings: Mapping[str, Any], threads: int = 1) -> EcocSvm:
+def fit_ecoc_svm(
+    features: np.ndarray, y: np.ndarray, settings: Mapping[str, Any], threads: int = 1, device: str | None = None
+) -> EcocSvm:
     """Fit the head.
 
     Args:
@@ -83,6 +84,7 @@ def fit_ecoc_svm(features: np.ndarray, y: np.ndarray, settings: Mapping[str, Any
         y: int (N,), class of each row.
         settings: the ``svm`` section: C, gamma (``scale``, ``auto`` or a number), code_size, seed, memory_gb.
         threads: binary problems solved at once; they share the kernel matrix.
+        device: torch device that kernels are computed on; None: NumPy.
 
     Raises:
         InputError: fewer than two classes, features that are not finite, or a code size without problems.
@@ -100,13 +102,25 @@ def fit_ecoc_svm(features: np.ndarray, y: np.ndarray, settings: Mapping[str, Any
     if book.shape[1] < 1:
         raise InputError(f"svm.code_size: {settings['code_size']} x {len(classes)} classes gives no binary problem")
     targets = book[place].astype(int)
-    solved = _solve(scaled, targets, gamma, settings, threads)
+    solved = _solve(scaled, targets, gamma, settings, threads, device)
     dual = np.zeros((book.shape[1], len(scaled)))
     intercept = np.empty(book.shape[1])
     for m, (support, coefficients, offset) in enumerate(solved):
         dual[m, support], intercept[m] = coefficients, offset
     used = np.flatnonzero((dual != 0).any(0))
     return EcocSvm(classes, book, mean, scale, scaled[used], dual[:, used], intercept, np.float64(gamma))
+
+
+def warn_of_unseen(train: np.ndarray, test: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Names of classes, int (N,) positions in ``names``, of the test set that no training wafer has; said on stderr."""
+    unseen = [str(names[i]) for i in np.setdiff1d(test, train)]
+    if unseen:
+        print(
+            f"svm: no training wafer of {', '.join(unseen)}, so none is predicted as such and its test wafers count "
+            "as errors; add wafers or drop it from dataset.classes",
+            file=sys.stderr,
+        )
+    return unseen
 
 
 def _standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,25 +136,26 @@ def _gamma(gamma: str | float, scaled: np.ndarray) -> float:
     return 1.0 / scaled.shape[1] if gamma == "auto" else float(gamma)
 
 
-Solution = tuple[np.ndarray, np.ndarray, float]
-
-
 def _solve(
-    scaled: np.ndarray, targets: np.ndarray, gamma: float, settings: Mapping[str, Any], threads: int
+    scaled: np.ndarray,
+    targets: np.ndarray,
+    gamma: float,
+    settings: Mapping[str, Any],
+    threads: int,
+    device: str | None,
 ) -> list[Solution]:
-    """Support indices, dual coefficients and intercept of each binary problem."""
-    memory = float(settings["memory_gb"])
-    if 8 * len(scaled) ** 2 / 2**30 <= memory:
-        kernel, options = rbf_kernel(scaled, gamma=gamma), {"kernel": "precomputed"}
-    else:  # the solver computes the rows that it needs, and keeps as many as the memory allows
-        threads = max(1, min(threads, int(memory / 0.5)))
-        kernel, options = scaled, {"kernel": "rbf", "gamma": gamma, "cache_size": memory * 1024 / threads}
-
-    def solve(column: np.ndarray) -> Solution:
-        if (column == column[0]).all():
-            return np.zeros(0, int), np.zeros(0), float(column[0])
-        machine = SVC(C=settings["C"], **options).fit(kernel, column)
-        return machine.support_, machine.dual_coef_[0], float(machine.intercept_[0])
-
-    # Threads, not processes: the solver releases the interpreter and the kernel is not copied.
-    return Parallel(n_jobs=threads, prefer="threads")(delayed(solve)(column) for column in targets.T)
+    """The solution of each binary problem, a column of targets of -1 and 1."""
+    constant = (targets == targets[0]).all(0)  # no problem at all: the target itself is the output
+    result = [(np.zeros(0, int), np.zeros(0), float(target)) for target in targets[0]]
+    memory, penalty, real = float(settings["memory_gb"]), float(settings["C"]), np.flatnonzero(~constant)
+    if not len(real):
+        return result
+    if 8 * len(scaled) ** 2 / 2**30 > memory:
+        solved = solve_in_rounds(scaled, targets[:, real], gamma, penalty, memory, threads, device)
+    else:
+        kernel, solve = rbf_matrix(scaled, gamma, device), delayed(solve_binary)
+        # Threads, not processes: the solver releases the interpreter and the kernel is not copied.
+        solved = Parallel(n_jobs=threads, prefer="threads")(solve(kernel, targets[:, m], penalty) for m in real)
+    for m, solution in zip(real, solved, strict=True):
+        result[m] = solution
+    return result

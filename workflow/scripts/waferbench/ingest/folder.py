@@ -18,19 +18,20 @@ GREYS = {0: 0, 127: 1, 128: 1, 255: 2}
 LOSSY = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
-def read_folder(path: Path) -> WaferSet:
+def read_folder(path: Path, labelled: bool = True) -> WaferSet:
     """Read ``path/<class name>/*.png`` and ``*.npy``; hidden files and folders are passed over.
 
-    The class is the name of the folder; ids are the paths below ``path``. Lots are unknown.
+    The class is the name of the folder; ids are the paths below ``path``. Lots are unknown. Where wafers need not be
+    ``labelled``, those in ``path`` itself are read too, of class "".
 
     Raises:
         InputError: no class folders, a class folder without maps, or a file that is not a wafer map.
     """
-    files = _files(path)
+    files = _files(path) if labelled else _loose(path)
     maps, classes, ids = [], [], []
     for file in progress(files, "reading wafers", len(files)):
         maps.append(_read_png(file) if file.suffix.lower() == ".png" else _read_npy(file))
-        classes.append(file.parent.name)
+        classes.append(file.parent.name if file.parent != path else "")
         ids.append(file.relative_to(path).as_posix())
     return WaferSet(WaferStore.of(maps), classes, [""] * len(maps), ids)
 
@@ -45,15 +46,29 @@ def _files(path: Path) -> list[Path]:
             folder.name.encode()
         except UnicodeEncodeError:
             raise InputError(f"{path}: the folder name {folder.name!r} is not UTF-8; rename it") from None
-        inside = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
-        lossy = [f for f in inside if f.suffix.lower() in LOSSY]
-        if lossy:
-            raise InputError(f"{lossy[0]}: found an image of type {lossy[0].suffix}, expected .png or .npy; convert it")
-        maps = [f for f in inside if f.suffix.lower() in (".png", ".npy")]
+        maps = _maps_in(folder)
         if not maps:
             raise InputError(f"{folder}: no .png or .npy file; add maps of this class or remove the folder")
         files += maps
     return files
+
+
+def _loose(path: Path) -> list[Path]:
+    """The maps of a folder, then those of its class folders where it has any."""
+    files = _maps_in(path)
+    if any(f.is_dir() and not f.name.startswith(".") for f in path.iterdir()):
+        files += _files(path)
+    if not files:
+        raise InputError(f"{path}: no .png or .npy file; put the maps there, one file a wafer")
+    return files
+
+
+def _maps_in(folder: Path) -> list[Path]:
+    inside = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
+    lossy = [f for f in inside if f.suffix.lower() in LOSSY]
+    if lossy:
+        raise InputError(f"{lossy[0]}: found an image of type {lossy[0].suffix}, expected .png or .npy; convert it")
+    return [f for f in inside if f.suffix.lower() in (".png", ".npy")]
 
 
 def _read_png(file: Path) -> np.ndarray:

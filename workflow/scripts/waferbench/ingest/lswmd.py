@@ -18,8 +18,10 @@ CLASSES = ("Center", "Donut", "Edge-Loc", "Edge-Ring", "Loc", "Near-full", "Rand
 MAP, LABEL, LOT = "waferMap", "failureType", "lotName"
 
 
-def read_lswmd(path: Path) -> WaferSet:
+def read_lswmd(path: Path, labelled: bool = True) -> WaferSet:
     """The labelled wafers of LSWMD.pkl; unlabelled ones are dropped. Ids are ``lswmd-`` and the row number.
+
+    Where wafers need not be ``labelled``, all rows are read, those without a label as class "".
 
     Columns read: ``waferMap`` (2-D numbers), ``failureType`` (``[['Center']]`` or a text; empty: unlabelled),
     ``lotName`` where there is one.
@@ -35,10 +37,12 @@ def read_lswmd(path: Path) -> WaferSet:
     if unknown:
         listed = ", ".join(f"{name!r} ({n} wafers)" for name, n in sorted(unknown.items()))
         raise InputError(f"{path}: column {LABEL!r} holds {listed}, expected {', '.join(CLASSES)} or empty")
-    rows = [row for row, name in enumerate(names) if name]
+    rows = [row for row, name in enumerate(names) if name or not labelled]
+    if not rows and not labelled:
+        raise InputError(f"{path}: the table has no row; take a file with wafers")
     if not rows:
         raise InputError(f"{path}: none of {len(names)} wafers has a label in column {LABEL!r}; take the labelled data")
-    maps = [_map(path, row, columns[MAP][row]) for row in progress(rows, "reading labelled wafers", len(rows))]
+    maps = [_map(path, row, columns[MAP][row]) for row in progress(rows, "reading wafers", len(rows))]
     lots = [_lot(columns[LOT][row]) for row in rows]
     return WaferSet(WaferStore.of(maps), [names[row] for row in rows], lots, [f"lswmd-{row:06d}" for row in rows])
 

@@ -14,17 +14,21 @@ from waferbench.wafers import FAIL, OFF, WaferStore
 ARRAYS = ("flat", "offsets", "shapes", "label", "classes")
 
 
-def read_npz(path: Path) -> WaferSet:
+def read_npz(path: Path, labelled: bool = True) -> WaferSet:
     """Read an archive of ragged maps.
 
     Map i is ``flat[offsets[i]:offsets[i+1]].reshape(shapes[i])``: ``flat`` integers (total dies) of 0 off-wafer,
     1 pass, 2 fail; ``offsets`` integers (N + 1); ``shapes`` integers (N, 2) of rows, columns; ``label`` integers
     (N,), index into ``classes``, str; ``lot`` str (N,) is optional. Ids are ``npz-`` and the index.
 
+    Args:
+        path: the archive.
+        labelled: whether ``label`` and ``classes`` must be there; where they need not and are not, classes are "".
+
     Raises:
         InputError: an array is missing, pickled, of a wrong type, or disagrees with the others.
     """
-    arrays = _load(path)
+    arrays = _load(path, labelled)
     flat, offsets, shapes, label = (_integers(path, name, arrays[name]) for name in ARRAYS[:4])
     classes = [str(name) for name in arrays["classes"].ravel()]
     if label.ndim != 1 or not len(label):
@@ -45,7 +49,8 @@ def read_npz(path: Path) -> WaferSet:
     )
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def _load(path: Path, labelled: bool) -> dict[str, np.ndarray]:
+    """The arrays; where neither classes nor labels are there and need not be, one class without a name."""
     try:
         archive = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -53,10 +58,12 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise InputError(f"{path}: found a single .npy array, expected an .npz archive of {', '.join(ARRAYS)}")
     with archive:
-        missing = [name for name in ARRAYS if name not in archive.files]
+        bare = not labelled and not {"label", "classes"} & set(archive.files)
+        missing = [name for name in (ARRAYS[:3] if bare else ARRAYS) if name not in archive.files]
         if missing:
             raise InputError(f"{path}: no array {missing[0]!r}; it holds {archive.files}, expected {list(ARRAYS)}")
-        return {name: _array(path, archive, name) for name in (*ARRAYS, "lot") if name in archive.files}
+        arrays = {name: _array(path, archive, name) for name in (*ARRAYS, "lot") if name in archive.files}
+    return arrays | ({"label": np.zeros(len(arrays["shapes"]), int), "classes": np.array([""])} if bare else {})
 
 
 def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from pathlib import Path
@@ -13,10 +12,10 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from PIL import Image
 
 from waferbench.artifacts import atomic, read_h5
 from waferbench.folds import wafers_of
+from waferbench.pictures import palette_image
 from waferbench.render import render
 from waferbench.report.study import HEADS, Study
 from waferbench.report.summary import REFERENCE, known
@@ -33,7 +32,6 @@ STYLE = {
     "font.family": "sans-serif",
     "font.size": 9.5,
 }
-OFF_PASS_FAIL = np.array([[128, 140, 160, 0], [150, 166, 188, 255], [228, 87, 46, 255]], float)  # RGBA
 SAMPLE_BYTES = 1_800_000  # of all strips together, so that the page stays below 5 MB
 
 
@@ -45,7 +43,12 @@ def colours(study: Study) -> dict[str, str]:
 def gain_limits(study: Study) -> tuple[float, float]:
     """The common axis of the gain figures, in points."""
     t = study.comparisons[study.comparisons["head"] == study.head]
-    values = 100 * t[["difference", "low", "high"]].astype(float).to_numpy()
+    return limits_of(t)
+
+
+def limits_of(differences: pd.DataFrame) -> tuple[float, float]:
+    """An axis in points that holds zero and all differences (difference, low, high, fractions) with their intervals."""
+    values = 100 * differences[["difference", "low", "high"]].astype(float).to_numpy()
     values = values[np.isfinite(values)]
     low, high = (min(0.0, values.min()), max(0.0, values.max())) if len(values) else (-1.0, 1.0)
     margin = 0.08 * max(high - low, 0.5)
@@ -74,14 +77,15 @@ def _draw_gains(axes, study: Study, backbone: str, limits: tuple[float, float]) 
     axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
     axes.set_xlim(*limits)
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
-    _clean(axes)
+    clean(axes)
 
 
 def _references(study: Study) -> dict[str, float]:
     return {study.baseline: 0.0} if study.baseline == REFERENCE else {study.baseline: -0.14, REFERENCE: 0.14}
 
 
-def _clean(axes) -> None:
+def clean(axes) -> None:
+    """Axes of the report: no frame, light lines, the page's inks."""
     axes.set_facecolor("none")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -91,6 +95,14 @@ def _clean(axes) -> None:
         label.set_color(INK)
     axes.grid(axis="x", color=LINE, lw=0.8)
     axes.set_axisbelow(True)
+
+
+def log_axis(axes) -> None:
+    """A logarithmic x axis labelled at 1, 2, 5, 10, ..."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
 def gain_panels(study: Study) -> dict[str, str]:
@@ -123,29 +135,9 @@ def gain_figure(study: Study, path: str | Path) -> None:
         for axes in grid[count:]:
             axes.set_visible(False)
         what = f"filled: against {study.baseline}, hollow: against {REFERENCE}"
-        figure.suptitle(f"Which data makes which backbone better? ({what})", color=INK)
+        mark = "; leaky protocol" if study.leaky else ""
+        figure.suptitle(f"Which data makes which backbone better? ({what}{mark})", color=INK)
         save(figure, path)
-
-
-def saturation(study: Study) -> str | None:
-    """Gain against the strength of the backbone on real wafers alone; None below three backbones."""
-    means = study.means(study.head)["mean"].unstack("condition")
-    synthetic = [c for c in study.conditions if study.synthetic(c)]
-    if REFERENCE not in means or len(means) < 3 or not synthetic:
-        return None
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
-        axes = figure.subplots()
-        for condition in synthetic:
-            gain = 100 * (means[condition] - means[REFERENCE])
-            axes.plot(means[REFERENCE], gain, "o", ms=7, color=colours(study)[condition], label=condition)
-        axes.axhline(0, color=MUTED, lw=1)
-        axes.set_xlabel("macro-F1 on real wafers alone", color=MUTED)
-        axes.set_ylabel("gain against real, points", color=MUTED)
-        _clean(axes)
-        axes.grid(axis="y", color=LINE, lw=0.8)
-        axes.legend(frameon=False, labelcolor=INK)
-        return svg(figure, "Gain of each synthetic condition against the backbone's strength")
 
 
 def svg(figure: Figure, label: str) -> str:
@@ -157,7 +149,8 @@ def svg(figure: Figure, label: str) -> str:
     )
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'role="img"', text, count=1)
+    # --w: the width at which letters are as drawn; the page scales it
+    text = re.sub(r'width="([\d.]+)pt" height="[\d.]+pt"', r'role="img" style="--w: \1px"', text, count=1)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     # background patches are opaque white by default
     text = re.sub(r'(<g id="patch_1">\s*<path d="[^"]*"\s*style="fill: )#ffffff', r"\1none", text, count=1)
@@ -234,28 +227,6 @@ def examples_that_fit(study: Study) -> int:
     strips = len(study.names) * (1 + 2 * len(study.sources))
     most = SAMPLE_BYTES // max(1, int(strips * study.settings["render"]["size"] ** 2 * 0.8))
     return max(1, min(study.settings["report"]["examples"], most))
-
-
-def palette_image(pixels: np.ndarray, levels: tuple[int, ...]) -> Image.Image:
-    """Greys (H, W) uint8 in the colours off = clear, pass = slate, fail = orange, in-between greys blended."""
-    grey, order = np.arange(256), np.argsort(levels)
-    table = [np.interp(grey, np.asarray(levels, float)[order], OFF_PASS_FAIL[order, k]) for k in range(4)]
-    table = np.stack(table, axis=1).round().astype(np.uint8)
-    image = Image.fromarray(pixels, "L").convert("P")
-    image.putpalette(table[:, :3].tobytes())
-    image.info["transparency"] = table[:, 3].tobytes()
-    return image
-
-
-def strip(images: np.ndarray, levels: tuple[int, ...], slots: int) -> str:
-    """A row of images (n, S, S) as a PNG data address; slots: the width in images."""
-    size, gap = images.shape[1], max(2, images.shape[1] // 16)
-    row = np.full((size, slots * size + (slots - 1) * gap), levels[0], np.uint8)
-    for k, image in enumerate(images[:slots]):
-        row[:, k * (size + gap) : k * (size + gap) + size] = image
-    image, buffer = palette_image(row, levels), io.BytesIO()
-    image.save(buffer, "PNG", optimize=True, transparency=image.info["transparency"])
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def samples_figure(study: Study, path: str | Path) -> None:

@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from waferbench.artifacts import read_h5
+from waferbench.pictures import strip
 from waferbench.render import render, snap_greys
-from waferbench.report.figures import INK, LINE, MUTED, SERIES, STYLE, strip, svg
+from waferbench.report.figures import INK, LINE, MUTED, SERIES, STYLE, svg
 from waferbench.report.study import Study
 from waferbench.symmetries import turned_to
 

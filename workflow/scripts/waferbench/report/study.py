@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,35 @@ COLUMNS = {
     "scores": [*CELL, "macro_f1", "accuracy", "n_train_real", "n_train_synthetic"],
     "per_class": [*CELL, "label", "precision", "recall", "f1", "support"],
     "predictions": [*CELL, "wafer_id", "y_true", "y_pred"],
-    "comparisons": ["backbone", "head", "condition", "against", "difference", "low", "high", "p_value", "n_folds"],
+    "comparisons": [
+        *("protocol", "backbone", "head", "condition", "against", "difference", "low", "high", "p_value", "n_folds"),
+        *("p_holm", "effect", "effect_low", "effect_high"),
+    ],
+    "heads": ["backbone", "condition", "difference", "low", "high", "p_value", "n_folds"],
+    "ranks": [
+        *("head", "condition", "mean_rank", "n_backbones", "statistic", "p_value", "critical_difference", "verdict"),
+    ],
+    "rank_pairs": ["head", "condition", "reference", "p_value"],
+    "decomposition": [
+        *("head", "backbone", "step", "condition", "reference", "difference", "low", "high", "p_value", "n_folds"),
+    ],
+    "saturation": [
+        *("head", "condition", "against", "rho", "p_value", "slope", "slope_low", "slope_high"),
+        *("n_backbones", "verdict"),
+    ],
+    "calibration": [
+        *("seed", "fold", "backbone", "condition", "temperature", "ece_before", "ece_after"),
+        *("nll_before", "nll_after", "n_val", "n_test"),
+    ],
+    "reliability": ["backbone", "condition", "stage", "bin_low", "bin_high", "confidence", "accuracy", "n"],
+    "rare_recall": [
+        *("backbone", "condition", "label", "precision", "recall", "low", "high", "threshold", "n_positive", "reached"),
+    ],
+    "label_noise": [
+        *("wafer_id", "label", "suggested", "quality", "p_label", "p_suggested", "is_issue", "rank"),
+        *("condition", "n_models"),
+    ],
+    "backbones": ["backbone", "parameters", "macs", "image_size"],
     "quality": ["fold", "source", "label", "stage", "reference", "metric", "value", "low", "high", "n", "network"],
     "shape_filter": [
         *("fold", "source", "label", "index", "passes", "kept", "in_pool", "reason"),
@@ -34,6 +63,8 @@ COLUMNS = {
     "selected": ["wafer_id", "row", "label"],
     "folds": ["wafer_id", "fold", "split"],
 }
+OF_ONE_SEED = ("audit", "folds", "shape_filter", "agreement")
+SPEEDS = ["latency_ms", "images_per_second"]
 SHORT = {"reference": "against", "mean_difference": "difference", "ci_low": "low", "ci_high": "high"}
 
 
@@ -46,7 +77,9 @@ class Study:
     sample_fold: its fold, -1 where generators are pooled.
     histories: (source, name of its file) -> losses of a training behind these samples.
     priors: source -> HDF5 file of what its diffusion base draws without an adapter.
-    trainings: (scope, source, facts) of every GAN: stage1 and labels -> converged, reason.
+    explanations: backbone -> HDF5 file of wafers and what the network looked at.
+    thresholds: facts of every fitted shape filter, with its protocol and scope.
+    trainings: (protocol, scope, source, facts) of every GAN: stage1 and labels -> converged, reason.
     origins: input name -> provenance of its artifact.
     """
 
@@ -58,8 +91,9 @@ class Study:
     sample_fold: int = -1
     histories: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     priors: Mapping[str, Path] = field(default_factory=dict)
+    explanations: Mapping[str, Path] = field(default_factory=dict)
     thresholds: Sequence[Mapping[str, Any]] = ()
-    trainings: Sequence[tuple[str, str, Mapping[str, Any]]] = ()
+    trainings: Sequence[tuple[str, str, str, Mapping[str, Any]]] = ()
     runs: Sequence[Mapping[str, Any]] = ()
     origins: Mapping[str, Mapping] = field(default_factory=dict)
 
@@ -69,9 +103,71 @@ class Study:
         raise AttributeError(name)
 
     @cached_property
+    def protocols(self) -> list[str]:
+        """Protocols that have scores, in the order of the configuration; the report leads with the first."""
+        found = set(self.scores["protocol"].dropna())
+        configured = self.settings.get("folds", {}).get("protocols", [])
+        return [p for p in configured if p in found] + sorted(found - set(configured))
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that tables and figures speak of."""
+        return self.protocols[0] if self.protocols else ""
+
+    @property
+    def leaky(self) -> bool:
+        """That protocol lets test wafers, or copies of them, into training."""
+        return is_leaky(self.protocol)
+
+    def of(self, protocol: str) -> Study:
+        """The part of the study under one protocol; tables without protocols stay whole.
+
+        Of splits and samples, which differ from seed to seed or repeat, the first seed's are kept.
+        """
+        tables = {name: _under(table, protocol, name in OF_ONE_SEED) for name, table in self.tables.items()}
+        thresholds = [facts for facts in self.thresholds if facts["protocol"] in ("", protocol)]
+        trainings = [training for training in self.trainings if training[0] in ("", protocol)]
+        return dataclasses.replace(self, tables=tables, thresholds=thresholds, trainings=trainings)
+
+    @property
+    def main(self) -> Study:
+        """The part of the study under its first protocol."""
+        return self.of(self.protocol)
+
+    @cached_property
     def names(self) -> dict[str, str]:
-        """Label -> the user's class name, in the order of the configuration."""
-        return {label: name for name, label in slugs(self.settings["dataset"]["classes"]).items()}
+        """Label -> class name: the configured ones in their order, then those that only some protocol has."""
+        configured = {label: name for name, label in slugs(self.settings["dataset"]["classes"]).items()}
+        more = sorted(set(self.per_class["label"].dropna()) - set(configured))
+        return configured | {label: label for label in more}
+
+    def name_of(self, label: str) -> str:
+        """A class name, or the label itself where the study has no such class."""
+        return self.names.get(label, label)
+
+    @cached_property
+    def n_seeds(self) -> int:
+        """How many random seeds have scores."""
+        return max(1, self.scores["seed"].nunique())
+
+    @property
+    def over(self) -> str:
+        """What means are taken over, in words."""
+        return "folds" if self.n_seeds == 1 else f"folds and {self.n_seeds} seeds"
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """Per backbone: parameters, macs (of one image), image_size, latency_ms, images_per_second; NaN if unknown."""
+        table = self.tables["backbones"].drop_duplicates("backbone").set_index("backbone")
+        columns = ["parameters", "macs", "image_size"]
+        known = table[columns].apply(pd.to_numeric, errors="coerce").reindex(self.backbones)
+        speeds = {
+            run.get("wildcards", {}).get("backbone"): {name: run.get(name) for name in SPEEDS}
+            for run in self.runs
+            if run.get("rule") == "measure_backbone"
+        }
+        speed = pd.DataFrame.from_dict(speeds, orient="index", columns=SPEEDS).apply(pd.to_numeric, errors="coerce")
+        return known.join(speed)
 
     @cached_property
     def conditions(self) -> list[str]:
@@ -120,7 +216,7 @@ class Study:
     @property
     def pooled(self) -> bool:
         """Generators saw the test wafers."""
-        return self.settings["generators"]["train_on"] == "pooled"
+        return self.settings["generators"]["train_on"] == "pooled" or self.leaky
 
     @property
     def baseline(self) -> str:
@@ -134,9 +230,13 @@ class Study:
         return float(table["confidence"].iloc[0]) if "confidence" in table and len(table) else 0.95
 
     def means(self, head: str) -> pd.DataFrame:
-        """Per backbone and condition: mean, std (n - 1), n of macro_f1, and accuracy with its std."""
+        """Per backbone and condition: mean, std (n - 1), n of macro_f1, and accuracy with its std.
+
+        Seeds of a fold share its wafers, so they are averaged first: n counts folds.
+        """
         mine = self.scores[self.scores["head"] == head]
-        return mine.groupby(["backbone", "condition"]).agg(
+        folds = mine.groupby(["backbone", "condition", "fold"], as_index=False)[["macro_f1", "accuracy"]].mean()
+        return folds.groupby(["backbone", "condition"]).agg(
             mean=("macro_f1", "mean"),
             std=("macro_f1", "std"),
             n=("macro_f1", "size"),
@@ -185,13 +285,26 @@ class Study:
         return next((row.get(column) for row in table["rows"] if row["backbone"] == name), None)
 
 
+def is_leaky(protocol: str) -> bool:
+    """Whether a protocol lets test wafers, or copies of them, into training: its name says so."""
+    return protocol.startswith("leaky")
+
+
+def _under(table: pd.DataFrame, protocol: str, one_seed: bool) -> pd.DataFrame:
+    if "protocol" in table:
+        table = table[table["protocol"].isna() | (table["protocol"] == protocol)]
+    if one_seed and "seed" in table and len(table):
+        table = table[table["seed"].isna() | (table["seed"] == table["seed"].min())]
+    return table.reset_index(drop=True)
+
+
 def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: str | Path | None = None) -> Study:
     """Read a study.
 
     Args:
         inputs: name -> path or list of paths: the tables of `COLUMNS` (Parquet), ``store``, ``samples``,
-            ``histories``, ``priors``, ``thresholds``, ``facts``, ``published``. What is absent or empty counts as an
-            empty table.
+            ``histories``, ``priors``, ``explanations``, ``thresholds``, ``facts``, ``published``. What is absent or
+            empty counts as an empty table.
         settings: see `Study`.
         folder: ``results/<study>``, for the run records in ``runs/``, if there are any.
     """
@@ -211,8 +324,14 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
         sample_fold=int(scope.removeprefix("fold")) if scope.startswith("fold") else -1,
         histories={(path.parent.name, path.stem): read_table(path) for path in files.get("histories", [])},
         priors={path.parent.name: path for path in files.get("priors", [])},
-        thresholds=[{"scope": _scope(path), **read_json(path)} for path in files.get("thresholds", [])],
-        trainings=[(_scope(path), path.parent.name, read_json(path)) for path in files.get("facts", [])],
+        explanations={path.stem: path for path in files.get("explanations", [])},
+        thresholds=[
+            {"protocol": _protocol(path), "scope": _scope(path), **read_json(path)}
+            for path in files.get("thresholds", [])
+        ],
+        trainings=[
+            (_protocol(path), _scope(path), path.parent.name, read_json(path)) for path in files.get("facts", [])
+        ],
         runs=read_runs(folder),
         origins={name: read_provenance(path) for name, path in readable},
     )
@@ -257,3 +376,9 @@ def _source(path: Path) -> str:
 
 def _scope(path: Path) -> str:
     return next((part for part in reversed(path.parts) if re.fullmatch(r"fold\d+|pooled", part)), "pooled")
+
+
+def _protocol(path: Path) -> str:
+    """Of ``<protocol>/seed<seed>/<scope>/...``; empty where the path does not say."""
+    parts = path.parts
+    return next((parts[i - 1] for i in range(1, len(parts)) if re.fullmatch(r"seed\d+", parts[i])), "")

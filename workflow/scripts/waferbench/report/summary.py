@@ -71,7 +71,7 @@ def summarise(study: Study) -> Summary:
     for ref, row in gains.items():
         if row is not None and known(row["difference"]):
             tiles.append((f"Gain against {ref}", points(row["difference"]), _interval(row), _tone(row)))
-    leaky = study.pooled and bool(study.sources)
+    leaky = study.leaky or (study.pooled and bool(study.sources))
     tiles.append(("Folds run", str(len(study.folds_run)), _seen(study), "bad" if leaky else ""))
     return Summary(sentences, reasons, tiles, backbone, condition)
 
@@ -98,6 +98,10 @@ def _wafers(study: Study) -> str:
     return f"{len(mine):,} {kind} wafers"
 
 
+def _seeds(study: Study) -> str:
+    return f", each with {study.n_seeds} random seeds" if study.n_seeds > 1 else ""
+
+
 def _what_was_run(study: Study) -> str:
     n_splits = study.folds["fold"].nunique() or len(study.folds_run)
     count = len(study.scores.drop_duplicates(["fold", "seed", "backbone", "condition"]))
@@ -105,7 +109,8 @@ def _what_was_run(study: Study) -> str:
     return (
         f"This study trained {len(study.backbones)} backbone{s} on {len(study.conditions)} kinds of training data "
         f"({names(study.conditions)}) in {len(study.folds_run)} of {n_splits} cross-validation folds of "
-        f"{_wafers(study)} in {len(study.names)} classes: {count} classifiers, tested on no synthetic sample."
+        f"{_wafers(study)} in {len(study.names)} classes{_seeds(study)}: {count} classifiers, tested on no synthetic "
+        "sample."
     )
 
 
@@ -136,7 +141,12 @@ def cautions(study: Study, gain: pd.Series | None, condition: str) -> list[str]:
     found = []
     if study.simulated:
         found.append("the wafers are simulated, so the numbers say nothing of a real line")
-    if study.pooled and study.sources:
+    if study.leaky:
+        found.append(
+            f"the protocol {study.protocol} is leaky: wafers were added before the split, so that copies and samples "
+            "of test wafers are trained on"
+        )
+    elif study.pooled and study.sources:
         found.append("the generators were trained on all wafers, test wafers among them, so synthesis is flattered")
     folds = len(study.folds_run)
     if folds == 1:
@@ -147,6 +157,9 @@ def cautions(study: Study, gain: pd.Series | None, condition: str) -> list[str]:
         found.append(f"the gain of {condition} against {study.baseline} cannot be told from chance")
     for source, told in diverged(study).items():
         found.append(f"the training of {source} diverged ({told}), so its last healthy weights were used")
+    suspects = int(study.label_noise["is_issue"].fillna(False).astype(bool).sum())
+    if suspects:
+        found.append(f"the labels of {suspects:,} wafers look wrong, which no score allows for")
     weak = weak_classes(study)
     if weak:
         found.append(f"a classifier trained on real wafers sees another class in most of the samples of {names(weak)}")
@@ -161,7 +174,7 @@ def cautions(study: Study, gain: pd.Series | None, condition: str) -> list[str]:
 def diverged(study: Study) -> dict[str, str]:
     """Source -> which of its GAN trainings diverged, with the first reason; only sources where one did."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for scope, source, facts in study.trainings:
+    for _, scope, source, facts in study.trainings:
         parts = {"stage 1": facts["stage1"], **{study.names.get(k, k): v for k, v in facts["labels"].items()}}
         for part, fact in parts.items():
             if not fact["converged"]:
@@ -195,7 +208,7 @@ def _trust(study: Study, reasons: list[str]) -> str:
     grave = reasons[: max(1, len(reasons) - 2)][:3]
     if study.simulated:
         verdict = "Read it as a rehearsal, not as a result"
-    elif study.pooled and study.sources:
+    elif study.leaky or (study.pooled and study.sources):
         verdict = "Trust it for comparing with the published study, not for a decision"
     elif len(study.folds_run) < ENOUGH_FOLDS or any("chance" in reason for reason in reasons):
         verdict = "Trust it as a hint"

@@ -43,6 +43,7 @@ class Table:
     totals: Sequence[Sequence[Cell]] = field(default_factory=list)
 
 
+COST = ("Parameters, M", "GMACs", "Latency, ms")
 BLANK = Cell("–", value="", tone="muted")
 
 
@@ -60,11 +61,11 @@ def number(value: float | None, form: str = ".3f", note: str = "", tone: str = "
 
 
 def table1(study: Study) -> Table:
-    """Macro-F1 of every backbone, head and condition; the paper's numbers to the right."""
+    """Macro-F1 of every backbone, head and condition; to the right the paper's numbers, and what an image costs."""
     published = study.published.get("table1", {})
     columns = dict(published.get("columns", {}))
     shown = any(study.paper_row(b) for b in study.backbones) and bool(columns)
-    rows = []
+    dear, rows = bool(study.costs.notna().any(axis=None)), []
     for head in study.heads:
         means = study.means(head)
         for backbone in study.backbones:
@@ -76,16 +77,30 @@ def table1(study: Study) -> Table:
                 if m is None:
                     row.append(BLANK)
                     continue
-                title = f"accuracy {score(m['accuracy'], m['accuracy_std'])}; {int(m['n'])} folds"
+                title = f"accuracy {score(m['accuracy'], m['accuracy_std'])}; mean over {int(m['n'])} {study.over}"
                 tone = "best" if m["mean"] == top else ""
                 note = f"± {m['std']:.4f}" if known(m["std"]) else "one fold"
                 row.append(Cell(f"{m['mean']:.4f}", float(m["mean"]), note, tone, title=title))
             row += [_paper_cell(study, backbone, column, head) for column in columns] if shown else []
+            row += cost_cells(study, backbone) if dear else []
             rows.append(row)
-    names = ["Backbone", "Head", *study.conditions, *(columns.values() if shown else ())]
-    groups = [("", 2), ("This study", len(study.conditions))]
+    names = ["Backbone", "Head", *study.conditions, *(columns.values() if shown else ()), *(COST if dear else ())]
+    mine = f"This study, {study.protocol}" + (" (leaky)" if study.leaky else "")
+    groups = [("", 2), (mine, len(study.conditions))]
     groups += [("The paper (5 folds, pooled generators)", len(columns))] if shown else []
+    groups += [("Cost of one image", len(COST))] if dear else []
     return Table(names, rows, groups)
+
+
+def cost_cells(study: Study, backbone: str) -> list[Cell]:
+    """Parameters in millions, multiply-accumulates in thousand millions, milliseconds: the columns `COST`."""
+    c = study.costs.loc[backbone]
+    per_second = f"{c['images_per_second']:,.0f} a second in batches" if known(c["images_per_second"]) else ""
+    return [
+        number(c["parameters"] / 1e6, ".1f"),
+        number(c["macs"] / 1e9, ".3g"),
+        number(c["latency_ms"], ".3g", title=per_second),
+    ]
 
 
 def _also_known_as(study: Study, backbone: str) -> str:
@@ -107,44 +122,33 @@ def _paper_cell(study: Study, backbone: str, column: str, head: str) -> Cell:
 
 
 def table1_frame(study: Study) -> pd.DataFrame:
-    """Table 1 in long form, for the file."""
-    rows = []
-    for head in study.heads:
-        for (backbone, condition), m in study.means(head).iterrows():
-            rows.append(
-                {
-                    "backbone": backbone,
-                    "head": head,
-                    "condition": condition,
-                    "macro_f1_mean": m["mean"],
-                    "macro_f1_std": m["std"],
-                    "accuracy_mean": m["accuracy"],
-                    "accuracy_std": m["accuracy_std"],
-                    "n_folds": int(m["n"]),
-                    "paper_macro_f1": study.paper_score(backbone, condition, head),
-                }
-            )
+    """Table 1 of every protocol in long form, for the file."""
+    rows = [
+        {
+            "protocol": protocol,
+            "leaky": part.leaky,
+            "backbone": backbone,
+            "head": head,
+            "condition": condition,
+            "macro_f1_mean": m["mean"],
+            "macro_f1_std": m["std"],
+            "accuracy_mean": m["accuracy"],
+            "accuracy_std": m["accuracy_std"],
+            "n_folds": int(m["n"]),
+            "n_seeds": part.n_seeds,
+            "paper_macro_f1": None if part.leaky else study.paper_score(backbone, condition, head),
+        }
+        for protocol in study.protocols
+        for part in [study.of(protocol)]
+        for head in part.heads
+        for (backbone, condition), m in part.means(head).iterrows()
+    ]
     return pd.DataFrame(rows)
 
 
-def table2(study: Study) -> Table | None:
-    """Prior work by the paper's Table 2; leaky splits marked."""
-    rows = [
-        [
-            name(r["method"]),
-            Cell(str(r["classes"]), r["classes"]),
-            Cell(r["split"], note="leaky: split after augmentation" if r["leaky"] else ""),
-            number(r["macro_f1"], ".4f", tone="bad" if r["leaky"] else ""),
-            number(r["accuracy"], ".4f", tone="bad" if r["leaky"] else ""),
-        ]
-        for r in study.published.get("table2", {}).get("rows", [])
-    ]
-    return Table(["Method", "Classes", "Split", "Macro-F1", "Accuracy"], rows) if rows else None
-
-
 def comparisons(study: Study) -> Table | None:
-    """Every comparison with its interval and p-value."""
-    rows = []
+    """Every comparison with its interval, p-values and standardised effect."""
+    rows, corrected = [], bool(study.comparisons["p_holm"].notna().any())
     for r in study.comparisons.itertuples():
         low, high = (points(v) if known(v) else "–" for v in (r.low, r.high))
         tone = "good" if known(r.low) and r.low > 0 else "bad" if known(r.high) and r.high < 0 else ""
@@ -157,20 +161,30 @@ def comparisons(study: Study) -> Table | None:
                 Cell(points(r.difference), float(r.difference), tone=tone) if known(r.difference) else BLANK,
                 Cell(f"{low} to {high}", float(r.low)) if known(r.low) else BLANK,
                 number(r.p_value, ".3f"),
+                *((number(r.p_holm, ".3f"), _effect(r)) if corrected else ()),
                 number(r.n_folds, ".0f"),
             ]
         )
-    head = [
-        "Backbone",
-        "Head",
-        "Condition",
-        "Against",
-        "Gain (points)",
-        f"{study.confidence:.0%} interval",
-        "p",
-        "Folds",
-    ]
+    head = ["Backbone", "Head", "Condition", "Against", "Gain (points)", f"{study.confidence:.0%} interval", "p"]
+    head += ["p, Holm", "Effect"] if corrected else []
+    head += ["Folds"]
     return Table(head, rows) if rows else None
+
+
+def _effect(row) -> Cell:
+    note = f"{row.effect_low:.2f} to {row.effect_high:.2f}" if known(row.effect_low) and known(row.effect_high) else ""
+    return number(row.effect, ".2f", note.replace("-", "−"))
+
+
+def gap(difference: float | None, low: float | None, high: float | None, note: str = "") -> Cell:
+    """A difference of fractions in points, its interval below; good or bad where the interval leaves zero out."""
+    if not known(difference):
+        return BLANK
+    tone = ""
+    if known(low) and known(high):
+        tone = "good" if low > 0 else "bad" if high < 0 else ""
+        note = f"{points(low)} to {points(high)}" + (f"; {note}" if note else "")
+    return Cell(points(difference), float(difference), note, tone)
 
 
 def per_class(study: Study, backbone: str | None = None) -> Table:
@@ -178,13 +192,13 @@ def per_class(study: Study, backbone: str | None = None) -> Table:
     t = study.per_class[study.per_class["head"] == study.head]
     t = t if backbone is None else t[t["backbone"] == backbone]
     means = t.pivot_table(index="label", columns="condition", values="f1", aggfunc="mean")
-    wide = means.reindex(index=list(study.names), columns=study.conditions)
-    support = t.drop_duplicates(["fold", "seed", "label"]).groupby("label")["support"].sum()
+    wide = means.reindex(index=[n for n in study.names if n in means.index], columns=study.conditions)
+    support = t.drop_duplicates(["fold", "label"]).groupby("label")["support"].sum()
     values = wide.to_numpy(float)
     low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
     rows = []
     for label, row in wide.iterrows():
-        cells = [name(study.names[label]), number(support.get(label), ",.0f")]
+        cells = [name(study.name_of(label)), number(support.get(label), ",.0f")]
         for condition in study.conditions:
             change = row[condition] - row[REFERENCE] if REFERENCE in row and condition != REFERENCE else None
             note = points(change) if known(change) else ""
@@ -196,19 +210,20 @@ def per_class(study: Study, backbone: str | None = None) -> Table:
 
 
 def confusion(study: Study, backbone: str, condition: str) -> Table:
-    """Counts of (true, predicted) summed over folds; the shade is the share of the true class."""
+    """Counts of (true, predicted) summed over folds and seeds; the shade is the share of the true class."""
     t = study.predictions
     t = t[(t["backbone"] == backbone) & (t["condition"] == condition) & (t["head"] == study.head)]
-    labels = list(study.names)
+    found = set(t["y_true"]) | set(t["y_pred"])
+    labels = [label for label in study.names if label in found] + sorted(found - set(study.names))
     counts = pd.crosstab(t["y_true"], t["y_pred"]).reindex(index=labels, columns=labels, fill_value=0)
     rows = []
     for true, row in counts.iterrows():
         total = max(1, int(row.sum()))
-        cells = [name(study.names[true])]
+        cells = [name(study.name_of(true))]
         for predicted, count in row.items():
             share, right = count / total, true == predicted
-            title = f"{count} of {total} {study.names[true]} called {study.names[predicted]} ({share:.1%})"
+            title = f"{count} of {total} {study.name_of(true)} called {study.name_of(predicted)} ({share:.1%})"
             tone = "right" if right else "wrong" if count else "muted"
             cells.append(Cell(f"{count:,}" if count else "·", int(count), "", tone, float(share), title))
         rows.append(cells)
-    return Table(["True \\ called", *study.names.values()], rows, kind="confusion")
+    return Table(["True \\ called", *map(study.name_of, labels)], rows, kind="confusion")

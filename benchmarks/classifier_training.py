@@ -1,0 +1,149 @@
+"""Training of a classifier against a plain PyTorch loop over a DataLoader: same network, loss, optimizer, images.
+
+python benchmarks/classifier_training.py --images 1024 --size 64 --batch 64
+The plain loop: a Dataset of PIL images, torchvision's transforms on them (three channels, resize, two flips, rotation,
+tensor, normalise), with and without worker processes; the better of both counts. Both loops validate after each epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from common import ROOT, best_of, say, say_hardware, say_peak_memory
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from waferbench.backbones import create_backbone
+from waferbench.classify.data import Split
+from waferbench.classify.train import Normaliser, focal_loss, train_classifier
+from waferbench.render import render
+from waferbench.runtime import Checkpoint
+from waferbench.simulate.dataset import CLASSES, simulate
+
+
+class PlainImages(Dataset):
+    """PIL images and their classes."""
+
+    def __init__(self, split: Split, transform: Callable):
+        self.images = [Image.fromarray(image) for image in split.images]
+        self.labels, self.transform = split.labels.tolist(), transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(self.images[index]), self.labels[index]
+
+
+def simulated(count: int, size: int, seed: int) -> Split:
+    """Images of all classes alike, in random order."""
+    maps, names, _ = simulate({name: -(-count // len(CLASSES)) for name in CLASSES}, seed)
+    order = np.random.default_rng(seed).permutation(len(maps))[:count]
+    labels = np.array([CLASSES.index(names[i]) for i in order], np.int64)
+    return Split(render([maps[i] for i in order], size), labels, order.astype(str))
+
+
+def plain_loop(
+    model: torch.nn.Module,
+    mean: tuple,
+    std: tuple,
+    splits: tuple[Split, Split],
+    size: int,
+    settings: dict,
+    workers: int,
+    device: torch.device,
+) -> None:
+    """What a tutorial would write."""
+    turned = [
+        transforms.RandomHorizontalFlip(),
+        transforms.RandomVerticalFlip(),
+        transforms.RandomRotation(settings["rotation"]),
+    ]
+    start = [transforms.Grayscale(3), transforms.Resize((size, size))]
+    end = [transforms.ToTensor(), transforms.Normalize(mean, std)]
+    train, val = (
+        DataLoader(
+            PlainImages(split, transforms.Compose([*start, *middle, *end])),
+            settings["batch"],
+            shuffle=bool(middle),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+        )
+        for split, middle in zip(splits, (turned, []), strict=True)
+    )
+    model.to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings["lr"], weight_decay=settings["weight_decay"])
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings["epochs"] * len(train))
+    for _ in range(settings["epochs"]):
+        model.train()
+        for images, labels in train:
+            loss = focal_loss(model(images.to(device)), labels.to(device), settings["focal_gamma"])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        model.eval()
+        with torch.no_grad():
+            hits = sum(int((model(images.to(device)).argmax(1).cpu() == labels).sum()) for images, labels in val)
+    assert 0 <= hits <= len(splits[1])
+
+
+def main() -> None:
+    """One line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="tf_efficientnet_lite0")
+    parser.add_argument("--images", type=int, default=1024)
+    parser.add_argument("--validation", type=int, default=256)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--precision", default="float32", help="of ours; the plain loop has float32")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="of the plain loop")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    say_hardware()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    changes = {"image_size": args.size, "batch": args.batch, "epochs": args.epochs, "precision": args.precision}
+    settings = {**yaml.safe_load((ROOT / "config/config.yaml").read_text())["classifier"], **changes}
+    splits = (simulated(args.images, args.size, 0), simulated(args.validation, args.size, 1))
+
+    def network() -> tuple[torch.nn.Module, tuple, tuple]:
+        torch.manual_seed(0)
+        return create_backbone(args.network, len(CLASSES), False, {}, args.size)
+
+    def ours() -> None:
+        model, mean, std = network()
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = Checkpoint(Path(folder))
+            train_classifier(model, Normaliser(mean, std), *splits, settings, True, 0, device, checkpoint)
+
+    def plain(workers: int) -> None:
+        plain_loop(*network(), splits, args.size, settings, workers, device)
+
+    fast, slow = float("inf"), dict.fromkeys(args.workers, float("inf"))
+    for turn in range(args.repeats):  # in turns: what else runs on the machine then meets all of them
+        fast = min(fast, best_of(1, ours)[0])
+        if turn == 0:
+            say_peak_memory("here_")
+        for workers in args.workers:
+            slow[workers] = min(slow[workers], best_of(1, lambda workers=workers: plain(workers))[0])
+    seen = args.epochs * args.images
+    for workers, seconds in slow.items():
+        say(f"plain_images_per_second_{workers}_workers", seen / seconds)
+    say("here_images_per_second", seen / fast)
+    say("ratio", min(slow.values()) / fast)
+    say_peak_memory()
+
+
+if __name__ == "__main__":
+    main()

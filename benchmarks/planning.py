@@ -1,0 +1,96 @@
+"""How long Snakemake plans: a dry run of a large study, and a run of a finished one in which nothing is to be done.
+
+python benchmarks/planning.py --overlay study
+The workflow is copied to a temporary folder; a small made-up data file stands for the large study's own. `--skip-tiny`
+leaves out the finished study, a tiny one, which takes some minutes to make.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from common import ROOT, say
+
+from waferbench.simulate.dataset import CLASSES, simulate
+from waferbench.wafers import WaferStore
+
+PARTS = ("Snakefile", "config", "workflow", "profiles", "resources", "envs", "tests/config")
+
+
+def copy_workflow(folder: Path) -> None:
+    """All that Snakemake reads."""
+    for part in PARTS:
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(ROOT / part, folder / part)
+
+
+def write_npz(path: Path) -> None:
+    """A data file with all classes; a dry run reads nothing of it but its size and time."""
+    maps, names, _ = simulate({name: 5 for name in CLASSES}, 0)
+    store, label = WaferStore.of(maps), np.array([CLASSES.index(name) for name in names], np.int8)
+    arrays = {"flat": store.flat, "offsets": store.offsets, "shapes": store.shapes}
+    np.savez(path, **arrays, label=label, classes=np.array(CLASSES))
+
+
+def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
+    """Seconds, processor seconds and output of one call."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=1", *arguments]
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, used, done.stdout + done.stderr
+
+
+def say_seconds(name: str, runs: list[tuple[float, float, str]]) -> None:
+    """The fastest call, and the processor seconds of the leanest, which other work on the machine moves less."""
+    say(f"{name}_seconds", min(seconds for seconds, _, _ in runs))
+    say(f"{name}_processor_seconds", min(used for _, used, _ in runs))
+
+
+def jobs(output: str) -> int:
+    """How many jobs a dry run has planned."""
+    return next((int(line.split()[1]) for line in output.splitlines() if line.startswith("total ")), 0)
+
+
+def main() -> None:
+    """One line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--overlay", default="study", help="of config/, the large study")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--skip-tiny", action="store_true", help="leave out the finished study")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copy_workflow(folder)
+        write_npz(folder / "wafers.npz")
+        data = ["--config", "set=dataset.source=npz dataset.path=wafers.npz"]
+        large = ["-n", "--configfile", f"config/{args.overlay}.yaml", *data]
+        runs = [snakemake(folder, *large) for _ in range(args.repeats)]
+        say(f"{args.overlay}_jobs", jobs(runs[0][2]), "d")
+        say_seconds(f"{args.overlay}_dry_run", runs)
+        if not args.skip_tiny:
+            tiny = ["--configfile", "tests/config/tiny.yaml"]
+            say_seconds("tiny_study", [snakemake(folder, *tiny)])
+            runs = [snakemake(folder, *tiny) for _ in range(args.repeats)]
+            if not all("Nothing to be done" in output for _, _, output in runs):
+                sys.exit("the finished study was not finished")
+            say_seconds("nothing_to_do", runs)
+        say("snakemake_peak_memory_mb", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, ".0f")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""A cell of the grid in miniature, as files: a small network of which only the head is fitted, features, tables."""
+
+import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import nn
+
+from waferbench.artifacts import read_table, write_h5, write_table, write_weights
+from waferbench.backbones import create_backbone
+from waferbench.classify.data import drawn_for
+from waferbench.classify.train import Normaliser, predict
+from waferbench.ingest.table import WaferSet, wafer_table
+from waferbench.predictions import prediction_table
+from waferbench.render import render
+from waferbench.runtime import seed_everything
+from waferbench.svm import fit_ecoc_svm
+from waferbench.wafers import WaferStore, write_store
+
+SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+TINY = "test_resnet.r160_in1k"
+CLASSES = ["Center", "Edge <b>Ring</b>", "Random"]
+LABELS = {"Center": "center", "Edge <b>Ring</b>": "edge-b-ring-b", "Random": "random"}
+RENDER = {"size": 32, "levels": [0, 128, 255], "resize": "bilinear", "snap": False}
+CLASSIFIER = {"image_size": 48, "draw_real_at": "render", "input": "bilinear", "precision": "auto"}
+DRAWN = drawn_for(RENDER, CLASSIFIER)
+CELL = {"protocol": "cv5", "seed": 42, "fold": 1, "backbone": TINY, "condition": "real_aug"}
+COUNTS = {"n_train_real": 45, "n_train_synthetic": 0, "n_train_repeated": 0}
+CPU = torch.device("cpu")
+
+
+def wafer(rng, label, size=20):
+    radius = np.hypot(*np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j])
+    rate = {"center": radius < 0.4, "edge-b-ring-b": radius > 0.75, "random": radius < 2}[label]
+    failing = rng.random(radius.shape) < 0.04 + rate * (0.3 if label == "random" else 0.9)
+    return ((radius <= 1) * (1 + failing)).astype(np.uint8)
+
+
+def wafers(n=90, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = [list(LABELS.values())[i % 3] for i in range(n)]
+    names = [CLASSES[i % 3] for i in range(n)]
+    store = WaferStore.of([wafer(rng, label, 20 + i % 2) for i, label in enumerate(labels)])
+    return WaferSet(store, names, [""] * n, [f"w{i:03d}" for i in range(n)])
+
+
+def make_cell(folder):
+    """Files of a study with one cell, by name; wafers 0-44 train, 45-66 validate, the rest tests."""
+    torch.set_num_threads(1)
+    seed_everything(3)
+    ours, names = wafers(), list(LABELS.values())
+    files = {
+        name: folder / file
+        for name, file in {
+            **{"store": "wafers.h5", "wafers": "wafers.parquet", "scores": "scores.parquet"},
+            **{"checkpoint": "checkpoint.safetensors", "features": "features.h5", "svm": "svm.h5"},
+            **{"validation": "validation.parquet", "softmax": "softmax.parquet"},
+        }.items()
+    }
+    model, mean, std = create_backbone(TINY, 3, False, {}, CLASSIFIER["image_size"])
+    images, y = render(ours.store, **DRAWN), np.arange(len(ours.ids)) % 3
+    features, _ = predict(model.eval(), Normaliser(mean, std, 48), images, CPU, CLASSIFIER)
+    fit_head(model.get_classifier(), features[:45], y[:45])
+    features, p = predict(model, Normaliser(mean, std, 48), images, CPU, CLASSIFIER)
+    splits = {"train": slice(0, 45), "val": slice(45, 67), "test": slice(67, 90)}
+    arrays = {"classes": np.array(names), "cell": np.array([json.dumps(CELL)])}
+    for split, part in splits.items():
+        arrays |= {f"{split}_features": features[part], f"{split}_labels": y[part]}
+        arrays |= {f"{split}_ids": np.array(ours.ids[part])}
+    write_store(files["store"], ours.store)
+    write_table(files["wafers"], wafer_table(ours))
+    write_weights(files["checkpoint"], model.state_dict(), {"cell": CELL})
+    write_h5(files["features"], arrays)
+    settings = {"C": 10.0, "gamma": "scale", "code_size": 2.0, "seed": 42, "memory_gb": 1.0}
+    fit_ecoc_svm(features[:45], y[:45], settings).write(files["svm"])
+    for name, split in (("validation", "val"), ("softmax", "test")):
+        part = splits[split]
+        ids = np.array(ours.ids[part])
+        table = prediction_table({**CELL, **COUNTS}, "softmax", ids, y[part], p[part].argmax(1), names, p[part])
+        write_table(files[name], table)
+    score = read_table(files["softmax"]).head(1)[[*CELL, "head"]].assign(macro_f1=0.9, accuracy=0.9)
+    write_table(files["scores"], score)
+    return files
+
+
+def fit_head(head, features, y):
+    """Least squares to logits of 3 for the true class and 0 for the others, with a little shrinkage."""
+    x = np.c_[features, np.ones(len(features))].astype(np.float64)
+    ridge = 1e-3 * np.trace(x.T @ x) / x.shape[1] * np.eye(x.shape[1])
+    weights = torch.from_numpy(np.linalg.solve(x.T @ x + ridge, x.T @ (3.0 * np.eye(3)[y]))).float()
+    with torch.no_grad():
+        head.weight.copy_(weights[:-1].T)
+        head.bias.copy_(weights[-1])
+
+
+class Blocks(nn.Module):
+    """A network as predictions need one, in no time: 96 features, three classes."""
+
+    def forward_features(self, x):
+        return nn.functional.interpolate(x, (8, 12))[:, 0].flatten(1)
+
+    def forward_head(self, maps, pre_logits=False):
+        return maps if pre_logits else maps[:, 40:43]
+
+
+class Files(dict):
+    """Named files, reached as Snakemake's are."""
+
+    __getattr__ = dict.__getitem__
+
+
+def run(study, name, settings, inputs, outputs):
+    """Run a script of the workflow as Snakemake would."""
+    snakemake = SimpleNamespace(
+        params=SimpleNamespace(settings=json.dumps(settings), code="0", study=str(study)),
+        wildcards={},
+        input=Files(inputs),
+        output=Files({key: str(path) for key, path in outputs.items()}),
+        threads=1,
+        resources={},
+        rule=name,
+        config={"machine": {"svm_memory_gb": 1.0, "weights": {}}},
+        log=[],
+    )
+    runpy.run_path(str(SCRIPTS / f"{name}.py"), {"snakemake": snakemake})

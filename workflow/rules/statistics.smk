@@ -1,0 +1,193 @@
+# What the grid's predictions say: scores, comparisons, ranks, where gains come from, calibration, rare defects, labels.
+
+from types import SimpleNamespace
+
+EXPLAINED = CFG["baseline"] if CFG["baseline"] in CONDITIONS else CFG["conditions"][0]
+EXPLAINED_CELL = expand(CELL, **FIRST, condition=EXPLAINED, allow_missing=True)[0]
+# Labels are judged by networks that no generator has touched: the baseline, or else the first such condition.
+REAL_ONLY = [name for name in (EXPLAINED, *CONDITIONS) if CONDITIONS[name]["source"] == "none"][:1]
+
+
+rule collect_scores:
+    input:
+        cells=every_cell(rules.train_classifier.output.predictions) + every_cell(rules.fit_svm.output.predictions),
+    output:
+        predictions=f"{STUDY}/predictions.parquet",
+        scores=f"{STUDY}/scores.parquet",
+        per_class=f"{STUDY}/per_class.parquet",
+    log:
+        f"{LOGS}/collect_scores.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        study=CFG["study"],
+        settings=pack(classes=CLASSES_OF),
+        code=code("collect_scores"),
+    script:
+        "../scripts/collect_scores.py"
+
+
+rule compare_conditions:
+    input:
+        scores=rules.collect_scores.output.scores,
+    output:
+        comparisons=f"{STUDY}/comparisons.parquet",
+    log:
+        f"{LOGS}/compare_conditions.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        study=CFG["study"],
+        settings=pack(baseline=CFG["baseline"], **only(CFG["statistics"], "confidence")),
+        code=code("compare_conditions"),
+    script:
+        "../scripts/compare_conditions.py"
+
+
+rule measure_backbone:
+    output:
+        cost=f"{STUDY}/backbones/{{backbone}}.json",
+    log:
+        f"{LOGS}/measure_backbone-{{backbone}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: network_threads
+    resources:
+        gpu=gpu,
+        mem_mb=2500,
+    params:
+        study=CFG["study"],
+        settings=pack(
+            n_classes=len(CLASSES_OF[FIRST["protocol"]]), **only(CFG["classifier"], "image_size", "precision")
+        ),
+        code=code("measure_backbone"),
+    script:
+        "../scripts/measure_backbone.py"
+
+
+rule analyse_grid:
+    input:
+        scores=rules.collect_scores.output.scores,
+        backbones=expand(rules.measure_backbone.output.cost, backbone=CFG["backbones"]),
+    output:
+        heads=f"{STUDY}/heads.parquet",
+        ranks=f"{STUDY}/ranks.parquet",
+        rank_pairs=f"{STUDY}/rank_pairs.parquet",
+        decomposition=f"{STUDY}/decomposition.parquet",
+        saturation=f"{STUDY}/saturation.parquet",
+        backbones=f"{STUDY}/backbones.parquet",
+    log:
+        f"{LOGS}/analyse_grid.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        study=CFG["study"],
+        settings=pack(
+            baseline=CFG["baseline"],
+            conditions=[{"name": name, **CONDITIONS[name]} for name in CONDITIONS],
+            **only(CFG["statistics"], "confidence"),
+        ),
+        code=code("analyse_grid"),
+    script:
+        "../scripts/analyse_grid.py"
+
+
+rule calibrate:
+    input:
+        validation=every_cell(f"{CELL}/validation.parquet"),
+        softmax=every_cell(f"{CELL}/softmax.parquet"),
+    output:
+        calibration=f"{STUDY}/calibration.parquet",
+        reliability=f"{STUDY}/reliability.parquet",
+    log:
+        f"{LOGS}/calibrate.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        study=CFG["study"],
+        settings=pack(classes=CLASSES_OF),
+        code=code("calibrate"),
+    script:
+        "../scripts/calibrate.py"
+
+
+rule measure_rare_recall:
+    input:
+        softmax=every_cell(f"{CELL}/softmax.parquet"),
+    output:
+        rare_recall=f"{STUDY}/rare_recall.parquet",
+    log:
+        f"{LOGS}/measure_rare_recall.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        study=CFG["study"],
+        settings=pack(
+            classes=CLASSES_OF,
+            seed=CFG["seed"],
+            **only(CFG["statistics"], "confidence", "rare_classes", "precision", "bootstrap"),
+        ),
+        code=code("measure_rare_recall"),
+    script:
+        "../scripts/measure_rare_recall.py"
+
+
+rule audit_labels:
+    input:
+        softmax=every_fold(f"{CELL}/softmax.parquet", backbone=CFG["backbones"], condition=REAL_ONLY),
+    output:
+        label_noise=f"{STUDY}/label_noise.parquet",
+    log:
+        f"{LOGS}/audit_labels.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        study=CFG["study"],
+        settings=pack(classes=CLASSES_OF, condition="".join(REAL_ONLY)),
+        code=code("audit_labels"),
+    script:
+        "../scripts/audit_labels.py"
+
+
+rule explain_mistakes:
+    input:
+        store=rules.ingest.output.store,
+        selected=selected_wafers(SimpleNamespace(**FIRST)),
+        folds=first([rules.make_folds.output.folds]),
+        checkpoint=f"{EXPLAINED_CELL}/checkpoint.safetensors",
+        predictions=f"{EXPLAINED_CELL}/softmax.parquet",
+    output:
+        explanations=f"{STUDY}/explanations/{{backbone}}.h5",
+    log:
+        f"{LOGS}/explain_mistakes-{{backbone}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: network_threads
+    resources:
+        gpu=gpu,
+        mem_mb=int(2500 + 0.2 * CFG["classifier"]["image_size"] ** 2),
+    params:
+        study=CFG["study"],
+        settings=lambda w: pack(
+            classifier=only(CFG["classifier"], "image_size", "draw_real_at", "input"),
+            render=DRAWN,
+            classes=CLASSES_OF[FIRST["protocol"]],
+            fold=FIRST["fold"],
+            examples=CFG["report"]["examples"],
+            weights=weights_of(w.backbone),
+        ),
+        code=code("explain_mistakes"),
+    script:
+        "../scripts/explain_mistakes.py"

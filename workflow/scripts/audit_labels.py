@@ -1,0 +1,11 @@
+"""Makes the table of suspicious labels, from the out-of-fold probabilities of networks trained on real wafers alone."""
+
+from waferbench.artifacts import read_table, write_table
+from waferbench.job import Job
+from waferbench.stats.label_noise import audit_labels
+from waferbench.wafers import slugs
+
+with Job(snakemake) as job:
+    labels = {protocol: list(slugs(classes).values()) for protocol, classes in job.settings["classes"].items()}
+    cells = (read_table(path) for path in snakemake.input.softmax)
+    write_table(snakemake.output[0], audit_labels(cells, labels, job.settings["condition"]), job.provenance)

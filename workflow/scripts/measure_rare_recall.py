@@ -1,0 +1,19 @@
+"""Makes the table of rare defects found at a fixed precision, with bootstrap intervals."""
+
+from waferbench.artifacts import read_table, write_table
+from waferbench.job import Job
+from waferbench.stats.rare_recall import measure_rare_recall
+from waferbench.wafers import slug, slugs
+
+with Job(snakemake) as job:
+    settings = job.settings
+    table = measure_rare_recall(
+        (read_table(path) for path in snakemake.input.softmax),
+        {protocol: list(slugs(classes).values()) for protocol, classes in settings["classes"].items()},
+        [slug(name) for name in settings["rare_classes"]],
+        settings["precision"],
+        settings["bootstrap"],
+        settings["confidence"],
+        settings["seed"],
+    )
+    write_table(snakemake.output[0], table, job.provenance)

@@ -1,0 +1,163 @@
+"""What a cell of the grid needs to judge wafers that no study has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.neighbors import NearestNeighbors
+from torch import nn
+
+from waferbench.artifacts import read_h5, read_provenance, read_table, read_weights
+from waferbench.backbones import create_backbone
+from waferbench.classify.train import Normaliser
+from waferbench.errors import InputError
+from waferbench.stats.calibration import fit_temperature
+from waferbench.svm import EcocSvm
+
+QUANTILE = 0.99  # of the distances of validation and test wafers; farther is unusual
+
+
+def load_classifier(
+    checkpoint: str | Path,
+    backbone: str,
+    labels: Sequence[str],
+    classifier: Mapping[str, Any],
+    levels: Sequence[int],
+    weights: Mapping[str, Any],
+) -> tuple[nn.Module, Normaliser]:
+    """A cell's network with its trained weights, in evaluation mode on the CPU, and what turns greys into its input.
+
+    Args:
+        checkpoint: ``checkpoint.safetensors`` of the cell.
+        labels: slugs of the classes that it must tell apart.
+        classifier: ``image_size`` and ``input``.
+        levels: grey of off-wafer, passing, failing.
+        weights: see `create_backbone`; of it the manifest's mean and deviation are used.
+
+    Raises:
+        InputError: not a weight file, or weights of another network or of another number of classes.
+    """
+    try:
+        state = read_weights(checkpoint)
+        cell = read_provenance(checkpoint).get("cell", {})
+    except Exception as error:  # safetensors reports damage by a type of its own, missing files by another
+        raise InputError(f"{checkpoint}: not a readable checkpoint ({error}); delete it and rerun the study") from error
+    if cell.get("backbone", backbone) != backbone:
+        raise InputError(f"{checkpoint}: weights of {cell['backbone']!r}, expected {backbone!r}; rerun the study")
+    size = classifier["image_size"]
+    model, mean, std = create_backbone(backbone, len(labels), False, weights, size)
+    _require_tensors(checkpoint, state, model.state_dict(), backbone, labels)
+    model.load_state_dict(state)
+    return model.eval(), Normaliser(mean, std, size, classifier["input"], levels)
+
+
+def _require_tensors(path: str | Path, state: Mapping, wanted: Mapping, backbone: str, labels: Sequence[str]) -> None:
+    """`InputError` where a checkpoint is not exactly the tensors of the network."""
+    missing, strange = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
+    network = f"{backbone} of {len(labels)} classes"
+    if missing or strange:
+        what = f"no tensor {missing[0]!r}" if missing else f"the tensor {strange[0]!r}"
+        raise InputError(
+            f"{path}: {what}; {len(missing)} missing and {len(strange)} too many, expected the {len(wanted)} of "
+            f"{network}; rerun the study"
+        )
+    for name, tensor in wanted.items():
+        if state[name].shape != tensor.shape:
+            raise InputError(
+                f"{path}: tensor {name!r} has the shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)} of "
+                f"{network}; dataset.classes may have changed: rerun the study"
+            )
+
+
+def temperature_of(validation: str | Path, labels: Sequence[str]) -> float:
+    """The temperature that calibrates a cell's probabilities, fitted on its ``validation.parquet``.
+
+    Raises:
+        InputError: a table of other classes.
+    """
+    table = read_table(validation)
+    columns = [f"p_{i}" for i in range(len(labels))]
+    found = sorted((name for name in table if name.startswith("p_")), key=lambda name: int(name[2:]))
+    unknown = sorted(set(table["y_true"]) - set(labels))
+    if found != columns or unknown:
+        raise InputError(
+            f"{validation}: {f'class {unknown[0]!r}' if unknown else f'{len(found)} classes'}, expected the "
+            f"{len(labels)} classes {', '.join(labels)}; rerun the study"
+        )
+    y = pd.Index(labels).get_indexer(table["y_true"])
+    return fit_temperature(table[columns].to_numpy(), y)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The real training wafers of a cell in feature space, each feature in the standard deviations that the SVM uses.
+
+    ids: str (n,); index: fitted on their features; svm: of the cell; limit: the distance to the nearest of them that
+    1% of the cell's validation and test wafers exceed.
+    """
+
+    ids: np.ndarray
+    index: NearestNeighbors
+    svm: EcocSvm
+    limit: float
+
+    def of(self, features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Distances float (N, count) and ids str (N, count) of the nearest, closest first."""
+        distances, places = self.index.kneighbors(_scaled(features, self.svm), min(count, len(self.ids)))
+        return distances, self.ids[places]
+
+
+def read_neighbours(features: str | Path, svm: str | Path, labels: Sequence[str], real: Sequence[str]) -> Neighbours:
+    """The neighbours of a cell from its ``features.h5`` and ``svm.h5``.
+
+    Args:
+        labels: slugs of the classes, as both must hold them.
+        real: ids of all real wafers; synthetic training images are no neighbours to show.
+
+    Raises:
+        InputError: a file of other classes, or none of the training wafers in ``real``.
+    """
+    head, names = EcocSvm.read(svm), ["classes", "train_ids", "train_features", "val_features", "test_features"]
+    data = read_h5(features, names)
+    if list(data["classes"]) != list(labels):
+        raise InputError(
+            f"{features}: classes {', '.join(data['classes'])}, expected {', '.join(labels)}; rerun the study"
+        )
+    if head.mean.shape != data["train_features"].shape[1:] or len(labels) <= int(head.classes.max()):
+        raise InputError(
+            f"{svm}: {len(head.mean)} features and {len(head.classes)} classes, expected "
+            f"{data['train_features'].shape[1]} and {len(labels)} as in {features}; rerun the study"
+        )
+    ids, first = np.unique(data["train_ids"].astype(str), return_index=True)  # repeated wafers count once
+    kept = np.isin(ids, np.asarray(real, dtype=str))
+    if not kept.any():
+        raise InputError(f"{features}: none of its training wafers is in the wafer table; rerun the study")
+    ids, rows = ids[kept], first[kept]
+    index = NearestNeighbors(algorithm="brute").fit(_scaled(data["train_features"][rows], head))
+    unseen = np.concatenate([data["val_features"], data["test_features"]])
+    distances = index.kneighbors(_scaled(unseen, head), 1)[0][:, 0]
+    return Neighbours(ids, index, head, float(np.quantile(distances, QUANTILE)))
+
+
+def _scaled(features: np.ndarray, svm: EcocSvm) -> np.ndarray:
+    return ((features - svm.mean) / svm.scale).astype(np.float32)
+
+
+class Exported(nn.Module):
+    """Network, normalisation and temperature as one module: greys in, calibrated probabilities and features out."""
+
+    def __init__(self, model: nn.Module, normalise: Normaliser, temperature: float):
+        super().__init__()
+        self.model, self.normalise, self.temperature = model, normalise, temperature
+
+    def forward(self, grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32 (N, S, S) of 0-255 to float32 (N, K) and (N, D)."""
+        maps = self.model.forward_features(self.normalise(grey))
+        features = self.model.forward_head(maps, pre_logits=True)
+        return (self.model.forward_head(maps) / self.temperature).softmax(1), features
