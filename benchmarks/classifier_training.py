@@ -8,9 +8,12 @@ tensor, normalise), with and without worker processes; the better of both counts
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ["GOMP_SPINCOUNT"] = "1000"  # before torch, as in the workflow's jobs: else all is slow beside other work
 
 import numpy as np
 import torch

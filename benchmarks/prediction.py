@@ -9,6 +9,9 @@ given). The plain way is the network over images one by one, as PIL and torchvis
 from __future__ import annotations
 
 import argparse
+import os
+
+os.environ["GOMP_SPINCOUNT"] = "1000"  # before torch, as in the workflow's jobs: else all is slow beside other work
 
 import numpy as np
 import torch

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -64,6 +65,14 @@ def test_networks_of_the_study(name):
     assert maps.shape == (3, 2, 32, 32) and maps.dtype == np.uint8
     assert maps.max() > 200 and not np.array_equal(maps[0], maps[1])
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_of_small_images_an_earlier_finer_map_is_looked_at():
+    torch.manual_seed(0)
+    model = timm.create_model("test_resnet", num_classes=3).eval()
+    maps = grad_cam(model, torch.rand(2, 3, 64, 64), torch.tensor([0, 2]))
+    assert maps.shape == (2, 8, 8), "its last map has four pixels, the stage before the one before it 64"
+    assert maps.amax((1, 2)).tolist() == [1, 1] and (maps.std((1, 2)) > 0).all()
 
 
 def test_a_map_points_at_what_the_class_is_made_of():

@@ -118,9 +118,12 @@ def solve_in_rounds(
             (todo if problem.extend(rows, excess, most) else stuck).append(problem)
         if not todo:
             break
-    for problem in stuck + todo:
-        machine = SVC(C=penalty, kernel="rbf", gamma=gamma, cache_size=memory_gb * 1024)
+
+    def solve_whole(problem: _Problem) -> None:
+        machine = SVC(C=penalty, kernel="rbf", gamma=gamma, cache_size=memory_gb * 1024 / threads)
         problem.solution = _solution(machine.fit(scaled, problem.target))
+
+    Parallel(n_jobs=threads, prefer="threads")(delayed(solve_whole)(problem) for problem in stuck + todo)
     return [problem.solution for problem in problems]
 
 

@@ -17,6 +17,8 @@ from waferbench.classify.train import Normaliser
 from waferbench.errors import InputError
 from waferbench.runtime import HalvingBatches
 
+EDGE = 7  # pixels a side of the map that is looked at: what 224-pixel images leave at the end
+
 
 def surest_mistakes(predictions: pd.DataFrame, labels: list[str], count: int) -> pd.DataFrame:
     """The wafers called wrongly with the greatest probability, surest first.
@@ -76,6 +78,8 @@ def explain(
 def grad_cam(model: nn.Module, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     """The last feature map weighted by the mean gradient of a class's logit (Selvaraju et al. 2017, eq. 1 and 2).
 
+    Of small images the last map is a few pixels and tells no place: then the last one of at least `EDGE` pixels a side.
+
     Args:
         model: a timm network in evaluation mode.
         images: float (N, 3, S, S), normalised.
@@ -89,10 +93,13 @@ def grad_cam(model: nn.Module, images: torch.Tensor, classes: torch.Tensor) -> t
     """
     with torch.no_grad():
         features = model.forward_features(images)
-    features = features.detach().requires_grad_()
-    logits = model.forward_head(features.clone()).float()  # a copy: heads may work in place
-    (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), features)
-    gradient, maps = as_grid(model, gradient).float(), as_grid(model, features.detach()).float()
+    if min(as_grid(model, features).shape[2:]) >= EDGE or (inner := _inner_maps(model, images, classes)) is None:
+        features = features.detach().requires_grad_()
+        logits = model.forward_head(features.clone()).float()  # a copy: heads may work in place
+        (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), features)
+        gradient, maps = as_grid(model, gradient).float(), as_grid(model, features.detach()).float()
+    else:
+        maps, gradient = inner
     if not gradient.any():
         raise InputError(
             f"Grad-CAM: the head of {type(model).__name__} reads none of its last feature map (a class token alone, "
@@ -100,6 +107,28 @@ def grad_cam(model: nn.Module, images: torch.Tensor, classes: torch.Tensor) -> t
         )
     weighted = (gradient.mean((2, 3), keepdim=True) * maps).sum(1).relu()
     return weighted / weighted.amax((1, 2), keepdim=True).clamp_min(torch.finfo(weighted.dtype).tiny)
+
+
+def _inner_maps(
+    model: nn.Module, images: torch.Tensor, classes: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Of the network's stages the last with `EDGE` pixels a side, and its gradient: float (N, C, h, w) both.
+
+    None where no stage, as timm lists them in ``feature_info``, has so many.
+    """
+    fine = [stage for stage in getattr(model, "feature_info", []) if images.shape[-1] // stage["reduction"] >= EDGE]
+    if not fine:
+        return None
+    found: list[torch.Tensor] = []
+    handle = model.get_submodule(fine[-1]["module"]).register_forward_hook(lambda _, __, output: found.append(output))
+    try:
+        with torch.enable_grad():
+            logits = model(images.requires_grad_()).float()
+    finally:
+        handle.remove()
+    (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), found[0])
+    both = found[0].detach().float(), gradient.float()
+    return both if both[0].shape[1] == fine[-1]["num_chs"] else tuple(x.permute(0, 3, 1, 2) for x in both)
 
 
 def as_grid(model: nn.Module, features: torch.Tensor) -> torch.Tensor:
