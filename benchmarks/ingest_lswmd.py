@@ -26,7 +26,7 @@ from waferbench.artifacts import write_table
 from waferbench.ingest import read_wafers
 from waferbench.ingest.table import wafer_table
 from waferbench.simulate.dataset import CLASSES, simulate
-from waferbench.wafers import read_store, write_store
+from waferbench.wafers import open_store, write_store
 
 sys.path.insert(0, str(ROOT / "tests"))
 from helpers import legacy_lswmd as legacy
@@ -157,7 +157,7 @@ def ingest(pickle: Path, folder: Path) -> None:
 def reopen(pickle: Path, folder: Path) -> None:
     """What a later stage does: random wafers of the store."""
     start = time.perf_counter()
-    store = read_store(folder / "wafers.h5")
+    store = open_store(folder / "wafers.h5")
     opened = time.perf_counter() - start
     maps = store.take(np.random.default_rng(0).permutation(len(store))[:1000])
     say("open_seconds", opened)

@@ -4,6 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +20,7 @@ from waferbench.ingest.table import (
     select_wafers,
     wafer_table,
 )
-from waferbench.wafers import WaferStore, read_store, write_store
+from waferbench.wafers import WaferStore, open_store, read_store, write_store
 
 REAL = Path(__file__).parents[2] / "../shared/data/wm811k/wm811k_labelled.npz"
 MAPS = [
@@ -299,3 +300,15 @@ def test_real_npz():
     assert table["sha256"].nunique() == 62053
     assert defects["sha256"].nunique() == 25425
     assert (table.groupby("sha256")["class"].nunique() > 1).sum() == 12
+
+
+def test_an_opened_store_reads_what_is_asked_for(tmp_path):
+    store = WaferStore.of(MAPS)
+    write_store(tmp_path / "w.h5", store)
+    opened = open_store(tmp_path / "w.h5")
+    assert isinstance(opened.flat, h5py.Dataset) and len(opened) == len(MAPS)
+    for got, wafer in zip(opened.take([2, 0, 2]), (MAPS[2], MAPS[0], MAPS[2]), strict=True):
+        np.testing.assert_array_equal(got, wafer)
+    (tmp_path / "torn.h5").write_bytes(b"no HDF5")
+    with pytest.raises(InputError, match=r"torn\.h5: not a readable store"):
+        open_store(tmp_path / "torn.h5")

@@ -176,7 +176,7 @@ def test_what_concerns_samples_alone_reruns_only_cells_that_have_them(finished: 
     assert (verdict["train_classifier"], verdict["make_injection"]) == (1, 1), "the filter applies to lora alone"
 
 
-@pytest.mark.parametrize("overlay, cells", [("paper", 8 * 3 * 5), ("study", 8 * 6 * 5)])
+@pytest.mark.parametrize("overlay, cells", [("paper", 8 * 3 * (5 + 3)), ("study", 8 * 6 * 5)])
 def test_the_large_studies_plan_without_torch(overlay: str, cells: int, finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
     (study.folder / "LSWMD.pkl").write_bytes(b"planning reads no data")

@@ -77,10 +77,11 @@ rule fit_svm:
         "../../envs/torch.yaml"
     threads: min(4, processors())
     resources:
+        gpu=lambda w: gpu(w) if CFG["svm"]["gpu"] else 0,
         mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),
     params:
         study=CFG["study"],
-        settings=lambda w: pack(svm=without(CFG["svm"], "memory_gb"), classes=CLASSES_OF[w.protocol], **ids(w)),
+        settings=lambda w: pack(svm=without(CFG["svm"], "memory_gb", "gpu"), classes=CLASSES_OF[w.protocol], **ids(w)),
         code=code("fit_svm"),
     script:
         "../scripts/fit_svm.py"

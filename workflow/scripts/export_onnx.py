@@ -9,7 +9,7 @@ from waferbench.predict.export import check_parity, export_onnx
 from waferbench.predict.model import Exported, load_classifier, temperature_of
 from waferbench.render import render
 from waferbench.runtime import device
-from waferbench.wafers import read_store, slugs
+from waferbench.wafers import open_store, slugs
 
 CHECKED = 64  # wafers that both runtimes are asked about
 
@@ -27,5 +27,5 @@ with Job(snakemake) as job:
     export_onnx(module, drawn["size"], snakemake.output.onnx, facts, job.provenance)
     table = read_table(given.wafers)
     rows = table[table["wafer_id"].isin(read_table(given.validation)["wafer_id"])]["row"][:CHECKED]
-    worst = check_parity(snakemake.output.onnx, module, render(read_store(given.store).take(rows), **drawn))
+    worst = check_parity(snakemake.output.onnx, module, render(open_store(given.store).take(rows), **drawn))
     print(f"onnxruntime and torch agree on {len(rows)} wafers to {worst:.1e}", file=sys.stderr)

@@ -11,7 +11,7 @@ from waferbench.predict.gallery import write_gallery
 from waferbench.predict.model import load_classifier, read_neighbours, temperature_of
 from waferbench.predict.table import accuracy, predict_wafers
 from waferbench.runtime import device
-from waferbench.wafers import read_store, slugs
+from waferbench.wafers import open_store, slugs
 
 with Job(snakemake) as job:
     settings, given = job.settings, snakemake.input
@@ -56,7 +56,7 @@ with Job(snakemake) as job:
         table,
         wafers.store,
         seen,
-        read_store(given.store),
+        open_store(given.store),
         labels,
         settings["render"],
         settings["gallery"],

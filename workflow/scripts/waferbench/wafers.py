@@ -9,13 +9,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from waferbench.artifacts import read_h5, write_h5
 from waferbench.errors import InputError
 from waferbench.names import slug, slugs
 
-__all__ = ["FAIL", "OFF", "PASS", "WaferStore", "read_store", "require_each", "slug", "slugs", "write_store"]
+__all__ = [
+    "FAIL",
+    "OFF",
+    "PASS",
+    "WaferStore",
+    "open_store",
+    "read_store",
+    "require_each",
+    "slug",
+    "slugs",
+    "write_store",
+]
 OFF, PASS, FAIL = 0, 1, 2
 
 
@@ -23,10 +35,10 @@ OFF, PASS, FAIL = 0, 1, 2
 class WaferStore:
     """Ragged maps: map i is ``flat[offsets[i]:offsets[i+1]].reshape(shapes[i])``.
 
-    flat: uint8 (total dies); offsets: int64 (N + 1); shapes: int16 (N, 2) of rows, columns.
+    flat: uint8 (total dies), in memory or in the file; offsets: int64 (N + 1); shapes: int16 (N, 2) of rows, columns.
     """
 
-    flat: np.ndarray
+    flat: np.ndarray | h5py.Dataset
     offsets: np.ndarray
     shapes: np.ndarray
 
@@ -53,8 +65,17 @@ class WaferStore:
 
 
 def read_store(path: str | Path) -> WaferStore:
-    """Open a store written by `write_store`."""
+    """Read a store written by `write_store` into memory."""
     return WaferStore(**read_h5(path, ["flat", "offsets", "shapes"]))
+
+
+def open_store(path: str | Path) -> WaferStore:
+    """Open a store of which a few maps are wanted: each is read from the file when it is asked for."""
+    try:
+        flat = h5py.File(path, "r")["flat"]
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path}: not a readable store of wafers ({error}); delete it and rerun") from error
+    return WaferStore(flat, **read_h5(path, ["offsets", "shapes"]))
 
 
 def write_store(path: str | Path, store: WaferStore, provenance: Mapping | None = None) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from waferbench.artifacts import read_json, read_provenance, read_table
-from waferbench.wafers import WaferStore, read_store, slugs
+from waferbench.wafers import WaferStore, open_store, slugs
 
 HEADS = {"ecoc_svm": "ECOC-SVM", "softmax": "softmax"}
 CELL = ["protocol", "seed", "fold", "backbone", "condition", "head"]
@@ -319,7 +319,7 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
         settings=settings,
         tables=tables,
         published=yaml.safe_load(published[0].read_text()) if published else {},
-        store=read_store(files["store"][0]) if files.get("store") else None,
+        store=open_store(files["store"][0]) if files.get("store") else None,
         samples=samples,
         sample_fold=int(scope.removeprefix("fold")) if scope.startswith("fold") else -1,
         histories={(path.parent.name, path.stem): read_table(path) for path in files.get("histories", [])},
