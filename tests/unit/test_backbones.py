@@ -1,5 +1,6 @@
 """Backbones: names, weights in their order, digests."""
 
+import copy
 import http.server
 import threading
 from pathlib import Path
@@ -12,7 +13,14 @@ import yaml
 from safetensors.torch import save_file
 
 from waferbench.artifacts import digest
-from waferbench.backbones import create_backbone, find_weights, load_manifest, match_by_order
+from waferbench.backbones import (
+    create_backbone,
+    find_weights,
+    folded,
+    load_manifest,
+    match_by_order,
+    unfold_batch_norms,
+)
 from waferbench.classify.data import Split
 from waferbench.classify.train import Normaliser, predict, train_classifier
 from waferbench.errors import InputError
@@ -102,13 +110,29 @@ def test_the_published_backbones_train_a_step(name):
     assert features.shape == (4, model.head_hidden_size) and probabilities.shape == (4, 3)
 
 
+def test_folded_batch_norms_survive_training_mode():
+    torch.manual_seed(0)
+    model, _, _ = create_backbone("mobilenetv2_100.ra_in1k", 4, pretrained=False)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # as a folded port is: unit scale, shifts of any size
+            torch.nn.init.normal_(module.bias, std=2.0)
+    images = torch.rand(32, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        before, as_it_is = model.eval()(images), copy.deepcopy(model).train()(images)
+    unfold_batch_norms(model, images)
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(images), before, rtol=1e-3, atol=1e-5)
+        trained = model.train()(images)
+    assert (trained - before).abs().mean() < 0.05 * (as_it_is - before).abs().mean()
+
+
 @pytest.mark.real
 def test_a_port_with_folded_batch_norms_is_read_and_sees():
     folder = Path(__file__).parents[3] / "shared/weights"
     if not (folder / "mobilenetv2_imagenet.npz").exists():
         pytest.skip("no mobilenetv2_imagenet.npz in ../shared/weights")
     model, mean, std = create_backbone("mobilenetv2_100", 0, True, {"folder": str(folder)})
-    assert mean == std == (0.5, 0.5, 0.5)
+    assert mean == std == (0.5, 0.5, 0.5) and folded("mobilenetv2_100") and not folded("mobilenetv2_100.ra_in1k")
     with np.load(folder / "mobilenetv2_imagenet.npz") as arrays:
         assert np.array_equal(model.conv_stem.weight.detach(), arrays["features.0.0.weight"])
         assert np.array_equal(model.bn2.running_var, arrays["features.18.1.running_var"])
@@ -130,7 +154,7 @@ def test_wheel_weights_fit_and_are_trained():
     # A trained BatchNorm has running means away from their initial zero.
     assert model.bn1.running_mean.abs().sum() > 0.1
     assert model.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 1280)
-    assert mean == std == (0.5, 0.5, 0.5)
+    assert mean == std == (0.5, 0.5, 0.5) and folded("mobilenetv2_100") and not folded("mobilenetv2_100.ra_in1k")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from conftest import Study, write_npz
 
 pytestmark = pytest.mark.workflow
 
-TABLES = {"collect_scores", "compare_conditions", "analyse_grid", "make_report"}
+TABLES = {"collect_scores", "compare_conditions", "resample_wafers", "analyse_grid", "make_report"}
 GRID = {"train_classifier", "fit_svm", "calibrate", "measure_rare_recall"} | TABLES
 OF_REAL = {"audit_labels", "explain_mistakes"}  # look at cells of real wafers alone
 JUDGED = {"judge_samples", "gather_agreement"}
@@ -91,10 +91,13 @@ CASES = {
         append(f"{LIBRARY}/stats/calibration.py", "\nEXTRA = 1\n"),
         {"calibrate", "make_report"},
     ),
-    "resamples of the bootstrap": (option("statistics.bootstrap=200"), {"measure_rare_recall", "make_report"}),
+    "resamples of the bootstrap": (
+        option("statistics.bootstrap=200"),
+        {"measure_rare_recall", "resample_wafers", "make_report"},
+    ),
     "the confidence": (
         option("statistics.confidence=0.9"),
-        {"compare_conditions", "analyse_grid", "measure_rare_recall", "make_report"},
+        {"compare_conditions", "resample_wafers", "analyse_grid", "measure_rare_recall", "make_report"},
     ),
     "a repeat": (option("repeats=2"), EVERYTHING - {"ingest", "select_wafers", "explain_mistakes"}),
     "a protocol": (

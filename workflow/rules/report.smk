@@ -7,6 +7,7 @@ rule make_report:
         per_class=rules.collect_scores.output.per_class,
         predictions=rules.collect_scores.output.predictions,
         comparisons=rules.compare_conditions.output.comparisons,
+        intervals=rules.resample_wafers.output.intervals,
         backbones=rules.analyse_grid.output.backbones,
         heads=rules.analyse_grid.output.heads,
         ranks=rules.analyse_grid.output.ranks,

@@ -29,6 +29,30 @@ rule collect_scores:
         "../scripts/collect_scores.py"
 
 
+rule resample_wafers:
+    input:
+        predictions=rules.collect_scores.output.predictions,
+    output:
+        intervals=f"{STUDY}/intervals.parquet",
+    log:
+        f"{LOGS}/resample_wafers.log",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        study=CFG["study"],
+        settings=pack(
+            classes=CLASSES_OF,
+            baseline=CFG["baseline"],
+            seed=CFG["seed"],
+            **only(CFG["statistics"], "confidence", "bootstrap"),
+        ),
+        code=code("resample_wafers"),
+    script:
+        "../scripts/resample_wafers.py"
+
+
 rule compare_conditions:
     input:
         scores=rules.collect_scores.output.scores,

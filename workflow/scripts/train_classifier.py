@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pandas as pd
+import torch
 
 from waferbench.artifacts import read_table, write_h5, write_table, write_weights
-from waferbench.backbones import create_backbone
+from waferbench.backbones import create_backbone, folded, unfold_batch_norms
 from waferbench.classify.data import drawn_for, real_splits, with_injected
 from waferbench.classify.train import Normaliser, predict, train_classifier
 from waferbench.folds import wafers_of
@@ -35,6 +36,9 @@ with Job(snakemake) as job:
         backbone["name"], len(labels), backbone["pretrained"], weights, size, classifier["drop_path"]
     )
     normalise = Normaliser(mean, std, size, classifier["input"], drawn["levels"])
+    if backbone["pretrained"] and folded(backbone["name"], weights):
+        some = sets["train"].images[:: max(1, len(sets["train"]) // 512)]
+        unfold_batch_norms(model, normalise(torch.from_numpy(some).float()))
     history = train_classifier(
         model,
         normalise,

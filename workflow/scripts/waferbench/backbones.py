@@ -76,6 +76,42 @@ def _built(name: str, options: Mapping[str, Any], drop_path: float) -> nn.Module
         raise InputError(f"backbone {name!r}: could not be built with these weights: {error}") from error
 
 
+def folded(name: str, weights_settings: Mapping[str, Any] | None = None) -> bool:
+    """Whether a network's published weights had their batch norms folded into the convolutions."""
+    return load_manifest(weights_settings).get(name, {}).get("batch_norm") == "folded"
+
+
+@torch.no_grad()
+def unfold_batch_norms(model: nn.Module, images: torch.Tensor) -> None:
+    """Give folded batch norms statistics again, in place; in evaluation mode the network stays the same function.
+
+    A folded batch norm scales by one and shifts. Trained as it is, it would normalise its input by the batch and throw
+    away the scales that were folded into its convolution. Here its statistics become those of its input, and its weight
+    and bias undo that normalisation.
+
+    Args:
+        images: float (N, 3, S, S), normalised: some hundreds of the images that will be trained on.
+    """
+    moments: dict[nn.BatchNorm2d, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def look(norm: nn.BatchNorm2d, given: tuple[torch.Tensor]) -> None:
+        moments[norm] = given[0].mean((0, 2, 3)), given[0].var((0, 2, 3), unbiased=False)
+
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    handles = [norm.register_forward_pre_hook(look) for norm in norms]
+    training = model.training
+    model.eval()(images)
+    model.train(training)
+    for handle in handles:
+        handle.remove()
+    for norm, (mean, variance) in moments.items():
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        norm.bias.add_((mean - norm.running_mean) * scale)
+        norm.weight.copy_(scale * (variance + norm.eps).sqrt())
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
+
 def check_backbone(name: str, pretrained: bool, weights_settings: Mapping[str, Any] | None = None) -> str:
     """The name of the weight file that `create_backbone` would load ("" for none), at the cost of its digest alone.
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from waferbench.report import mistakes, tables, trust
 from waferbench.report.study import HEADS, Study
 from waferbench.report.summary import REFERENCE, known, points
-from waferbench.report.tables import BLANK, Cell, Table, gap, name, number
+from waferbench.report.tables import BLANK, Table, gap, name, number, spread
 
 
 def dossiers(study: Study) -> list[dict[str, Any]]:
@@ -72,18 +72,17 @@ def recipes(study: Study, backbone: str) -> Table:
         row = [name(condition)]
         for head, table in means.items():
             m = table.loc[(backbone, condition)] if (backbone, condition) in table.index else None
-            row.append(BLANK if m is None else _score(m, m["mean"] == top[head]))
+            if m is None:
+                row.append(BLANK)
+                continue
+            note = spread(study, m["std"], backbone, condition, head)
+            row.append(number(m["mean"], ".4f", note, "best" if m["mean"] == top[head] else ""))
         for reference in references:
             r = study.gain(backbone, condition, reference)
             row.append(BLANK if r is None else gap(r["difference"], r["low"], r["high"], _p(r)))
         rows.append([*row, number(study.paper_score(backbone, condition, study.head), ".4f")])
     head = ["Trained on", *(HEADS.get(h, h) for h in means), *(f"against {r}" for r in references), "The paper"]
     return Table(head, rows, [("", 1), ("Macro-F1", len(means)), ("Gain, points", len(references)), ("", 1)])
-
-
-def _score(mean: pd.Series, best: bool) -> Cell:
-    note = f"± {mean['std']:.4f}" if known(mean["std"]) else "one fold"
-    return number(mean["mean"], ".4f", note, "best" if best else "")
 
 
 def _p(row: pd.Series) -> str:

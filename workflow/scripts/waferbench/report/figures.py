@@ -48,7 +48,8 @@ def gain_limits(study: Study) -> tuple[float, float]:
 
 def limits_of(differences: pd.DataFrame) -> tuple[float, float]:
     """An axis in points that holds zero and all differences (difference, low, high, fractions) with their intervals."""
-    values = 100 * differences[["difference", "low", "high"]].astype(float).to_numpy()
+    columns = [name for name in ("difference", "low", "high", "wafer_low", "wafer_high") if name in differences]
+    values = 100 * differences[columns].astype(float).to_numpy()
     values = values[np.isfinite(values)]
     low, high = (min(0.0, values.min()), max(0.0, values.max())) if len(values) else (-1.0, 1.0)
     margin = 0.08 * max(high - low, 0.5)
@@ -69,6 +70,9 @@ def _draw_gains(axes, study: Study, backbone: str, limits: tuple[float, float]) 
             centre, colour = 100 * row["difference"], palette[condition]
             if known(row["low"]) and known(row["high"]):
                 axes.plot([100 * row["low"], 100 * row["high"]], [y + offset] * 2, color=colour, lw=2, alpha=0.75)
+            elif known(row["wafer_low"]):  # over test wafers alone
+                ends = [100 * row["wafer_low"], 100 * row["wafer_high"]]
+                axes.plot(ends, [y + offset] * 2, color=colour, lw=1.2, ls=(0, (2, 2)), alpha=0.75)
             filled = reference == study.baseline
             axes.plot(
                 [centre], [y + offset], "o", ms=6.5, mec=colour, mew=1.6, mfc=colour if filled else "none", zorder=3

@@ -27,6 +27,7 @@ COLUMNS = {
         *("protocol", "backbone", "head", "condition", "against", "difference", "low", "high", "p_value", "n_folds"),
         *("p_holm", "effect", "effect_low", "effect_high"),
     ],
+    "intervals": ["backbone", "head", "condition", "reference", "value", "low", "high"],
     "heads": ["backbone", "condition", "difference", "low", "high", "p_value", "n_folds"],
     "ranks": [
         *("head", "condition", "mean_rank", "n_backbones", "statistic", "p_value", "critical_difference", "verdict"),
@@ -249,7 +250,7 @@ class Study:
         return self.source_of(condition) not in ("", "none", "repeat")
 
     def gain(self, backbone: str, condition: str, against: str, head: str | None = None) -> pd.Series | None:
-        """The comparison of two conditions (difference, low, high, p_value, n_folds), or None."""
+        """The comparison of two conditions: difference, low, high, wafer_low, wafer_high, p_value, n_folds."""
         t = self.comparisons
         mine = t[
             (t["backbone"] == backbone)
@@ -258,6 +259,13 @@ class Study:
             & (t["head"] == (head or self.head))
         ]
         return mine.iloc[0] if len(mine) else None
+
+    def score_interval(self, backbone: str, condition: str, head: str) -> tuple[float, float] | None:
+        """Of a macro-F1 over test wafers alone, fractions, or None."""
+        t = self.intervals
+        mine = t[(t["backbone"] == backbone) & (t["condition"] == condition) & (t["head"] == head)]
+        mine = mine[mine["reference"] == ""]
+        return (float(mine["low"].iloc[0]), float(mine["high"].iloc[0])) if len(mine) else None
 
     def paper_backbone(self, backbone: str) -> str | None:
         """The paper's name of a timm backbone, whatever its pretrained weights."""
@@ -310,6 +318,7 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
     """
     files = {name: _paths(value) for name, value in inputs.items()}
     tables = {name: tidy(name, [read_table(path) for path in files.get(name, [])]) for name in COLUMNS}
+    tables["comparisons"] = with_wafer_intervals(tables["comparisons"], tables["intervals"])
     samples = {(_source(path), path.stem): path for path in files.get("samples", [])}
     scope = next(iter(sorted(map(_scope, samples.values()))), "pooled")
     published = files.get("published", [])
@@ -335,6 +344,14 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
         runs=read_runs(folder),
         origins={name: read_provenance(path) for name, path in readable},
     )
+
+
+def with_wafer_intervals(comparisons: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
+    """Comparisons with ``wafer_low`` and ``wafer_high``: the interval over test wafers alone, where there is one."""
+    keys = [k for k in ("protocol", "head", "backbone", "condition", "reference") if k in intervals]
+    found = intervals[[*keys, "low", "high"]].rename(columns={"low": "wafer_low", "high": "wafer_high"})
+    found = found.rename(columns={"reference": "against"}).astype({"wafer_low": float, "wafer_high": float})
+    return comparisons.merge(found, how="left", on=["against" if k == "reference" else k for k in keys])
 
 
 def tidy(name: str, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:

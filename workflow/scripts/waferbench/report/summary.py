@@ -48,6 +48,9 @@ def gain_text(row: pd.Series | None, confidence: float) -> str:
     text = f"{points(row['difference'])} points"
     if known(row["low"]) and known(row["high"]):
         return f"{text} ({confidence:.0%} interval {points(row['low'])} to {points(row['high'])})"
+    if known(row["wafer_low"]):
+        over = f"{points(row['wafer_low'])} to {points(row['wafer_high'])}"
+        return f"{text} (one fold; over its test wafers alone {confidence:.0%} {over})"
     return f"{text} (one fold: no interval)"
 
 
@@ -83,7 +86,11 @@ def _seen(study: Study) -> str:
 
 
 def _interval(row: pd.Series) -> str:
-    return f"points, {points(row['low'])} to {points(row['high'])}" if known(row["low"]) else "points, one fold"
+    if known(row["low"]):
+        return f"points, {points(row['low'])} to {points(row['high'])}"
+    if known(row["wafer_low"]):
+        return f"points, one fold: {points(row['wafer_low'])} to {points(row['wafer_high'])} over wafers"
+    return "points, one fold"
 
 
 def _tone(row: pd.Series) -> str:
@@ -150,7 +157,7 @@ def cautions(study: Study, gain: pd.Series | None, condition: str) -> list[str]:
         found.append("the generators were trained on all wafers, test wafers among them, so synthesis is flattered")
     folds = len(study.folds_run)
     if folds == 1:
-        found.append("one fold was run, so that nothing is known of the spread")
+        found.append("one fold was run: intervals are over its test wafers and know nothing of another training")
     elif folds < ENOUGH_FOLDS:
         found.append(f"{folds} folds were run, fewer than {ENOUGH_FOLDS}, so that intervals are wide")
     if gain is not None and known(gain["low"]) and gain["low"] <= 0 <= gain["high"]:

@@ -79,7 +79,7 @@ def table1(study: Study) -> Table:
                     continue
                 title = f"accuracy {score(m['accuracy'], m['accuracy_std'])}; mean over {int(m['n'])} {study.over}"
                 tone = "best" if m["mean"] == top else ""
-                note = f"± {m['std']:.4f}" if known(m["std"]) else "one fold"
+                note = spread(study, m["std"], backbone, condition, head)
                 row.append(Cell(f"{m['mean']:.4f}", float(m["mean"]), note, tone, title=title))
             row += [_paper_cell(study, backbone, column, head) for column in columns] if shown else []
             row += cost_cells(study, backbone) if dear else []
@@ -146,6 +146,14 @@ def table1_frame(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def spread(study: Study, std: float, backbone: str, condition: str, head: str) -> str:
+    """What stands below a score: its deviation over folds; with one fold its interval over test wafers."""
+    if known(std):
+        return f"± {std:.4f}"
+    interval = study.score_interval(backbone, condition, head)
+    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "one fold"
+
+
 def comparisons(study: Study) -> Table | None:
     """Every comparison with its interval, p-values and standardised effect."""
     rows, corrected = [], bool(study.comparisons["p_holm"].notna().any())
@@ -160,15 +168,24 @@ def comparisons(study: Study) -> Table | None:
                 Cell(r.against),
                 Cell(points(r.difference), float(r.difference), tone=tone) if known(r.difference) else BLANK,
                 Cell(f"{low} to {high}", float(r.low)) if known(r.low) else BLANK,
+                gap_of_wafers(r),
                 number(r.p_value, ".3f"),
                 *((number(r.p_holm, ".3f"), _effect(r)) if corrected else ()),
                 number(r.n_folds, ".0f"),
             ]
         )
-    head = ["Backbone", "Head", "Condition", "Against", "Gain (points)", f"{study.confidence:.0%} interval", "p"]
+    head = ["Backbone", "Head", "Condition", "Against", "Gain (points)", f"{study.confidence:.0%} interval"]
+    head += ["Over test wafers alone", "p"]
     head += ["p, Holm", "Effect"] if corrected else []
     head += ["Folds"]
     return Table(head, rows) if rows else None
+
+
+def gap_of_wafers(row) -> Cell:
+    """The interval of a difference over test wafers alone."""
+    if not known(row.wafer_low):
+        return BLANK
+    return Cell(f"{points(row.wafer_low)} to {points(row.wafer_high)}", float(row.wafer_low))
 
 
 def _effect(row) -> Cell:

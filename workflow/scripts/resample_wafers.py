@@ -1,0 +1,18 @@
+"""Makes the table of intervals over test wafers: of every score, and of its differences to `real` and the baseline."""
+
+from waferbench.artifacts import read_table, write_table
+from waferbench.job import Job
+from waferbench.stats.intervals import wafer_intervals
+from waferbench.wafers import slugs
+
+with Job(snakemake) as job:
+    settings = job.settings
+    table = wafer_intervals(
+        read_table(snakemake.input.predictions),
+        {protocol: list(slugs(classes).values()) for protocol, classes in settings["classes"].items()},
+        settings["baseline"],
+        settings["bootstrap"],
+        settings["confidence"],
+        settings["seed"],
+    )
+    write_table(snakemake.output[0], table, job.provenance)
