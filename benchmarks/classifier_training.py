@@ -2,7 +2,8 @@
 
 python benchmarks/classifier_training.py --images 1024 --size 64 --batch 64
 The plain loop: a Dataset of PIL images, torchvision's transforms on them (three channels, resize, two flips, rotation,
-tensor, normalise), with and without worker processes; the better of both counts. Both loops validate after each epoch.
+tensor, normalise), with and without worker processes; the better of both counts. Both loops validate after each epoch,
+and compute in the same precision.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from waferbench.backbones import create_backbone
 from waferbench.classify.data import Split
 from waferbench.classify.train import Normaliser, focal_loss, train_classifier
 from waferbench.render import render
-from waferbench.runtime import Checkpoint
+from waferbench.runtime import Checkpoint, autocast
 from waferbench.simulate.dataset import CLASSES, simulate
 
 
@@ -85,16 +86,20 @@ def plain_loop(
     model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings["lr"], weight_decay=settings["weight_decay"])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings["epochs"] * len(train))
+    scaler = torch.amp.GradScaler(device.type, enabled=settings["precision"] == "fp16")
     for _ in range(settings["epochs"]):
         model.train()
         for images, labels in train:
-            loss = focal_loss(model(images.to(device)), labels.to(device), settings["focal_gamma"])
+            with autocast(device, settings["precision"]):
+                logits = model(images.to(device))
+            loss = focal_loss(logits, labels.to(device), settings["focal_gamma"])
             optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
             schedule.step()
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), autocast(device, settings["precision"]):
             hits = sum(int((model(images.to(device)).argmax(1).cpu() == labels).sum()) for images, labels in val)
     assert 0 <= hits <= len(splits[1])
 
@@ -108,7 +113,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--precision", default="float32", help="of ours; the plain loop has float32")
+    parser.add_argument("--precision", default="float32", choices=["auto", "float32", "bf16", "fp16"])
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="of the plain loop")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=2)

@@ -66,9 +66,15 @@ def trust_tables():
                     reliability.append({**ids, **bins, "confidence": mid, "accuracy": max(0.0, mid - loss)})
             for label in LABELS[:2]:
                 reached = not (c == "real" and label == LABELS[0])
-                found = {"recall": 0.6, "low": 0.5, "high": 0.7, "threshold": 0.8}
-                found = found if reached else dict.fromkeys(found, np.nan)
-                rare.append({**ids, "label": label, "precision": 0.9, **found, "n_positive": 35, "reached": reached})
+                found = (
+                    {"recall": 0.6, "low": 0.5, "high": 0.7} if reached else dict.fromkeys(("recall", "low", "high"), 0)
+                )
+                held = {"precision_reached": 0.85, "precision_low": 0.7, "precision_high": 0.95}
+                found |= held if reached else dict.fromkeys(held, np.nan)
+                gain = {"gain": 0.1, "gain_low": 0.02, "gain_high": 0.2}
+                found |= gain if c != "real_aug" else dict.fromkeys(gain, np.nan)
+                counts = {"n_positive": 35, "n_cells": 5, "n_reached": 4 * reached}
+                rare.append({**ids, "label": label, "precision": 0.9, **found, **counts})
     return calibration, reliability, rare
 
 
@@ -88,15 +94,15 @@ def doubtful_labels():
 
 
 def write_explanations(folder, backbone, wrong=5):
-    """Eight wafers, the first so many called something else."""
-    images = np.zeros((8, 48, 48), np.uint8)
+    """So many wafers called something else, surest first."""
+    images = np.zeros((wrong, 48, 48), np.uint8)
     images[:, 8:40, 8:40] = 128
     images[:, 20:28, 20:28] = 255
-    maps = np.zeros((8, 48, 48), np.uint8)
+    maps = np.zeros((wrong, 48, 48), np.uint8)
     maps[:, 16:32, 16:32] = np.linspace(0, 255, 256, dtype=np.uint8).reshape(16, 16)
-    called = np.array([1] * wrong + [0] * (8 - wrong))
-    arrays = {"images": images, "maps": maps, "ids": np.array([f"w{i}" for i in range(8)]), "called": called}
-    arrays |= {"true": np.zeros(8, int), "probability": np.linspace(0.5, 0.99, 8, dtype=np.float32)}
+    ids = np.array([f"w{i}" for i in range(wrong)], dtype=object).astype(str)
+    arrays = {"images": images, "maps": maps, "ids": ids, "called": np.ones(wrong, int)}
+    arrays |= {"true": np.zeros(wrong, int), "probability": np.linspace(0.99, 0.5, wrong, dtype=np.float32)}
     path = folder / "explanations" / f"{backbone}.h5"
     write_h5(path, {**arrays, "classes": np.array(LABELS)})
     return path
@@ -110,7 +116,9 @@ def with_protocols(inputs):
         parts = [leaky, nine, table]
         if name == "per_class":
             parts.append(nine[nine["label"] == LABELS[0]].assign(label="none"))
-        if name != "comparisons":
+        if name == "comparisons":
+            parts = [nine, table]  # a leaky protocol has none
+        else:
             parts.append(table.assign(seed=43))
         if name == "scores":
             leaky["macro_f1"] += 0.05

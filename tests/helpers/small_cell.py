@@ -39,7 +39,7 @@ def wafer(rng, label, size=20):
     return ((radius <= 1) * (1 + failing)).astype(np.uint8)
 
 
-def wafers(n=90, seed=0):
+def wafers(n=150, seed=0):
     rng = np.random.default_rng(seed)
     labels = [list(LABELS.values())[i % 3] for i in range(n)]
     names = [CLASSES[i % 3] for i in range(n)]
@@ -48,7 +48,7 @@ def wafers(n=90, seed=0):
 
 
 def make_cell(folder):
-    """Files of a study with one cell, by name; wafers 0-44 train, 45-66 validate, the rest tests."""
+    """Files of a study with one cell, by name; wafers 0-44 train, 45-104 validate, the rest tests."""
     torch.set_num_threads(1)
     seed_everything(3)
     ours, names = wafers(), list(LABELS.values())
@@ -65,7 +65,7 @@ def make_cell(folder):
     features, _ = predict(model.eval(), Normaliser(mean, std, 48), images, CPU, CLASSIFIER)
     fit_head(model.get_classifier(), features[:45], y[:45])
     features, p = predict(model, Normaliser(mean, std, 48), images, CPU, CLASSIFIER)
-    splits = {"train": slice(0, 45), "val": slice(45, 67), "test": slice(67, 90)}
+    splits = {"train": slice(0, 45), "val": slice(45, 105), "test": slice(105, 150)}
     arrays = {"classes": np.array(names), "cell": np.array([json.dumps(CELL)])}
     for split, part in splits.items():
         arrays |= {f"{split}_features": features[part], f"{split}_labels": y[part]}

@@ -221,7 +221,9 @@ def fit(splits, folder, settings=SETTINGS, stop_after=None):
     return model, normalise, history
 
 
-@pytest.mark.parametrize("changed", [{}, {"ema": 0.9, "input": "one_hot"}, {"precision": "bf16", "input": "nearest"}])
+@pytest.mark.parametrize(
+    "changed", [{}, {"ema": 0.9, "input": "one_hot"}, {"precision": "bf16", "input": "nearest"}, {"precision": "fp16"}]
+)
 def test_resumed_training_is_bit_equal(changed, tmp_path):
     settings = SETTINGS | changed
     splits = real_splits(*wafers(), 0, ["center", "edge"], drawn_for(RENDER, settings))
@@ -231,6 +233,11 @@ def test_resumed_training_is_bit_equal(changed, tmp_path):
     assert history == resumed_history and len(history) == 4
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_a_diverged_training_is_named(splits):
+    with pytest.raises(InputError, match=r"the loss is not finite in epoch \d; lower classifier\.lr"):
+        fit(splits, None, SETTINGS | {"lr": 1e30})
 
 
 def test_the_average_is_what_validation_chooses_among(splits):

@@ -27,6 +27,15 @@ def test_groups_stay_together():
     assert set(fold) == set(range(5))
 
 
+def test_a_fold_without_a_class_is_named():
+    """Eight lots: enough of them hold a scratch, yet no way of sharing them out evenly gives each fold one."""
+    sizes = {"loc": [37, 16, 34, 28, 31, 47, 1, 21], "scratch": [2, 0, 3, 3, 1, 0, 0, 1]}
+    labels = np.repeat(np.array(list(sizes), object), [sum(counts) for counts in sizes.values()])
+    lots = np.concatenate([np.repeat(np.arange(8), counts) for counts in sizes.values()])
+    with pytest.raises(InputError, match=r"fold \d has no wafer of class 'scratch'.*another folds\.seed"):
+        assign_folds(labels, 5, 42, lots)
+
+
 def test_published_split_sizes():
     counts = [4294, 555, 5189, 9680, 3593, 149, 866, 1193]
     labels = np.repeat(np.arange(8), counts)

@@ -8,7 +8,7 @@ import pytest
 from waferbench.errors import InputError
 from waferbench.ingest import dielist as module
 from waferbench.ingest import read_unlabelled, read_wafers
-from waferbench.ingest.dielist import read_dielist
+from waferbench.ingest.dielist import bin_key, read_dielist
 
 LIST = """wafer,x,y,bin
 A,-1,5,1
@@ -46,8 +46,9 @@ def test_maps_are_the_boxes_around_the_dies(tmp_path):
         lambda text: text.replace("wafer,x,y,bin", " Wafer , X,Y,BIN"),
         lambda text: text.replace(",5,", ",5.0,") + "\n\n",
         lambda text: text.replace("\n", ",more\n"),
+        lambda text: text.replace("\n", ',"a, b"\n'),
     ],
-    ids=["semicolons", "tabs", "mark", "windows", "capitals", "floats", "another column"],
+    ids=["semicolons", "tabs", "mark", "windows", "capitals", "floats", "another column", "quoted"],
 )
 def test_ways_to_write_it(tmp_path, change):
     expected, got = read_dielist(write(tmp_path, LIST))[0], read_dielist(write(tmp_path, change(LIST), "b.csv"))[0]
@@ -73,6 +74,26 @@ def test_numbers_that_look_like_texts_stay_texts(tmp_path):
     assert wafers.ids == ["007", "NA"] and wafers.store.flat.tolist() == [1, 2]
 
 
+def test_bins_as_pandas_writes_them_after_an_empty_cell(tmp_path, capsys):
+    expected = read_dielist(write(tmp_path, LIST))
+    floats = LIST.replace(",1\n", ",1.0\n").replace(",7\n", ",7.0\n").replace(",9\n", ",9.00\n")
+    got = read_dielist(write(tmp_path, floats, "b.csv"))
+    np.testing.assert_array_equal(got[0].store.flat, expected[0].store.flat)
+    assert got[1] == expected[1] and capsys.readouterr().err == ""
+    assert read_dielist(write(tmp_path, LIST), [1.0])[1] == expected[1]
+    keys = {" 010 ": "10", "0.0": "0", "1.5": "1.5", "1.": "1.", "A0": "A0", "0" * 5000 + "2": "2"}
+    assert [bin_key(text) for text in keys] == list(keys.values())
+
+
+def test_a_file_without_a_passing_die_is_named(tmp_path, capsys):
+    wafers, bins = read_dielist(path := write(tmp_path, LIST), ["5", "P"])
+    told = f"{path}: all 6 dies fail: their bins are 1, 2, 7, 9, those that pass 5, P; correct dataset.pass_bins\n"
+    assert capsys.readouterr().err == told
+    assert (wafers.store.flat != 1).all() and bins == ["1 2 7", "1 9"]
+    read_dielist(path, ["9"])
+    assert capsys.readouterr().err == "", "one die of one wafer passes"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -85,6 +106,10 @@ def test_numbers_that_look_like_texts_stay_texts(tmp_path):
         (LIST.replace("A,1,6", "A,inf,6"), "line 4: column 'x' is 'inf'"),
         (LIST.replace("A,1,6,1", "A,1,6,"), "line 4: column 'bin' is empty"),
         (LIST.replace("A,1,6,1", "A,1"), "line 4: column 'y' is empty"),
+        ("wafer,x,y,bin\na,1,0,1,9\n", "line 2: 5 cells under a header of 4 columns; name all columns in the header"),
+        (LIST.replace("B,4,4,9", "B,4,0,4,0,9"), "line 7: 6 cells under a header of 4 columns"),
+        (LIST.replace("A,1,6", "\n\nA,1,6").replace("B,4,4,9", "B,4,4,9,"), "line 9: 5 cells"),
+        (LIST.replace("B,4,4,9", '"B,4,4,9'), r"not a readable CSV file \(unexpected end of data"),
         (LIST + "A,0,5,1\n", "wafer 'A': the die at x 0, y 5 has the bins '7' and '1'"),
         (LIST + "A,9000,5,1\n", "wafer 'A' spans 3 x 9002 places but has 5 dies; the farthest is at x 9000, y 5"),
         (LIST + "A,40000,5,1\n", "spans 3 x 40002"),

@@ -84,6 +84,29 @@ def test_several_maps_and_folders(tmp_path):
         read_unlabelled(write(tmp_path, text(), text()))
 
 
+@pytest.mark.parametrize(
+    ("kind", "row", "told"),
+    [
+        ("Decimal", "00000100", "8 characters, no multiple of the 3 that BinType decimal has a die"),
+        ("Decimal", "00", "2 characters, no multiple of the 3"),
+        ("HexaDecimal", "010", "3 characters, no multiple of the 2"),
+        ("Integer2", " 000100 ", "6 characters, no multiple of the 4"),
+        ("Ascii2", "01F", "3 characters, no multiple of the 2"),
+    ],
+)
+def test_rows_that_stop_within_a_code(tmp_path, kind, row, told):
+    path = write(tmp_path, text([row], f'BinType="{kind}"', ""))
+    with pytest.raises(InputError, match=rf"a\.xml: wafer 'W1': row 1 has {told}.*export it again"):
+        read_g85(path)
+
+
+def test_a_single_column_needs_no_zeros_in_front(tmp_path):
+    wafers, _ = read_g85(write(tmp_path, text(["1", "7"], 'Columns="1" BinType="Decimal"', "")))
+    assert wafers.store[0].tolist() == [[1], [2]]
+    with pytest.raises(InputError, match="row 2 has 4 characters"):
+        read_g85(write(tmp_path, text(["1", "0007"], 'Columns="1" BinType="Decimal"', "")))
+
+
 DEVICE = 'Rows="3" Columns="3" BinType="Ascii" NullBin="."'
 
 

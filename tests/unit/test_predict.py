@@ -96,6 +96,7 @@ def test_the_recipe_is_chosen_by_test_scores_and_its_fold_by_validation_scores()
     found = choose_cell(table, tables, ["cv5", "later"], NAMES)
     assert (found["backbone"], found["condition"], found["head"], found["fold"]) == ("b", "gan", "ecoc_svm", 1)
     assert found["macro_f1"] == pytest.approx(0.855) and found["n_cells"] == 2 and found["protocol"] == "cv5"
+    assert found["n_recipes"] == 4, "of this protocol, each head for itself"
     assert found["validation_macro_f1"] == pytest.approx((1 + 8 / 9 + 6 / 7) / 3, abs=0.05)
     with pytest.raises(InputError, match="no table of b with gan under cv5"):
         choose_cell(table, tables[2:], ["cv5"], NAMES)
@@ -105,7 +106,7 @@ def test_the_recipe_is_chosen_by_test_scores_and_its_fold_by_validation_scores()
 
 def test_a_study_s_own_test_wafers_get_the_same_probabilities_again(cell):
     ours, known = wafers(), read_table(cell["softmax"])
-    part = WaferSet(WaferStore.of(ours.store.take(range(67, 90))), *([""] * 23 for _ in range(2)), ours.ids[67:])
+    part = WaferSet(WaferStore.of(ours.store.take(range(105, 150))), *([""] * 45 for _ in range(2)), ours.ids[105:])
     found = judge(cell, part)
     columns = [f"p_{i}" for i in range(3)]
     np.testing.assert_allclose(found[[f"p_{name}" for name in NAMES]], known[columns], atol=1e-5)
@@ -218,15 +219,26 @@ def test_tables_of_other_classes(cell, tmp_path):
 
 FACTS = {
     **{"study": "mine", "file": "<i>x</i>.csv", "protocol": "cv5", "backbone": TINY, "condition": "gan", "fold": 1},
-    **{"head": "softmax", "macro_f1": 0.9, "leaky": False, "neighbours": 3},
+    **{"head": "softmax", "macro_f1": 0.9, "n_recipes": 20, "leaky": False, "neighbours": 3},
 }
 
 
-def gallery(cell, path, found, given, most):
+def gallery(cell, path, found, given, most, **facts):
     training = read_table(cell["wafers"]).iloc[:45]
     store = read_store(cell["store"])
     write_gallery(
-        *(path, TEMPLATE, found, given.store, training, store, LABELS, RENDER, most, {**FACTS, "total": len(found)})
+        *(
+            path,
+            TEMPLATE,
+            found,
+            given.store,
+            training,
+            store,
+            LABELS,
+            RENDER,
+            most,
+            {**FACTS, **facts, "total": len(found)},
+        )
     )
     return path.read_text()
 
@@ -248,6 +260,8 @@ def test_gallery(cell, tmp_path):
     assert not re.findall(r'(?:src|href)="(?!data:)', page) and "http" not in page
     right, known = accuracy(found)
     assert f"<b>{right / known:.1%}</b>" in page
+    flatters = "a little too good as the best of 20 recipes"
+    assert flatters in page and "too good" not in gallery(cell, tmp_path / "c.html", found, given, 1, n_recipes=1)
 
 
 def test_scripts_from_scores_to_gallery(cell, tmp_path, capsys):

@@ -170,8 +170,10 @@ def test_files_for_snakemakes_report_repeat(study, tmp_path):
 
 
 def test_gain_text_without_an_interval():
-    row = pd.Series({"difference": -0.012, "low": np.nan, "high": np.nan})
+    row = pd.Series({"difference": -0.012, "low": np.nan, "high": np.nan, "wafer_low": np.nan, "wafer_high": np.nan})
     assert gain_text(row, 0.95) == "−1.2 points (one fold: no interval)"
+    row = row.fillna({"wafer_low": -0.02, "wafer_high": 0.003})
+    assert gain_text(row, 0.95) == "−1.2 points (one fold; over its test wafers alone 95% −2.0 to +0.3)"
 
 
 def test_published_numbers_are_the_papers(study):

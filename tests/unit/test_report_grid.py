@@ -40,6 +40,9 @@ def write(study, folder):
 def test_the_page_has_every_section_and_stays_small(study, tmp_path):
     text = write(study, tmp_path)
     assert all(f'id="{name}"' in text and f'href="#{name}"' in text for name in SECTIONS)
+    assert (
+        "chosen on each network’s validation wafers" in text and "Intervals are not corrected for their number" in text
+    )
     assert 'id="protocols"' not in text and 'class="leaky"' not in text
     assert "<b>Loc</b>" not in text and len(text) < 5_000_000
 
@@ -92,7 +95,14 @@ def test_the_steps_follow_the_chain(study):
 def test_ranks_are_drawn_where_they_were_tested(study, tmp_path):
     figure = statistics.rank_figure(study)
     assert "lora (1.2)" in figure and "(3.9) real" in figure and "1.66" in figure
-    assert len(statistics.rank_pairs(study).rows) == 6
+    assert [row[3].tone for row in statistics.rank_pairs(study).rows].count("good") == 3
+    pairs = study.rank_pairs.assign(p_value=0.03)
+    strict = {**study.tables, "rank_pairs": pairs}
+    sure = {**study.settings, "statistics": {"confidence": 0.99}}
+    strict = dataclasses.replace(study, tables=strict, settings=sure)
+    assert {row[3].tone for row in statistics.rank_pairs(strict).rows} == {""}, "0.03 is not below 1 - 0.99"
+    alike = dataclasses.replace(study, tables={**study.tables, "rank_pairs": pairs})
+    assert statistics.rank_figure(strict) != statistics.rank_figure(alike), "the bar joins what 99% cannot tell apart"
     untested = read_study(add_grid(tmp_path, make_inputs(tmp_path), tested=False), settings(), tmp_path)
     assert statistics.rank_figure(untested) is None and statistics.rank_pairs(untested) is None
     assert len(statistics.ranks(untested).head) == 4, "no column of a test that was not made"
@@ -112,9 +122,13 @@ def test_saturation_slopes_are_in_points(study):
 
 def test_rare_defects_say_where_the_precision_is_out_of_reach(study):
     table = trust.rare_recall(study)
-    center = next(row for row in table.rows if row[0].text == "Center")
-    assert center[3].text == "not reached" and center[4].text == "60.0%" and center[4].note == "50% to 70%"
-    assert trust.precision(study) == "90%" and "not reached" in trust.rare_figure(study, LITE)
+    center = {row[2].text: row for row in table.rows if row[0].text == "Center" and row[1].text == "MobileNetV2"}
+    assert [cell.text for cell in center["real"][4:6]] == ["not reached", "–"] and center["real"][7].text == "0 of 5"
+    assert [cell.text for cell in center["gan"][4:]] == ["60.0%", "85.0%", "+10.0", "4 of 5"]
+    assert [cell.note for cell in center["gan"][4:7]] == ["50% to 70%", "70% to 95%", "+2.0 to +20.0"]
+    assert center["real_aug"][6].text == "–" and center["gan"][6].tone == "good"
+    figure = trust.rare_figure(study, LITE)
+    assert trust.precision(study) == "90%" and "not reached" in figure and "at 85%" in figure
     assert trust.rare_figure(study, "unknown") is None
 
 
@@ -137,13 +151,22 @@ def test_doubtful_labels_are_shown_worst_first(study):
     assert {s["image"] for s in mistakes.suspects(lost)} == {""}
 
 
-def test_mistakes_come_surest_first_and_right_calls_only_without_any(study):
-    wrong, right = mistakes.looked_at(study, MOBILE), mistakes.looked_at(study, TINY)
-    assert (wrong["wrong"], wrong["shown"]) == (5, 5)
-    assert [p["wafer"] for p in wrong["pictures"]] == ["w4", "w3", "w2", "w1", "w0"]
-    assert wrong["pictures"][0]["true"] == "Center" and wrong["pictures"][0]["called"] == "Edge-Ring"
-    assert (right["wrong"], right["shown"]) == (0, 8) and all(p["right"] for p in right["pictures"])
+def test_mistakes_are_those_of_the_file(study, monkeypatch):
+    found = mistakes.looked_at(study, MOBILE)
+    assert found["shown"] == 5 and [p["wafer"] for p in found["pictures"]] == ["w0", "w1", "w2", "w3", "w4"]
+    first = found["pictures"][0]
+    assert (first["true"], first["called"], first["probability"]) == ("Center", "Edge-Ring", "99%")
+    monkeypatch.setattr(mistakes, "PICTURES", 8)
+    cut = mistakes.looked_at(study, MOBILE)
+    assert cut["shown"] == 2 and cut["pictures"] == found["pictures"][:2], "three backbones share eight pictures"
     assert mistakes.looked_at(study, "unknown") is None
+
+
+def test_a_backbone_without_mistakes_keeps_its_section(study, tmp_path):
+    assert mistakes.looked_at(study, TINY) == {"shown": 0, "pictures": []}
+    text = write(study, tmp_path)
+    assert text.count("Misclassified wafers, and what the network looked at") == len(BACKBONES)
+    assert text.count("No test wafer of the first fold is called wrongly.") == 1, "of one of three backbones"
 
 
 def test_heat_covers_what_it_weighs_and_nothing_else():
@@ -165,7 +188,7 @@ def test_every_backbone_has_its_own_part(study):
     found = dossiers(study)
     assert [d["title"] for d in found] == ["MobileNetV2", "TinyViT-21M", "tf_efficientnet_lite0"]
     first = found[0]
-    assert list(first["confusions"]) == ["real_aug", "lora"] and first["mistakes"]["wrong"] == 5
+    assert list(first["confusions"]) == ["real_aug", "lora"] and first["mistakes"]["shown"] == 5
     assert ("Latency", "12.5 ms", "240 a second in batches") in first["tiles"]
     lora = next(row for row in first["recipes"].rows if row[0].text == "lora")
     assert [cell.text for cell in lora[1:]] == ["0.8640", "0.8540", "+6.0", "+3.0", "0.9344"]
@@ -195,7 +218,8 @@ def test_other_protocols_are_listed_and_leaky_ones_marked(several, tmp_path):
     frame = table1_frame(several)
     assert frame.groupby("protocol")["leaky"].first().to_dict() == {p: p.startswith("leaky") for p in several.protocols}
     assert frame.loc[frame["leaky"], "paper_macro_f1"].isna().all()
-    assert 'id="protocols"' in write(several, tmp_path)
+    text = write(several, tmp_path)
+    assert 'id="protocols"' in text and "Under a leaky protocol each condition is tested on other wafers" in text
 
 
 def test_a_leaky_main_protocol_is_marked_everywhere(several, tmp_path):
@@ -206,6 +230,8 @@ def test_a_leaky_main_protocol_is_marked_everywhere(several, tmp_path):
     plain = 5  # earlier work and protocols mark their rows; cost, artifacts and versions hold no score
     assert marks >= tables - plain and "(leaky)" in text
     assert "leaky" in summarise(leaky.main).cautions[0]
+    assert "There are no comparisons, ranks or intervals of differences" in text and 'id="gains"' not in text
+    assert statistics.saturation_figure(leaky.main) is None
     gain_figure(leaky.main, tmp_path / "gain.svg")
     gain_figure(several.main, tmp_path / "other.svg")
     assert (tmp_path / "gain.svg").read_bytes() != (tmp_path / "other.svg").read_bytes()

@@ -9,6 +9,7 @@ from waferbench.errors import InputError
 from waferbench.predictions import prediction_table
 from waferbench.stats.calibration import (
     calibrate,
+    choose_temperature,
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
@@ -46,6 +47,30 @@ def test_probabilities_of_zero_and_perfect_ones_do_no_harm():
     assert np.isfinite(negative_log_likelihood(p, np.array([1, 2, 0])))
     with pytest.raises(InputError, match="no validation wafer"):
         fit_temperature(p[:0], np.zeros(0, int))
+
+
+def test_probabilities_that_are_not_finite_are_refused():
+    p, y = drawn(60, 1.0)
+    p[:2, 1] = np.nan
+    with pytest.raises(InputError, match="2 of 60 validation wafers are not finite"):
+        fit_temperature(p, y)
+    with pytest.raises(InputError, match="cv5/1/0/net/real: calibration: probabilities of 2"):
+        choose_temperature(p, y, "cv5/1/0/net/real")
+    validation, test = cell(0)
+    validation.loc[3, "p_2"] = np.inf
+    with pytest.raises(InputError, match="cv5/1/0/net/real: probabilities of 1 of 400 wafers are not finite"):
+        calibrate([(validation, test)], {"cv5": LABELS})
+
+
+def test_too_few_wafers_and_the_ends_of_the_range_leave_probabilities_alone(capsys):
+    p, y = drawn(50, 3.0)
+    assert choose_temperature(p, y, "a cell") == fit_temperature(p, y) != 1 and capsys.readouterr().err == ""
+    assert choose_temperature(p[:49], y[:49], "a cell") == 1
+    assert "calibration of a cell: 49 validation wafers, fewer than 50" in capsys.readouterr().err
+    sure = scale(np.eye(3)[np.arange(60) % 3], 40.0)
+    for right in (np.arange(60) % 3, (np.arange(60) + 1) % 3):  # never wrong, always wrong
+        assert choose_temperature(sure, right, "a cell") == 1
+        assert "calibration of a cell: the best temperature is at an end of the range" in capsys.readouterr().err
 
 
 def test_calibration_error_by_hand():

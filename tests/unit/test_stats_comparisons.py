@@ -8,7 +8,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from waferbench.stats.comparisons import compare_conditions, corrected_t_test, pair_cells, standardised_effect
+from waferbench.stats.comparisons import (
+    comparable,
+    compare_conditions,
+    corrected_t_test,
+    pair_cells,
+    standardised_effect,
+)
 
 
 def test_by_hand():
@@ -34,7 +40,9 @@ def test_one_fold_and_no_spread():
     one = corrected_t_test([0.25], 0.3)
     assert one["mean_difference"] == 0.25 and math.isnan(one["p_value"]) and math.isnan(one["ci_low"])
     assert corrected_t_test([0.0, 0.0], 0.3)["p_value"] == 1
-    assert corrected_t_test([0.5, 0.5], 0.3)["p_value"] == 0
+    alike = corrected_t_test([0.5, 0.5], 0.3)  # two folds that agree do not prove a difference
+    assert alike["mean_difference"] == 0.5 and alike["std_difference"] == 0
+    assert all(math.isnan(alike[name]) for name in ("t", "p_value", "ci_low", "ci_high"))
     rounded = corrected_t_test([0.1 + 0.2 - 0.3, 0.0, 0.0], 0.3)  # 5e-17 is no difference
     assert rounded["p_value"] == 1 and rounded["mean_difference"] == 0
 
@@ -120,3 +128,24 @@ def test_holm_among_comparisons_of_one_kind():
     # two comparisons: the smaller p counts twice, the larger at least as much as that
     assert family["p_holm"].tolist() == pytest.approx([min(1, 2 * least), max(min(1, 2 * least), most)])
     assert compare_conditions(scores([0]), "real")["p_holm"].isna().all()
+
+
+def test_folds_without_spread_count_as_no_comparison():
+    table = scores([0, 1, 2])
+    table.loc[table["condition"] == "gan", "macro_f1"] = 0.9 + 0.01 * table["fold"]
+    table.loc[table["condition"] == "real", "macro_f1"] = 0.8 + 0.01 * table["fold"]
+    found = compare_conditions(table, "real").set_index(["condition", "metric"])
+    assert math.isnan(found.loc[("gan", "macro_f1"), "p_value"]) and math.isnan(
+        found.loc[("gan", "macro_f1"), "p_holm"]
+    )
+    other = found.loc[("real_aug", "macro_f1")]
+    assert other["p_holm"] == other["p_value"], "one known p-value needs no correction"
+
+
+def test_leaky_protocols_are_left_out_of_comparisons(capsys):
+    both = pd.concat([scores([0, 1]), scores([0]).assign(protocol="leaky_80_20")])
+    kept = comparable(both, ["leaky_80_20"])
+    pd.testing.assert_frame_equal(kept, both[both["protocol"] == "cv5"])
+    assert "leaky_80_20: conditions are tested on different wafers" in capsys.readouterr().err
+    assert compare_conditions(kept.iloc[:0], "real").empty and capsys.readouterr().err == ""
+    assert comparable(both, []).equals(both)

@@ -112,3 +112,9 @@ def test_a_baseline_that_is_the_score_itself_is_said():
 
 def test_a_missing_baseline_leaves_an_empty_table():
     assert saturation(scores(), PARAMETERS, "die_flow").empty
+
+
+def test_no_scores_no_tables():
+    nothing = scores().iloc[:0]
+    tables = (compare_heads(nothing), decompose(nothing, CONDITIONS), saturation(nothing, PARAMETERS, "real_aug"))
+    assert all(table.empty for table in tables)

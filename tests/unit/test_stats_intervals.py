@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from waferbench.stats.intervals import macro_f1, wafer_intervals
+from waferbench.stats.intervals import macro_f1, resample, wafer_intervals
 
 LABELS = ["a", "b", "c"]
 
@@ -31,10 +31,27 @@ def test_macro_f1_is_scikit_learns_on_repeated_wafers():
         assert value == pytest.approx(f1_score(true[rows], called[rows], labels=[0, 1, 2], average="macro"), abs=1e-6)
 
 
+def test_resamples_stay_within_their_class():
+    y = np.repeat([0, 1, 2], [50, 5, 1])
+    drawn = resample(y, 200, np.random.default_rng(0))
+    for label, count in enumerate((50, 5, 1)):
+        assert (drawn[:, y == label].sum(1) == count).all()
+    assert drawn[:, :50].std() == pytest.approx(1, abs=0.1)  # counts are nearly Poisson
+
+
+def test_leaky_protocols_have_scores_and_no_differences():
+    cells = pd.concat([table("real", 0.5), table("gan", 0.9)])
+    both = pd.concat([cells, cells.assign(protocol="leaky_80_20")])
+    labels = dict.fromkeys(("cv5", "leaky_80_20"), LABELS)
+    found = wafer_intervals(both, labels, "real", ["leaky_80_20"], 100)
+    counts = found.groupby("protocol")["reference"].agg(lambda column: sorted(column)).to_dict()
+    assert counts == {"cv5": ["", "", "real"], "leaky_80_20": ["", ""]}
+
+
 def test_a_score_a_difference_and_a_second_fold():
     rng = np.random.default_rng(3)
     cells = [table(c, r, fold=f, rng=rng) for f in (0, 1) for c, r in (("real", 0.5), ("gan", 0.9))]
-    found = wafer_intervals(pd.concat(cells), {"cv5": LABELS}, "real", 400).set_index(["condition", "reference"])
+    found = wafer_intervals(pd.concat(cells), {"cv5": LABELS}, "real", count=400).set_index(["condition", "reference"])
     assert list(found.index) == [("gan", ""), ("gan", "real"), ("real", "")]
     per_fold = [f1_score(c["y_true"], c["y_pred"], average="macro") for c in cells]
     assert found.loc[("gan", ""), "value"] == pytest.approx((per_fold[1] + per_fold[3]) / 2)
@@ -45,11 +62,11 @@ def test_a_score_a_difference_and_a_second_fold():
 
 def test_equal_predictions_differ_by_nothing_and_more_wafers_say_more():
     same = pd.concat([table("real", 0.7), table("gan", 0.7)])
-    gain = wafer_intervals(same, {"cv5": LABELS}, "real", 200).query("reference == 'real'").iloc[0]
+    gain = wafer_intervals(same, {"cv5": LABELS}, "real", count=200).query("reference == 'real'").iloc[0]
     assert gain["low"] == gain["value"] == gain["high"] == 0
     width = []
     for n in (90, 2700):
-        row = wafer_intervals(table("real", 0.7, n), {"cv5": LABELS}, "real", 300).iloc[0]
+        row = wafer_intervals(table("real", 0.7, n), {"cv5": LABELS}, "real", count=300).iloc[0]
         width.append(row["high"] - row["low"])
     assert width[0] > 3 * width[1]
 
@@ -59,6 +76,6 @@ def test_the_interval_covers_the_true_score_about_as_often_as_it_says():
     inside = 0
     for seed in range(60):
         cell = table("real", 0.6, 300, rng=np.random.default_rng(seed))
-        row = wafer_intervals(cell, {"cv5": LABELS}, "real", 200, 0.9, seed).iloc[0]
+        row = wafer_intervals(cell, {"cv5": LABELS}, "real", (), 200, 0.9, seed).iloc[0]
         inside += row["low"] <= truth <= row["high"]
     assert 45 <= inside <= 60

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from waferbench.stats.ranks import critical_difference, rank_conditions
+from waferbench.stats.ranks import critical_difference, iman_davenport, rank_conditions
 from waferbench.stats.verdicts import too_few
 
 
@@ -32,8 +32,8 @@ def ordered(n, k=3):
 def test_perfect_agreement_by_hand():
     ranks, pairs = rank_conditions(scores(ordered(5), seeds=(1, 2)))
     assert ranks["condition"].tolist() == ["c0", "c1", "c2"] and ranks["mean_rank"].tolist() == [1, 2, 3]
-    # Friedman's statistic of N alike orders of k is N (k - 1), chi-squared with k - 1 degrees of freedom.
-    assert ranks["statistic"][0] == pytest.approx(10) and ranks["p_value"][0] == pytest.approx(math.exp(-5))
+    # Friedman's statistic of N alike orders of k is N (k - 1); that four orders agree with the first: (1 / 3!)^4.
+    assert ranks["statistic"][0] == pytest.approx(10) and ranks["p_value"][0] == pytest.approx(6**-4)
     assert (ranks["n_backbones"] == 5).all() and (ranks["verdict"] == "").all()
     p = pairs.set_index(["condition", "reference"])["p_value"]
     assert len(p) == 3
@@ -45,6 +45,22 @@ def test_perfect_agreement_by_hand():
 def test_critical_difference_of_the_literature():
     assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)  # Demsar 2006, section 3.2.2
     assert critical_difference(5, 30) == pytest.approx(2.728 * math.sqrt(5 * 6 / (6 * 30)), abs=0.001)  # his table 5
+
+
+def test_p_by_iman_and_davenport():
+    # Demsar 2006, section 3.2.2: four classifiers on 14 data sets, chi-squared 9.28, F = 3.69.
+    f = 13 * 9.28 / (14 * 3 - 9.28)
+    assert f == pytest.approx(3.69, abs=0.005)
+    p_value = iman_davenport(9.28, 4, 14)
+    assert p_value == pytest.approx(stats.f.sf(f, 3, 39)) and p_value < stats.chi2.sf(9.28, 3)
+    assert math.isnan(iman_davenport(math.nan, 4, 14))
+    table = scores({f"net{i}": {f"c{(i + j) % 3}": 0.9 - 0.1 * j for j in range(3)} for i in range(6)})
+    assert rank_conditions(table)[0]["p_value"].tolist() == [1, 1, 1], "each condition ranks first as often"
+
+
+def test_no_scores_no_ranks():
+    ranks, pairs = rank_conditions(scores(ordered(5)).iloc[:0])
+    assert ranks.empty and pairs.empty
 
 
 def test_equal_scores_share_a_rank():

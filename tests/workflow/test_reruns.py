@@ -192,3 +192,4 @@ def test_the_large_studies_plan_without_torch(overlay: str, cells: int, finished
     finally:
         del os.environ["PYTHONPATH"]
     assert plan["train_classifier"] == plan["fit_svm"] == cells
+    assert plan["train_gan"] == (1 if overlay == "paper" else 5), "pooled generators serve all protocols"

@@ -132,7 +132,7 @@ def test_nine_classes_are_told_apart_and_a_leaky_split_leaks(finished: Study, tm
     assert leaky["wafer_id"].str.startswith("gan/").any(), "a split made after wafers were added tests some of them"
     rest = tables["predictions"].query("protocol != 'leaky_80_20'")
     assert not rest["wafer_id"].str.contains("/").any(), "no other protocol tests on synthetic wafers"
-    saw = read_provenance(study.results / "leaky_80_20/seed42/pooled/sources/gan/stage1.safetensors")
+    saw = read_provenance(study.results / "pooled/seed42/pooled/sources/gan/stage1.safetensors")
     assert saw["n_fitted"] == (folds["protocol"] == "leaky_80_20").sum()
 
 

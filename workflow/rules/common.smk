@@ -63,7 +63,7 @@ config["machine"] = {  # what a machine offers and results do not depend on: scr
 
 
 wildcard_constraints:
-    protocol="|".join(PROTOCOLS),
+    protocol="|".join([*PROTOCOLS, "pooled"]),  # pooled: generators that saw all wafers, shared by all protocols
     seed=r"\d+",
     scope=r"fold\d+|pooled",
     fold=r"\d+",
@@ -133,6 +133,11 @@ def pooled(name):
     return CFG["generators"]["train_on"] == "pooled" or PROTOCOLS[name].leaky
 
 
+def home(name):
+    """The protocol that generators lie under: the same, or `pooled`, where they are trained once for all protocols."""
+    return "pooled" if pooled(name) else name
+
+
 def ids(wildcards):
     """What tells one run of the grid from another, for tables and seeds."""
     return {"protocol": wildcards.protocol, "seed": int(wildcards.seed)}
@@ -150,11 +155,12 @@ def scopes_of(name):
 
 FIRST = {"protocol": CFG["folds"]["protocols"][0], "seed": SEEDS[0]}
 FIRST |= {"fold": folds_of(FIRST["protocol"])[0], "scope": scopes_of(FIRST["protocol"])[0]}
+FIRST_HOME = {**FIRST, "protocol": home(FIRST["protocol"])}
 
 
 def first(patterns):
-    """Of the first protocol, seed and fold: what the report shows pictures of."""
-    return [pattern.format(**FIRST) for pattern in patterns]
+    """Of what generators are trained on, the first: what the report shows pictures of."""
+    return [pattern.format(**FIRST_HOME) for pattern in patterns]
 
 
 def every_run(pattern, **more):
@@ -169,7 +175,8 @@ def every_fold(pattern, **more):
 
 def every_scope(pattern, **more):
     """`pattern` for everything that generators are trained on, of every run."""
-    return [p for name in PROTOCOLS for p in expand(pattern, protocol=name, seed=SEEDS, scope=scopes_of(name), **more)]
+    found = dict.fromkeys((home(name), scope) for name in PROTOCOLS for scope in scopes_of(name))
+    return [p for name, scope in found for p in expand(pattern, protocol=name, seed=SEEDS, scope=scope, **more)]
 
 
 def every_cell(pattern):
@@ -211,20 +218,35 @@ def base_of(wildcards):
 
 def drawn_for(wildcards):
     """How a cell's wafers become images; the greys of synthetic ones matter where there are any."""
-    return CFG["render"] if source_of(wildcards) else DRAWN
+    if source_of(wildcards):
+        return CFG["render"]
+    return without(DRAWN, "size") if CFG["classifier"]["draw_real_at"] == "image" else DRAWN
 
 
 def feature_classifier(wildcards):
     """The classifier whose features quality is measured in, where the network is `backbone@condition`."""
     backbone, _, condition = CFG["quality"]["network"].partition("@")
     scope = wildcards.scope
-    fold = folds_of(wildcards.protocol)[0] if scope == "pooled" else scope.removeprefix("fold")
-    cell = expand(CELL, **ids(wildcards), fold=fold, backbone=backbone, condition=condition)[0]
+    where = {"fold": scope.removeprefix("fold"), "protocol": wildcards.protocol}
+    where = only(FIRST, "fold", "protocol") if scope == "pooled" else where
+    cell = expand(CELL, **where, seed=wildcards.seed, backbone=backbone, condition=condition)[0]
     return {"classifier": f"{cell}/checkpoint.safetensors"} if condition else {}
 
 
 def raw_samples(scope, source):
     return expand(f"{RUN}/{scope}/sources/{source}/raw/{{label}}.h5", label=LABELS, allow_missing=True)
+
+
+def samples_for(wildcards, source):
+    """The samples of a source that a fold's cells take from, and their shape scores."""
+    where = {"protocol": home(wildcards.protocol), "seed": wildcards.seed}
+    scores = f"{RUN}/{scope_of(wildcards)}/shape/{source}.parquet"
+    return expand(raw_samples(scope_of(wildcards), source), **where), scores.format(**where)
+
+
+def folds_table(wildcards):
+    """The folds, for what is trained on one of them; what sees all wafers needs none."""
+    return {} if wildcards.scope == "pooled" else {"folds": f"{RUN}/folds.parquet"}
 
 
 def filtered(source):
@@ -280,10 +302,10 @@ def native_base(wildcards):
 def injection_scores(wildcards):
     """The shape scores that say which samples of a condition's source may enter training, where it is filtered."""
     source = source_of(wildcards)
-    return {"scores": f"{RUN}/{scope_of(wildcards)}/shape/{source}.parquet"} if filtered(source) else {}
+    return {"scores": samples_for(wildcards, source)[1]} if filtered(source) else {}
 
 
 def cell_samples(wildcards):
     """The synthetic samples of a condition, where it has a synthesizer."""
     source = source_of(wildcards)
-    return {"samples": raw_samples(scope_of(wildcards), source)} if source else {}
+    return {"samples": samples_for(wildcards, source)[0]} if source else {}

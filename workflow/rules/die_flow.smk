@@ -5,9 +5,9 @@ DIE_FLOW = f"{RUN}/{{scope}}/sources/{{source}}"
 
 rule train_die_flow:
     input:
+        unpack(folds_table),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        folds=rules.make_folds.output.folds,
     output:
         network=f"{DIE_FLOW}/network.safetensors",
         history=f"{DIE_FLOW}/history.parquet",
@@ -34,10 +34,10 @@ rule train_die_flow:
 
 rule sample_die_flow:
     input:
+        unpack(folds_table),
         unpack(verdict_of),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        folds=rules.make_folds.output.folds,
         network=rules.train_die_flow.output.network,
     output:
         samples=[f"{DIE_FLOW}/raw/{label}.h5" for label in LABELS],

@@ -7,9 +7,9 @@ SAMPLER_KEYS = ("sampler_steps", "guidance", "guidance_interval", "sample_batch"
 
 rule pretrain_base:
     input:
+        unpack(folds_table),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        folds=rules.make_folds.output.folds,
     output:
         base=directory(f"{LORA}/base"),
         history=f"{LORA}/base_history.parquet",
@@ -37,10 +37,10 @@ rule pretrain_base:
 
 rule train_lora:
     input:
+        unpack(folds_table),
         unpack(native_base),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        folds=rules.make_folds.output.folds,
     output:
         adapters=[f"{LORA}/adapters/{label}.safetensors" for label in LABELS],
         history=f"{LORA}/adapters_history.parquet",

@@ -5,9 +5,9 @@ GAN = f"{RUN}/{{scope}}/sources/{{source}}"
 
 rule train_gan:
     input:
+        unpack(folds_table),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        folds=rules.make_folds.output.folds,
     output:
         stage1=f"{GAN}/stage1.safetensors",
         generators=[f"{GAN}/generators/{label}.safetensors" for label in LABELS],

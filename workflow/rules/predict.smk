@@ -24,9 +24,14 @@ checkpoint choose_model:
         "../scripts/choose_model.py"
 
 
+def chosen():
+    """The chosen cell, known once the study is done."""
+    return json.loads(Path(checkpoints.choose_model.get().output.model).read_text())
+
+
 def chosen_cell(_):
-    """The files of the chosen cell, known once the study is done."""
-    cell = json.loads(Path(checkpoints.choose_model.get().output.model).read_text())
+    """The files of the chosen cell."""
+    cell = chosen()
     files = ("checkpoint.safetensors", "features.h5", "svm.h5", "validation.parquet")
     return {Path(file).stem: f"{CELL.format(**cell)}/{file}" for file in files}
 
@@ -40,12 +45,13 @@ def own_wafers(_):
     return {"own": OWN} if OWN.is_file() else {}
 
 
-def predicting():
-    """What any cell needs to judge wafers, whichever is chosen."""
+def judging(*keys):
+    """What the chosen cell needs to judge wafers, and what no other cell does."""
+    backbone = chosen()["backbone"]
     return {
-        "classifier": only(CFG["classifier"], "image_size", "draw_real_at", "input", "precision"),
-        "render": CFG["render"],
-        "weights": {name: only(weights_of(name), "manifest") for name in CFG["backbones"]},
+        "classifier": only(CFG["classifier"], "image_size", "draw_real_at", "input", *keys),
+        "render": DRAWN,
+        "weights": {backbone: only(weights_of(backbone), "manifest")},
     }
 
 
@@ -70,8 +76,8 @@ rule predict_wafers:
         mem_mb=6000,
     params:
         study=CFG["study"],
-        settings=pack(
-            **predicting(),
+        settings=lambda _: pack(
+            **judging("precision"),
             **CFG["predict"],
             pass_bins=CFG["dataset"]["pass_bins"],
             wafers=str(OWN),
@@ -104,7 +110,7 @@ rule export_onnx:
         mem_mb=3000,
     params:
         study=CFG["study"],
-        settings=pack(**predicting()),
+        settings=lambda _: pack(**judging()),
         code=code("export_onnx"),
     script:
         "../scripts/export_onnx.py"

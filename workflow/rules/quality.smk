@@ -5,10 +5,10 @@ JUDGE = CFG["quality"]["judge"]
 
 rule measure_quality:
     input:
+        unpack(folds_table),
         unpack(feature_classifier),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        folds=rules.make_folds.output.folds,
         samples=lambda w: raw_samples(w.scope, w.source),
         scores=rules.apply_shape_filter.output.scores,
     output:
@@ -40,8 +40,8 @@ rule measure_quality:
 rule judge_samples:
     input:
         checkpoint=f"{RUN}/fold{{fold}}/cells/{JUDGE['backbone']}/{JUDGE['condition']}/checkpoint.safetensors",
-        samples=lambda w: raw_samples(scope_of(w), w.source),
-        scores=lambda w: f"{RUN}/{scope_of(w)}/shape/{w.source}.parquet",
+        samples=lambda w: samples_for(w, w.source)[0],
+        scores=lambda w: samples_for(w, w.source)[1],
     output:
         judged=f"{RUN}/fold{{fold}}/judged/{{source}}.parquet",
     log:

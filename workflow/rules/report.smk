@@ -24,7 +24,7 @@ rule make_report:
         agreement=rules.gather_agreement.output.table,
         audit=rules.gather_splits.output.audit,
         store=rules.ingest.output.store,
-        selected=rules.select_wafers.output.selected,
+        selected=selected_wafers(SimpleNamespace(**FIRST)),
         folds=rules.gather_splits.output.folds,
         samples=first([path for source in SOURCES for path in raw_samples("{scope}", source)]),
         closest=first(expand(rules.measure_quality.output.closest, source=SOURCES, allow_missing=True)),

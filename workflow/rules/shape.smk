@@ -3,9 +3,9 @@
 
 rule fit_shape_filter:
     input:
+        unpack(folds_table),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        folds=rules.make_folds.output.folds,
     output:
         **{name: f"{RUN}/{{scope}}/shape/{file}" for name, file in FILTER.items()},
     log:

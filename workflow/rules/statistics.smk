@@ -6,6 +6,7 @@ EXPLAINED = CFG["baseline"] if CFG["baseline"] in CONDITIONS else CFG["condition
 EXPLAINED_CELL = expand(CELL, **FIRST, condition=EXPLAINED, allow_missing=True)[0]
 # Labels are judged by networks that no generator has touched: the baseline, or else the first such condition.
 REAL_ONLY = [name for name in (EXPLAINED, *CONDITIONS) if CONDITIONS[name]["source"] == "none"][:1]
+LEAKY = [name for name in PROTOCOLS if PROTOCOLS[name].leaky]  # test each condition on other wafers: no comparisons
 
 
 rule collect_scores:
@@ -45,6 +46,7 @@ rule resample_wafers:
         settings=pack(
             classes=CLASSES_OF,
             baseline=CFG["baseline"],
+            leaky=LEAKY,
             seed=CFG["seed"],
             **only(CFG["statistics"], "confidence", "bootstrap"),
         ),
@@ -66,7 +68,7 @@ rule compare_conditions:
         mem_mb=1000,
     params:
         study=CFG["study"],
-        settings=pack(baseline=CFG["baseline"], **only(CFG["statistics"], "confidence")),
+        settings=pack(baseline=CFG["baseline"], leaky=LEAKY, **only(CFG["statistics"], "confidence")),
         code=code("compare_conditions"),
     script:
         "../scripts/compare_conditions.py"
@@ -79,7 +81,7 @@ rule measure_backbone:
         f"{LOGS}/measure_backbone-{{backbone}}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: network_threads
+    threads: lambda w: network_threads(w) if gpu(w) else workflow.cores  # alone: its speed is measured
     resources:
         gpu=gpu,
         mem_mb=2500,
@@ -114,6 +116,7 @@ rule analyse_grid:
         study=CFG["study"],
         settings=pack(
             baseline=CFG["baseline"],
+            leaky=LEAKY,
             conditions=[{"name": name, **CONDITIONS[name]} for name in CONDITIONS],
             **only(CFG["statistics"], "confidence"),
         ),
@@ -145,6 +148,7 @@ rule calibrate:
 
 rule measure_rare_recall:
     input:
+        validation=every_cell(f"{CELL}/validation.parquet"),
         softmax=every_cell(f"{CELL}/softmax.parquet"),
     output:
         rare_recall=f"{STUDY}/rare_recall.parquet",
@@ -158,6 +162,8 @@ rule measure_rare_recall:
         study=CFG["study"],
         settings=pack(
             classes=CLASSES_OF,
+            baseline=CFG["baseline"],
+            leaky=LEAKY,
             seed=CFG["seed"],
             **only(CFG["statistics"], "confidence", "rare_classes", "precision", "bootstrap"),
         ),
@@ -189,7 +195,7 @@ rule explain_mistakes:
     input:
         store=rules.ingest.output.store,
         selected=selected_wafers(SimpleNamespace(**FIRST)),
-        folds=first([rules.make_folds.output.folds]),
+        folds=rules.make_folds.output.folds.format(**FIRST),
         checkpoint=f"{EXPLAINED_CELL}/checkpoint.safetensors",
         predictions=f"{EXPLAINED_CELL}/softmax.parquet",
     output:

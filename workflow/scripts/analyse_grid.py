@@ -4,18 +4,20 @@ import pandas as pd
 
 from waferbench.artifacts import read_json, read_table, write_table
 from waferbench.job import Job
+from waferbench.stats.comparisons import comparable
 from waferbench.stats.gains import compare_heads, decompose, saturation
 from waferbench.stats.ranks import rank_conditions
 
 with Job(snakemake) as job:
     settings, confidence = job.settings, job.settings["confidence"]
-    scores = read_table(snakemake.input.scores)
+    everything = read_table(snakemake.input.scores)
+    scores = comparable(everything, settings["leaky"])
     conditions = {condition["name"]: condition for condition in settings["conditions"]}  # in the study's order
     backbones = pd.DataFrame([read_json(path) for path in snakemake.input.backbones])
     parameters = backbones.set_index("backbone")["parameters"].to_dict()
     ranks, rank_pairs = rank_conditions(scores, confidence)
     tables = {
-        "heads": compare_heads(scores, confidence),
+        "heads": compare_heads(everything, confidence),
         "ranks": ranks,
         "rank_pairs": rank_pairs,
         "decomposition": decompose(scores, conditions, confidence),

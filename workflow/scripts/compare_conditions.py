@@ -2,9 +2,9 @@
 
 from waferbench.artifacts import read_table, write_table
 from waferbench.job import Job
-from waferbench.stats.comparisons import compare_conditions
+from waferbench.stats.comparisons import comparable, compare_conditions
 
 with Job(snakemake) as job:
-    scores = read_table(snakemake.input.scores)
+    scores = comparable(read_table(snakemake.input.scores), job.settings["leaky"])
     table = compare_conditions(scores, job.settings["baseline"], job.settings["confidence"])
     write_table(snakemake.output[0], table, job.provenance)

@@ -4,7 +4,7 @@ Both come from the scope's training wafers; the fold's validation wafers say how
 """
 
 from waferbench.artifacts import read_table, write_json, write_weights
-from waferbench.folds import wafers_of
+from waferbench.folds import read_folds, wafers_of
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
 from waferbench.render import render
@@ -17,7 +17,7 @@ UNSEEN_WAFERS = 300  # of the validation split, corrupted to measure the rejecti
 with Job(snakemake) as job:
     settings, scope = job.settings, job.wildcards["scope"]
     store = read_store(snakemake.input.store)
-    selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
+    selected, folds = read_table(snakemake.input.selected), read_folds(snakemake.input)
     selected = selected[selected["label"].isin(slugs(settings["classes"]).values())]
     wafers = wafers_of(selected, folds, scope)
     level = settings["render"]["levels"][1]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from waferbench.artifacts import read_table, read_weights, write_table
-from waferbench.folds import wafers_of
+from waferbench.folds import read_folds, wafers_of
 from waferbench.job import Job
 from waferbench.quality.features import Features
 from waferbench.quality.measure import Memory, feature_rows, table
@@ -30,7 +30,7 @@ with Job(snakemake) as job:
     network = Features(quality["network"], quality["image_size"], weights, target, trained)
 
     store = read_store(snakemake.input.store)
-    selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
+    selected, folds = read_table(snakemake.input.selected), read_folds(snakemake.input)
     selected = selected[selected["label"].isin(labels)]
     train, test = (real_wafers(selected, folds, scope, split, quality["max_real"], seed) for split in ("train", "test"))
     trained_on = wafers_of(selected, folds, scope)

@@ -7,10 +7,13 @@ from waferbench.wafers import slug, slugs
 
 with Job(snakemake) as job:
     settings = job.settings
+    pairs = zip(snakemake.input.validation, snakemake.input.softmax, strict=True)
     table = measure_rare_recall(
-        (read_table(path) for path in snakemake.input.softmax),
+        ((read_table(a), read_table(b)) for a, b in pairs),
         {protocol: list(slugs(classes).values()) for protocol, classes in settings["classes"].items()},
+        settings["baseline"],
         [slug(name) for name in settings["rare_classes"]],
+        settings["leaky"],
         settings["precision"],
         settings["bootstrap"],
         settings["confidence"],

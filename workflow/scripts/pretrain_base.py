@@ -3,7 +3,7 @@
 from waferbench.artifacts import read_table, write_h5, write_table
 from waferbench.diffusion.base import save_base
 from waferbench.diffusion.pretrain import draw_prior, pretrain_base
-from waferbench.folds import wafers_of
+from waferbench.folds import read_folds, wafers_of
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
 from waferbench.render import render
@@ -13,7 +13,7 @@ from waferbench.wafers import read_store, slugs
 
 with Job(snakemake) as job:
     settings, scope = job.settings, snakemake.wildcards.scope
-    selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
+    selected, folds = read_table(snakemake.input.selected), read_folds(snakemake.input)
     wafers = wafers_of(selected, folds, scope, "train")
     wafers = wafers[wafers["label"].isin(slugs(settings["classes"]).values())]
     images = render(read_store(snakemake.input.store).take(wafers["row"]), **settings["render"])

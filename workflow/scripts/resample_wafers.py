@@ -11,6 +11,7 @@ with Job(snakemake) as job:
         read_table(snakemake.input.predictions),
         {protocol: list(slugs(classes).values()) for protocol, classes in settings["classes"].items()},
         settings["baseline"],
+        settings["leaky"],
         settings["bootstrap"],
         settings["confidence"],
         settings["seed"],

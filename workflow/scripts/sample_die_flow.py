@@ -4,7 +4,7 @@ from functools import partial
 
 from waferbench.artifacts import read_table, read_weights, write_h5
 from waferbench.dieflow.sample import Sampler
-from waferbench.folds import wafers_of
+from waferbench.folds import read_folds, wafers_of
 from waferbench.job import Job
 from waferbench.leakage import inherited
 from waferbench.pool import discard_others, fill
@@ -17,7 +17,7 @@ with Job(snakemake) as job:
     settings, scope = job.settings, job.wildcards["scope"]
     labels, place = list(slugs(settings["classes"]).values()), device(job.gpus, job.threads)
     drawn = partial(render, **settings["render"])
-    wafers = wafers_of(read_table(snakemake.input.selected), read_table(snakemake.input.folds), scope, "train")
+    wafers = wafers_of(read_table(snakemake.input.selected), read_folds(snakemake.input), scope, "train")
     store = read_store(snakemake.input.store)
     grids = {label: store.take(wafers.loc[wafers["label"] == label, "row"]) for label in labels}
     passes = verdict(dict(snakemake.input.items()), place)

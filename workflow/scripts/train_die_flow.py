@@ -2,7 +2,7 @@
 
 from waferbench.artifacts import read_table, write_table, write_weights
 from waferbench.dieflow.train import train_die_flow
-from waferbench.folds import wafers_of
+from waferbench.folds import read_folds, wafers_of
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
 from waferbench.runtime import device
@@ -12,7 +12,7 @@ from waferbench.wafers import read_store, slugs
 with Job(snakemake) as job:
     settings, scope = job.settings, job.wildcards["scope"]
     labels = list(slugs(settings["classes"]).values())
-    wafers = wafers_of(read_table(snakemake.input.selected), read_table(snakemake.input.folds), scope, "train")
+    wafers = wafers_of(read_table(snakemake.input.selected), read_folds(snakemake.input), scope, "train")
     wafers = wafers[wafers["label"].isin(labels)]
     maps, names = read_store(snakemake.input.store).take(wafers["row"]), wafers["label"].to_numpy()
     seed, place = derive_seed(settings["seed"], scope), device(job.gpus, job.threads)

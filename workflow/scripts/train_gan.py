@@ -1,7 +1,7 @@
 """Makes a TS-HingeGAN: stage 1 on all classes pooled, one generator per label, the history and the facts."""
 
 from waferbench.artifacts import read_table, write_json, write_table, write_weights
-from waferbench.folds import wafers_of
+from waferbench.folds import read_folds, wafers_of
 from waferbench.gan.train import train_gan
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
@@ -13,7 +13,7 @@ from waferbench.wafers import read_store, slugs
 with Job(snakemake) as job:
     settings, scope = job.settings, snakemake.wildcards.scope
     labels = list(slugs(settings["classes"]).values())
-    selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
+    selected, folds = read_table(snakemake.input.selected), read_folds(snakemake.input)
     wafers = wafers_of(selected, folds, scope, "train")
     wafers = wafers[wafers["label"].isin(labels)]
     images = render(read_store(snakemake.input.store).take(wafers["row"]), **settings["render"])

@@ -4,7 +4,7 @@ from waferbench.artifacts import read_table, write_table
 from waferbench.diffusion.adapters import write_adapter
 from waferbench.diffusion.base import find_base, load_base
 from waferbench.diffusion.lora import train_adapters
-from waferbench.folds import wafers_of
+from waferbench.folds import read_folds, wafers_of
 from waferbench.job import Job
 from waferbench.leakage import fitted_on
 from waferbench.render import render
@@ -17,7 +17,7 @@ with Job(snakemake) as job:
     source, labels = settings["source"], list(slugs(settings["classes"]).values())
     folder = snakemake.input.get("base") or find_base(source["base"], **job.machine["weights"])
     base = load_base(folder, device(job.gpus, job.threads))
-    selected, folds = read_table(snakemake.input.selected), read_table(snakemake.input.folds)
+    selected, folds = read_table(snakemake.input.selected), read_folds(snakemake.input)
     wafers = wafers_of(selected, folds, scope, "train")
     wafers = wafers[wafers["label"].isin(labels)]
     images = render(read_store(snakemake.input.store).take(wafers["row"]), **settings["render"])

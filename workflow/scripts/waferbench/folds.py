@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
+
+from waferbench.artifacts import read_table
 
 SPLITS = ("train", "val", "test")
 
 
-def wafers_of(selected: pd.DataFrame, folds: pd.DataFrame, scope: str, split: str = "train") -> pd.DataFrame:
+def read_folds(inputs: Any) -> pd.DataFrame | None:
+    """The fold table among a script's named inputs; None where the script sees all wafers and is given none."""
+    return read_table(inputs.folds) if "folds" in inputs.keys() else None  # noqa: SIM118, not a dict
+
+
+def wafers_of(selected: pd.DataFrame, folds: pd.DataFrame | None, scope: str, split: str = "train") -> pd.DataFrame:
     """The selected wafers of one split, in the order of the wafer table.
 
     Args:
         selected: the filtered wafer table (``wafer_id, row, label, ...``).
-        folds: the fold table.
+        folds: the fold table; None will do for ``pooled``.
         scope: ``fold3``, or ``pooled``: every selected wafer, which is what the paper's generators saw.
         split: train, val or test.
     """

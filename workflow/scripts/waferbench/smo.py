@@ -66,7 +66,7 @@ class _Problem:
         up, down = np.where(positive, dual < penalty, dual < 0), np.where(positive, dual > 0, dual > -penalty)
         inside = np.zeros(len(outputs), bool)
         inside[self.rows] = True
-        top, bottom = score[up & inside].max(), score[down & inside].min()
+        top, bottom = score[up].max(), score[down].min()
         excess = np.maximum(np.where(up, score - bottom, -np.inf), np.where(down, top - score, -np.inf))
         return np.flatnonzero(~inside & (excess >= TOLERANCE)), excess
 

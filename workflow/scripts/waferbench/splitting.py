@@ -40,6 +40,12 @@ def assign_folds(labels: np.ndarray, n_splits: int = 5, seed: int = 42, groups: 
     fold = np.empty(len(labels), dtype=np.int64)
     for k, (_, test) in enumerate(parts):
         fold[test] = k
+        without = np.setdiff1d(labels, labels[test])
+        if len(without):
+            raise InputError(
+                f"folds: fold {k} has no wafer of class {str(without[0])!r}, as its groups are too few or too large to "
+                "be spread; take another folds.seed, fewer folds, or a protocol of other groups"
+            )
     return fold
 
 

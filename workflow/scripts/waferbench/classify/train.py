@@ -19,6 +19,7 @@ from torch import nn
 
 from waferbench.classify.data import Split
 from waferbench.classify.depthwise import speed_up_depthwise
+from waferbench.errors import InputError
 from waferbench.progress import progress
 from waferbench.runtime import Checkpoint, HalvingBatches, autocast, memory_bound, seed_everything
 from waferbench.seeds import derive_seed
@@ -151,6 +152,7 @@ def train_classifier(
     average = ModelEmaV3(model, decay=settings["ema"], use_warmup=True) if settings["ema"] else None
     judged = average.module if average else model  # what validation chooses among
     images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
+    val_images = torch.from_numpy(val.images).to(device)
     state = checkpoint.load()
     history: list[dict[str, float]] = []
     best: dict[str, torch.Tensor] = {}
@@ -189,7 +191,11 @@ def train_classifier(
             if average:
                 average.update(model, step=epoch * len(sizes) + i)
             total += loss.detach() * len(rows)
-        accuracy = float((predict(judged, normalise, val.images, device, settings)[1].argmax(1) == val.labels).mean())
+        if not torch.isfinite(total):
+            raise InputError(
+                f"classifier: the loss is not finite in epoch {epoch}; lower classifier.lr ({settings['lr']})"
+            )
+        accuracy = float((predict(judged, normalise, val_images, device, settings)[1].argmax(1) == val.labels).mean())
         if not history or accuracy >= max(row["val_accuracy"] for row in history):
             best = {name: tensor.detach().cpu().clone() for name, tensor in judged.state_dict().items()}
         history.append({"epoch": epoch, "loss": float(total) / sum(sizes), "val_accuracy": accuracy, "lr": rate})
@@ -210,7 +216,7 @@ def train_classifier(
 def predict(
     model: nn.Module,
     normalise: Normaliser,
-    images: np.ndarray,
+    images: np.ndarray | torch.Tensor,
     device: torch.device,
     settings: Mapping[str, Any],
     batch: int = 256,
@@ -218,16 +224,17 @@ def predict(
     """Penultimate features and class probabilities.
 
     Args:
-        images: uint8 (N, S, S).
+        images: uint8 (N, S, S), on any device.
 
     Returns:
         float32 (N, D) ``forward_head(..., pre_logits=True)``, and float32 (N, K) softmax.
     """
     model.eval()
+    images = torch.as_tensor(images)
 
     @torch.inference_mode()
     def some(rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        grey = torch.from_numpy(images[np.asarray(rows)]).to(device).float()
+        grey = images[torch.as_tensor(np.asarray(rows), device=images.device)].to(device).float()
         with autocast(device, settings["precision"]):
             maps = model.forward_features(normalise(grey))
             pooled, logits = model.forward_head(maps, pre_logits=True), model.forward_head(maps)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -18,6 +22,8 @@ NEEDED, OPTIONAL = ("wafer", "x", "y", "bin"), ("lot", "class")
 ROWS = 200_000  # rows in memory as text at a time
 SPARSE, SMALL = 25, 4096  # a box of more than so many places a die is taken for a mistake, unless it is small
 LARGEST = np.iinfo(np.int16).max  # rows or columns of a map
+WHOLE = re.compile(r"([0-9]+)(?:\.0+)?")  # pandas writes 1.0 once a column has held an empty cell
+Column = tuple[str, ...]
 
 
 def read_dielist(path: Path, pass_bins: Sequence[str] = ("1",)) -> tuple[WaferSet, list[str]]:
@@ -26,18 +32,19 @@ def read_dielist(path: Path, pass_bins: Sequence[str] = ("1",)) -> tuple[WaferSe
     Each wafer's map is the box around its dies: x counts columns, y rows downwards, both whole numbers of any sign;
     places that the list leaves out are off the wafer. Wafers stand in the order of their first die. Ids are the
     wafers' names, or ``lot/name`` where two lots have a wafer of one name. A die that stands twice with one bin counts
-    once. Columns may be parted by commas, semicolons or tabs; further columns are passed over.
+    once. Columns may be parted by commas, semicolons or tabs; further columns are passed over. A file without any
+    passing die is read, and named on stderr.
 
     Args:
         path: the file, UTF-8.
-        pass_bins: the bins that pass; all others fail. ``01`` and ``1`` are one bin.
+        pass_bins: the bins that pass; all others fail. ``01``, ``1.0`` and ``1`` are one bin.
 
     Returns:
         The wafers, "" for an unknown class or lot; and of each the bins that count as failing, parted by blanks.
 
     Raises:
-        InputError: a column is missing, a cell is empty or no whole number, a die has two bins, a wafer two classes,
-            a wafer's box is far too large for its dies, or there is no die.
+        InputError: a column is missing, a row has more cells than the header, a cell is empty or no whole number, a
+            die has two bins, a wafer two classes, a wafer's box is far too large for its dies, or there is no die.
     """
     dies, names = _read_dies(path)
     if not len(dies):
@@ -46,6 +53,8 @@ def read_dielist(path: Path, pass_bins: Sequence[str] = ("1",)) -> tuple[WaferSe
     passing = {bin_key(code) for code in pass_bins}
     codes = [bin_key(code) for code in names["bin"]]
     values = np.array([PASS if code in passing else FAIL for code in codes], np.uint8)
+    if not (values == PASS).any():
+        print(_all_fail(path, len(dies), passing, codes), file=sys.stderr)
     maps, failing, classes, keys = [], [], [], []
     order = np.argsort(dies["wafer"], kind="stable")
     edges = np.flatnonzero(np.diff(dies["wafer"][order])) + 1
@@ -60,36 +69,42 @@ def read_dielist(path: Path, pass_bins: Sequence[str] = ("1",)) -> tuple[WaferSe
 
 
 def bin_key(code: object) -> str:
-    """A bin's name without the zeros and blanks that one tester writes and another does not: `` 01`` is ``1``."""
+    """A bin's name without the zeros and blanks that only some programs write: `` 01`` and ``1.0`` are ``1``."""
     text = str(code).strip()
-    return str(int(text)) if text.isascii() and text.isdigit() else text
+    whole = WHOLE.fullmatch(text)
+    return whole[1].lstrip("0") or "0" if whole else text
+
+
+def _all_fail(path: Path, dies: int, passing: set[str], codes: Sequence[str]) -> str:
+    """The line about a file without a passing die."""
+    found = sorted(set(codes))
+    bins = ", ".join(found[:10]) + (", ..." if len(found) > 10 else "")
+    wanted = ", ".join(sorted(passing))
+    return f"{path}: all {dies} dies fail: their bins are {bins}, those that pass {wanted}; correct dataset.pass_bins"
 
 
 def _read_dies(path: Path) -> tuple[np.ndarray, dict[str, list]]:
     """All dies as a record array, texts as positions in the lists of names that come with it."""
-    kinds = {"wafer": np.int32, "x": np.int32, "y": np.int32, "bin": np.int32, "class": np.int32}
+    kinds = np.dtype([(name, np.int32) for name in ("wafer", "x", "y", "bin", "class")])
     places: dict[str, dict] = {"wafer": {}, "bin": {}, "class": {}}
-    parts, done = [], 0
-    for frame in _frames(path):
-        part = np.empty(len(frame), np.dtype(list(kinds.items())))
+    parts = [np.empty(0, kinds)]
+    for lines, columns in _pieces(path):
+        part = np.empty(len(lines), kinds)
         for name in NEEDED:
-            empty = np.flatnonzero((frame[name] == "").to_numpy())
-            if len(empty):
-                line = _line_of(path, done + int(empty[0]))
+            if "" in columns[name]:
+                line = lines[columns[name].index("")]
                 raise InputError(f"{path}: line {line}: column {name!r} is empty; fill it or remove the row")
         for name in ("x", "y"):
-            part[name] = _whole(path, name, frame[name], done)
-        part["wafer"] = _positions(places["wafer"], zip(frame["lot"], frame["wafer"], strict=True))
+            part[name] = _whole(path, name, columns[name], lines)
+        part["wafer"] = _positions(places["wafer"], zip(columns["lot"], columns["wafer"], strict=True))
         for name in ("bin", "class"):
-            part[name] = _positions(places[name], frame[name])
+            part[name] = _positions(places[name], columns[name])
         parts.append(part)
-        done += len(frame)
-    dies = np.concatenate(parts) if parts else np.empty(0, np.dtype(list(kinds.items())))
-    return dies, {name: list(table) for name, table in places.items()}
+    return np.concatenate(parts), {name: list(table) for name, table in places.items()}
 
 
-def _frames(path: Path) -> Iterator[pd.DataFrame]:
-    """The needed and optional columns as texts without blanks around them, some rows at a time."""
+def _pieces(path: Path) -> Iterator[tuple[tuple[int, ...], dict[str, Column]]]:
+    """Some rows at a time: the line that each ends on, and the needed and optional columns without blanks around."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             header = file.readline()
@@ -102,43 +117,48 @@ def _frames(path: Path) -> Iterator[pd.DataFrame]:
                     f"{path}: {'no' if missing else 'twice the'} column {(missing or twice)[0]!r} in the header; "
                     f"found {', '.join(map(repr, found)) or 'an empty file'}, expected {', '.join(NEEDED)}"
                 )
-            wanted = [name for name in found if name in NEEDED + OPTIONAL]
-            options = {"dtype": str, "keep_default_na": False, "chunksize": ROWS, "index_col": False}
-            reader = pd.read_csv(
-                file, sep=sign, header=None, names=found, usecols=wanted, on_bad_lines="error", **options
-            )
-            for frame in reader:
-                frame = frame.fillna("").apply(lambda column: column.str.strip())
-                yield frame.assign(**{name: "" for name in OPTIONAL if name not in frame})
-    except pd.errors.EmptyDataError:
-        return
-    except (pd.errors.ParserError, csv.Error, UnicodeDecodeError, OSError) as error:
+            wanted = [name for name in NEEDED + OPTIONAL if name in found]
+            rows = _rows(path, file, sign, len(found), itemgetter(*map(found.index, wanted)))
+            while piece := list(islice(rows, ROWS)):
+                lines, *columns = zip(*piece, strict=True)
+                stripped = [tuple(map(str.strip, column)) for column in columns]
+                absent = dict.fromkeys(OPTIONAL, ("",) * len(lines))
+                yield lines, absent | dict(zip(wanted, stripped, strict=True))
+    except (csv.Error, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not a readable CSV file ({str(error).strip()}); write it again as UTF-8") from error
 
 
-def _whole(path: Path, name: str, texts: pd.Series, done: int) -> np.ndarray:
+def _rows(path: Path, file: TextIO, sign: str, width: int, pick: itemgetter) -> Iterator[tuple]:
+    """The line that each row ends on, and its picked cells; empty lines are no rows.
+
+    Cells are counted, as a row with too many has its columns shifted: a decimal comma, or a separator in a name.
+    """
+    reader = csv.reader(file, delimiter=sign, strict=True)
+    for cells in reader:
+        if len(cells) != width:
+            if len(cells) > width:
+                raise InputError(
+                    f"{path}: line {reader.line_num + 1}: {len(cells)} cells under a header of {width} columns; name "
+                    f"all columns in the header, and quote cells that hold a {sign!r}"
+                )
+            if not "".join(cells).strip() and len(cells) < 2:
+                continue
+            cells += [""] * (width - len(cells))
+        yield reader.line_num + 1, *pick(cells)
+
+
+def _whole(path: Path, name: str, texts: Column, lines: Sequence[int]) -> np.ndarray:
     """A column of whole numbers (``3`` or ``3.0``), int32."""
-    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
+    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(np.float64)
     with np.errstate(invalid="ignore"):
         bad = np.flatnonzero(~(np.isfinite(numbers) & (np.abs(numbers) < 2**31) & (numbers == np.round(numbers))))
     if len(bad):
-        line, text = _line_of(path, done + int(bad[0])), texts.iloc[int(bad[0])]
+        line, text = lines[bad[0]], texts[bad[0]]
         raise InputError(f"{path}: line {line}: column {name!r} is {text!r}, expected a whole number")
     return numbers.astype(np.int32)
 
 
-def _line_of(path: Path, row: int) -> int:
-    """The line of the file that the n-th row of data, from 0, ends on; empty lines are no rows."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        next(reader)
-        for _ in range(row + 1):
-            while not "".join(cells := next(reader)).strip() and len(cells) < 2:
-                pass
-        return reader.line_num
-
-
-def _positions(table: dict, values: Iterator) -> list[int]:
+def _positions(table: dict, values: Iterable[Hashable]) -> list[int]:
     """The position of each value in a growing table."""
     return [table.setdefault(value, len(table)) for value in values]
 

@@ -38,7 +38,7 @@ def read_g85(path: Path, pass_bins: Sequence[str] = ("1",)) -> tuple[WaferSet, l
 
     Raises:
         InputError: not well-formed, a document type (nothing needs one, and entities may swell), no map, rows that do
-            not agree with ``Rows``, ``Columns`` and ``BinType``, or a code that the file does not declare.
+            not agree with ``Rows`` and ``Columns`` or stop within a code, or a code that the file does not declare.
     """
     path, found = Path(path), []
     for file in progress(files := _files(path), "reading wafer maps", len(files)):
@@ -154,7 +154,8 @@ def _codes(device: ET.Element, where: str) -> tuple[list[list[str]], str]:
         raise InputError(f"{where}: BinType is {device.get('BinType')!r}, expected one of {', '.join(WIDTHS)}")
     grid = []
     for number, line in enumerate(lines, 1):
-        codes = [_code(text, kind, f"{where}: row {number}") for text in _cut(line.strip("\r\n\t"), kind, columns)]
+        row = f"{where}: row {number}"
+        codes = [_code(text, kind, row) for text in _cut(line.strip("\r\n\t"), kind, columns, row)]
         columns = columns or len(codes)
         if len(codes) != columns:
             expected = f"{columns} by Columns" if device.get("Columns") else f"{columns} as in the first row"
@@ -165,16 +166,22 @@ def _codes(device: ET.Element, where: str) -> tuple[list[list[str]], str]:
     return grid, kind
 
 
-def _cut(line: str, kind: str, columns: int | None) -> list[str]:
+def _cut(line: str, kind: str, columns: int | None, where: str) -> list[str]:
     """A row as its codes: parted by blanks, or of the width that the kind of code has."""
     if kind == "ascii":  # a blank may itself be a code
         if columns is None or len(line) == columns:
             return list(line)
         return line.split() if len(line.split()) == columns else list(line.strip())
-    if len(parts := line.split()) > 1:
+    parts, width = line.split(), WIDTHS[kind]
+    if len(parts) > 1 or (columns == 1 and len(line.strip()) <= width):
         return parts
-    width = WIDTHS[kind]
-    return [line.strip()[at : at + width] for at in range(0, len(line.strip()), width)]
+    line = line.strip()
+    if len(line) % width:
+        raise InputError(
+            f"{where} has {len(line)} characters, no multiple of the {width} that BinType {kind} has a die; part the "
+            "codes by blanks, or export it again"
+        )
+    return [line[at : at + width] for at in range(0, len(line), width)]
 
 
 def _code(text: str, kind: str, where: str) -> str:

@@ -30,7 +30,8 @@ def choose_cell(
 
     Returns:
         protocol, seed, fold, backbone, condition; head (the better one) and macro_f1 (its mean over folds and seeds on
-        test wafers); n_cells (that mean is over); validation_macro_f1 (of the cell, softmax head).
+        test wafers); n_cells (that mean is over); n_recipes (backbone, condition and head; macro_f1 is the largest of
+        so many means, and so a little too good); validation_macro_f1 (of the cell, softmax head).
 
     Raises:
         InputError: no scores of these protocols, or no validation table of the best recipe.
@@ -52,7 +53,7 @@ def choose_cell(
         raise InputError(f"validation: no table of {backbone} with {condition} under {name}; finish the study first")
     best = max(cells, key=lambda cell: (cell["validation_macro_f1"], -cell["seed"], -cell["fold"]))
     count = int((mine[[*RECIPE, "head"]] == [backbone, condition, head]).all(axis=1).sum())
-    return {**best, "head": head, "macro_f1": float(means.max()), "n_cells": count}
+    return {**best, "head": head, "macro_f1": float(means.max()), "n_cells": count, "n_recipes": len(means)}
 
 
 def _macro_f1(table: pd.DataFrame, labels: Sequence[str]) -> float:

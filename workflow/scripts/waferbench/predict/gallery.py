@@ -39,7 +39,8 @@ def write_gallery(
         labels: class name -> slug, in the order of the classes.
         drawn: how pictures are drawn, the ``render`` section.
         most: wafers shown, those of largest entropy.
-        facts: study, file, protocol, backbone, condition, fold, head, macro_f1, limit.
+        facts: study, file, total, neighbours, leaky; protocol, backbone, condition, fold, head, macro_f1, n_recipes as
+            by `choose_cell`.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(Path(template).read_text(encoding="utf-8"))

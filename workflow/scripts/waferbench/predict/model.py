@@ -17,7 +17,7 @@ from waferbench.artifacts import read_h5, read_provenance, read_table, read_weig
 from waferbench.backbones import create_backbone
 from waferbench.classify.train import Normaliser
 from waferbench.errors import InputError
-from waferbench.stats.calibration import fit_temperature
+from waferbench.stats.calibration import choose_temperature
 from waferbench.svm import EcocSvm
 
 QUANTILE = 0.99  # of the distances of validation and test wafers; farther is unusual
@@ -91,7 +91,7 @@ def temperature_of(validation: str | Path, labels: Sequence[str]) -> float:
             f"{len(labels)} classes {', '.join(labels)}; rerun the study"
         )
     y = pd.Index(labels).get_indexer(table["y_true"])
-    return fit_temperature(table[columns].to_numpy(), y)
+    return choose_temperature(table[columns].to_numpy(), y, str(validation))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,10 @@ def _own(part: Study) -> list[Cell]:
     return [
         name(f"This study: {part.short(backbone)}, {condition}, {HEADS.get(head, head)}", wafers),
         Cell(str(classes), classes),
-        Cell(part.protocol, note=LEAKY if part.leaky else f"{int(best['n'])} {part.over}"),
+        Cell(
+            part.protocol,
+            note=LEAKY if part.leaky else f"{int(best['n'])} {part.over}" if best["n"] > 1 else "one split or fold",
+        ),
         number(best["mean"], ".4f", _spread(best["std"]), tone),
         number(best["accuracy"], ".4f", _spread(best["accuracy_std"]), tone),
     ]
@@ -181,7 +184,7 @@ def protocol_verdicts(study: Study) -> list[tuple[str, bool]]:
         best = means.idxmax()
         text = f"{protocol}{' (leaky)' if part.leaky else ''}: best on average over backbones is {best}, "
         text += score(means[best])
-        if best != REFERENCE and REFERENCE in means:
+        if best != REFERENCE and REFERENCE in means and not part.leaky:
             text += f", {points(means[best] - means[REFERENCE])} points against {REFERENCE}"
         told.append((text + ".", part.leaky))
     return told

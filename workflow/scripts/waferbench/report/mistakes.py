@@ -16,8 +16,7 @@ from waferbench.report.summary import known
 from waferbench.report.tables import Cell, Table, name, number
 
 SUSPECTS = 20
-MISTAKES = 12  # of a backbone at most, and of all together:
-PICTURES = 96
+PICTURES = 96  # of wrong calls at most, of all backbones together
 THUMB = 96  # pixels of a picture's edge at most: a page of eight backbones stays below 5 MB
 HEAT = np.array([[110, 60, 190], [200, 50, 140], [235, 90, 60], [250, 170, 40], [255, 235, 90]], float)  # RGB
 QUIET = np.array([[128, 140, 160, 0], [185, 193, 204, 255], [58, 66, 82, 255]], float)  # RGBA of off, pass, fail
@@ -90,32 +89,29 @@ def label_models(study: Study) -> str:
 
 
 def looked_at(study: Study, backbone: str) -> dict[str, Any] | None:
-    """What a backbone's explanation file shows: {wrong, shown, pictures}; None without one.
+    """What a backbone's explanation file shows: {shown, pictures}; None without one.
 
-    Each picture is {wafer, true, called, probability, right, image, overlay}: the wrong calls, the surest first;
-    rightly called wafers only where there is no wrong one.
+    The file holds wrong calls on test wafers of the first fold alone, surest first, or none. Each picture is
+    {wafer, true, called, probability, image, overlay}.
     """
     path = study.explanations.get(backbone)
     if path is None:
         return None
     e = read_h5(path, ["images", "maps", "ids", "true", "called", "probability", "classes"])
-    wrong, levels = e["true"] != e["called"], tuple(study.settings["render"]["levels"])
-    order = np.argsort(-e["probability"], kind="stable")
-    chosen = [i for i in order if wrong[i]] or list(order)
-    classes = [study.name_of(str(c)) for c in e["classes"]]
+    levels, classes = tuple(study.settings["render"]["levels"]), [study.name_of(str(c)) for c in e["classes"]]
+    shown = min(len(e["ids"]), max(1, PICTURES // len(study.backbones)))
     pictures = [
         {
             "wafer": str(e["ids"][i]),
             "true": classes[e["true"][i]],
             "called": classes[e["called"][i]],
             "probability": _percent(e["probability"][i]),
-            "right": not wrong[i],
             "image": _picture(study, _shrunk(e["images"][i])),
             "overlay": address(overlay(_shrunk(e["images"][i]), _shrunk(e["maps"][i]), levels)),
         }
-        for i in chosen[: max(1, min(MISTAKES, PICTURES // len(study.backbones)))]
+        for i in range(shown)
     ]
-    return {"wrong": int(wrong.sum()), "shown": len(pictures), "pictures": pictures} if pictures else None
+    return {"shown": shown, "pictures": pictures}
 
 
 def _shrunk(image: np.ndarray) -> np.ndarray:

@@ -103,7 +103,7 @@ def ranks(study: Study) -> Table | None:
             row += [number(r.statistic, ".2f"), number(r.p_value, ".4f"), number(r.critical_difference, ".2f")]
         rows.append(row)
     head = ["Condition", "Head", "Mean rank", "Backbones"]
-    return Table(head + (["Friedman χ²", "p", "Critical difference"] if tested else []), rows)
+    return Table(head + (["Friedman χ²", "p (Iman, Davenport)", "Critical difference"] if tested else []), rows)
 
 
 def rank_pairs(study: Study) -> Table | None:
@@ -114,7 +114,7 @@ def rank_pairs(study: Study) -> Table | None:
             name(r.condition),
             Cell(r.reference),
             Cell(HEADS.get(r.head, r.head)),
-            number(r.p_value, ".4f", tone="good" if r.p_value < 0.05 else ""),
+            number(r.p_value, ".4f", tone="good" if r.p_value < 1 - study.confidence else ""),
         ]
         for r in t.itertuples()
     ]
@@ -146,6 +146,7 @@ def rank_figure(study: Study) -> str | None:
         critical_difference_diagram(
             mean,
             matrix,
+            alpha=1 - study.confidence,
             ax=axes,
             text_h_margin=0.05,
             crossbar_props={"color": INK, "linewidth": 3},
@@ -186,10 +187,13 @@ def saturation(study: Study) -> Table | None:
 
 
 def saturation_figure(study: Study) -> str | None:
-    """Inline SVG: gain of synthetic conditions against size and against strength; None below three backbones."""
+    """Inline SVG: gain of synthetic conditions against size and against strength; None below three backbones.
+
+    A leaky protocol tests each condition on other wafers, so that there is no gain to draw.
+    """
     means = study.means(study.head)["mean"].unstack("condition")
     synthetic = [c for c in study.conditions if study.synthetic(c) and c in means]
-    if not {REFERENCE, study.baseline} <= set(means) or len(means) < 3 or not synthetic:
+    if study.leaky or not {REFERENCE, study.baseline} <= set(means) or len(means) < 3 or not synthetic:
         return None
     sizes = (study.costs["parameters"] / 1e6).reindex(means.index)
     panels = [("macro-F1 on real wafers alone", means[REFERENCE], False)]

@@ -46,7 +46,9 @@ COLUMNS = {
     ],
     "reliability": ["backbone", "condition", "stage", "bin_low", "bin_high", "confidence", "accuracy", "n"],
     "rare_recall": [
-        *("backbone", "condition", "label", "precision", "recall", "low", "high", "threshold", "n_positive", "reached"),
+        *("backbone", "condition", "label", "precision", "recall", "low", "high"),
+        *("precision_reached", "precision_low", "precision_high", "n_positive", "n_cells", "n_reached"),
+        *("gain", "gain_low", "gain_high"),
     ],
     "label_noise": [
         *("wafer_id", "label", "suggested", "quality", "p_label", "p_suggested", "is_issue", "rank"),
@@ -125,9 +127,11 @@ class Study:
 
         Of splits and samples, which differ from seed to seed or repeat, the first seed's are kept.
         """
-        tables = {name: _under(table, protocol, name in OF_ONE_SEED) for name, table in self.tables.items()}
-        thresholds = [facts for facts in self.thresholds if facts["protocol"] in ("", protocol)]
-        trainings = [training for training in self.trainings if training[0] in ("", protocol)]
+        pooled = self.settings["generators"]["train_on"] == "pooled" or is_leaky(protocol)
+        homes = ("", protocol, *(["pooled"] if pooled else []))  # generators of all wafers serve several protocols
+        tables = {name: _under(table, homes, name in OF_ONE_SEED) for name, table in self.tables.items()}
+        thresholds = [facts for facts in self.thresholds if facts["protocol"] in homes]
+        trainings = [training for training in self.trainings if training[0] in homes]
         return dataclasses.replace(self, tables=tables, thresholds=thresholds, trainings=trainings)
 
     @property
@@ -227,8 +231,7 @@ class Study:
     @property
     def confidence(self) -> float:
         """Of the intervals, 0-1."""
-        table = self.comparisons
-        return float(table["confidence"].iloc[0]) if "confidence" in table and len(table) else 0.95
+        return float(self.settings.get("statistics", {}).get("confidence", 0.95))
 
     def means(self, head: str) -> pd.DataFrame:
         """Per backbone and condition: mean, std (n - 1), n of macro_f1, and accuracy with its std.
@@ -298,9 +301,9 @@ def is_leaky(protocol: str) -> bool:
     return protocol.startswith("leaky")
 
 
-def _under(table: pd.DataFrame, protocol: str, one_seed: bool) -> pd.DataFrame:
+def _under(table: pd.DataFrame, homes: Sequence[str], one_seed: bool) -> pd.DataFrame:
     if "protocol" in table:
-        table = table[table["protocol"].isna() | (table["protocol"] == protocol)]
+        table = table[table["protocol"].isna() | table["protocol"].isin(homes)]
     if one_seed and "seed" in table and len(table):
         table = table[table["seed"].isna() | (table["seed"] == table["seed"].min())]
     return table.reset_index(drop=True)

@@ -113,11 +113,12 @@ def _what_was_run(study: Study) -> str:
     n_splits = study.folds["fold"].nunique() or len(study.folds_run)
     count = len(study.scores.drop_duplicates(["fold", "seed", "backbone", "condition"]))
     s = "s" if len(study.backbones) > 1 else ""
+    where = f"{len(study.folds_run)} of {n_splits} cross-validation folds" if n_splits > 1 else "one split"
+    tested = "added wafers as well as real ones" if study.leaky else "no synthetic sample"
     return (
         f"This study trained {len(study.backbones)} backbone{s} on {len(study.conditions)} kinds of training data "
-        f"({names(study.conditions)}) in {len(study.folds_run)} of {n_splits} cross-validation folds of "
-        f"{_wafers(study)} in {len(study.names)} classes{_seeds(study)}: {count} classifiers, tested on no synthetic "
-        "sample."
+        f"({names(study.conditions)}) in {where} of {_wafers(study)} in {len(study.names)} classes{_seeds(study)}: "
+        f"{count} classifiers, tested on {tested}."
     )
 
 

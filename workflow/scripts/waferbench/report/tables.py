@@ -217,7 +217,8 @@ def per_class(study: Study, backbone: str | None = None) -> Table:
     for label, row in wide.iterrows():
         cells = [name(study.name_of(label)), number(support.get(label), ",.0f")]
         for condition in study.conditions:
-            change = row[condition] - row[REFERENCE] if REFERENCE in row and condition != REFERENCE else None
+            comparable = REFERENCE in row and condition != REFERENCE and not study.leaky
+            change = row[condition] - row[REFERENCE] if comparable else None
             note = points(change) if known(change) else ""
             tone = "best" if row[condition] == row.max() else ""
             heat = (row[condition] - low) / max(high - low, 1e-9) if known(row[condition]) else None

@@ -1,4 +1,4 @@
-"""How far single answers can be trusted: rare defects found at a fixed precision, probabilities against outcomes."""
+"""How far single answers can be trusted: rare defects found where a precision is asked for, and probabilities."""
 
 from __future__ import annotations
 
@@ -9,49 +9,56 @@ from matplotlib.figure import Figure
 from waferbench.report.figures import INK, LINE, MUTED, SERIES, STYLE, clean, colours, svg
 from waferbench.report.study import Study
 from waferbench.report.summary import known
-from waferbench.report.tables import BLANK, Cell, Table, name, number
+from waferbench.report.tables import BLANK, Cell, Table, gap, name, number
 
 COLUMNS = 4  # panels in a row
 
 
 def precision(study: Study) -> str:
-    """The fixed precision in percent."""
+    """The precision asked for, in percent."""
     found = study.rare_recall["precision"].dropna()
     return f"{float(found.iloc[0]):.0%}" if len(found) else ""
 
 
 def rare_recall(study: Study) -> Table | None:
-    """Share of the rare wafers found at the fixed precision: a row a backbone and class, a column a condition."""
+    """Rare wafers found, the precision reached on test wafers and the gain: a row a class, backbone and condition."""
     t = study.rare_recall
     if not len(t):
         return None
     t = t.drop_duplicates(["backbone", "label", "condition"]).set_index(["backbone", "label", "condition"])
-    labels = list(dict.fromkeys(label for _, label, _ in t.index))
     rows = []
-    for backbone in study.backbones:
-        for label in labels:
+    for label in dict.fromkeys(t.index.get_level_values("label")):
+        for backbone in study.backbones:
             present = {c: t.loc[(backbone, label, c)] for c in study.conditions if (backbone, label, c) in t.index}
-            if not present:
-                continue
-            reached = [float(r["recall"]) for r in present.values() if bool(r["reached"]) and known(r["recall"])]
-            top = max(reached, default=None)
-            count = next(iter(present.values()))["n_positive"]
-            row = [name(study.name_of(label)), Cell(study.short(backbone)), number(count, ",.0f")]
-            rows.append([*row, *(_recall(present.get(c), top) for c in study.conditions)])
-    return Table(["Class", "Backbone", "Wafers", *study.conditions], rows)
+            top = max((r["recall"] for r in present.values() if r["n_reached"]), default=None)
+            for condition, r in present.items():
+                names = [name(study.name_of(label)), Cell(study.short(backbone)), Cell(condition)]
+                gain = gap(r["gain"], r["gain_low"], r["gain_high"])
+                rows.append([*names, number(r["n_positive"], ",.0f"), *_found(r, top), gain, _thresholds(r)])
+    head = ["Class", "Backbone", "Trained on", "Wafers", "Found", "Precision reached"]
+    return Table([*head, f"Gain against {study.baseline}, points", "Thresholds"], rows)
 
 
-def _recall(row: pd.Series | None, top: float | None) -> Cell:
-    if row is None:
-        return BLANK
-    if not bool(row["reached"]):
-        return Cell("not reached", 0.0, tone="muted")
-    note = f"{row['low']:.0%} to {row['high']:.0%}" if known(row["low"]) and known(row["high"]) else ""
-    return number(row["recall"], ".1%", note, "best" if row["recall"] == top else "")
+def _found(row: pd.Series, top: float | None) -> tuple[Cell, Cell]:
+    """Recall, and the precision that it came with."""
+    if not row["n_reached"]:
+        return Cell("not reached", 0.0, tone="muted"), BLANK
+    best = "best" if row["recall"] == top else ""
+    recall = number(row["recall"], ".1%", _range(row["low"], row["high"]), best)
+    return recall, number(row["precision_reached"], ".1%", _range(row["precision_low"], row["precision_high"]))
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.0%} to {high:.0%}" if known(low) and known(high) else ""
+
+
+def _thresholds(row: pd.Series) -> Cell:
+    """How many cells have a threshold, of how many."""
+    return Cell(f"{row['n_reached']:.0f} of {row['n_cells']:.0f}", float(row["n_reached"]))
 
 
 def rare_figure(study: Study, backbone: str) -> str | None:
-    """Inline SVG of one backbone's recall at the fixed precision: a panel a class, a row a condition."""
+    """Inline SVG of one backbone's recall, and beside it the precision reached: a panel a class, a row a condition."""
     t = study.rare_recall[study.rare_recall["backbone"] == backbone]
     labels = list(dict.fromkeys(t["label"]))
     conditions = [c for c in study.conditions if c in set(t["condition"])]
@@ -72,17 +79,24 @@ def rare_figure(study: Study, backbone: str) -> str | None:
             clean(axes)
         panels[0].set_yticks(range(len(conditions)), conditions)
         panels[0].set_ylim(len(conditions) - 0.5, -0.5)
-        figure.supxlabel(f"% of the wafers found at {precision(study)} precision", color=MUTED, fontsize=9.5)
-        return svg(figure, f"Rare wafers found at {precision(study)} precision by {study.short(backbone)}")
+        figure.supxlabel(
+            f"% of the wafers found where {precision(study)} precision is asked for", color=MUTED, fontsize=9.5
+        )
+        return svg(
+            figure, f"Rare wafers found where {precision(study)} precision is asked for, by {study.short(backbone)}"
+        )
 
 
 def _draw_recall(axes, y: int, row: pd.Series, colour: str) -> None:
-    if not bool(row["reached"]) or not known(row["recall"]):
+    if not row["n_reached"] or not known(row["recall"]):
         axes.text(0, y, "not reached", color=MUTED, va="center", fontsize=8)
         return
     if known(row["low"]) and known(row["high"]):
         axes.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour, lw=2, alpha=0.75)
     axes.plot([100 * row["recall"]], [y], "o", ms=6, color=colour)
+    if known(row["precision_reached"]):
+        beside = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 8, "color": MUTED}
+        axes.text(1.02, y, f"at {row['precision_reached']:.0%}", **beside)
 
 
 def calibration(study: Study) -> Table | None:

@@ -6,6 +6,7 @@ Guo et al., "On calibration of modern neural networks", 2017.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -14,9 +15,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from waferbench.errors import InputError
-from waferbench.stats.probabilities import labels_of, probabilities
+from waferbench.stats.probabilities import CELL, labels_of, probabilities, same_cell
 
-CELL = ["protocol", "seed", "fold", "backbone", "condition"]
 CALIBRATION = [
     *(*CELL, "temperature", "ece_before", "ece_after", "nll_before", "nll_after", "n_val", "n_test"),
 ]
@@ -25,6 +25,7 @@ RELIABILITY = [
 ]
 BINS = 15
 SMALLEST, LARGEST = 0.05, 20.0  # temperatures tried
+ENOUGH = 50  # validation wafers: of fewer a temperature says more of chance than of the network
 TINY = float(np.finfo(np.float32).tiny)  # a float32 softmax cannot say less without saying 0
 
 
@@ -34,15 +35,51 @@ def fit_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
     Args:
         probabilities: float (N, K), softmax of validation wafers.
         y: int (N,), their classes.
+
+    Raises:
+        InputError: no wafer, or probabilities that are not finite.
     """
     if not len(y):
-        raise InputError("calibration: no validation wafer to fit the temperature on; check folds.n_splits")
+        raise InputError("calibration: no validation wafer to fit the temperature on; check folds.protocols")
+    if not np.isfinite(probabilities).all():
+        count = int((~np.isfinite(probabilities)).any(1).sum())
+        raise InputError(
+            f"calibration: probabilities of {count} of {len(y)} validation wafers are not finite, expected 0 to 1: "
+            "the training has diverged; lower classifier.lr and rerun"
+        )
 
     def loss(log_temperature: float) -> float:
         return negative_log_likelihood(scale(probabilities, math.exp(log_temperature)), y)
 
     found = minimize_scalar(loss, bounds=(math.log(SMALLEST), math.log(LARGEST)), method="bounded")
     return math.exp(found.x)
+
+
+def choose_temperature(probabilities: np.ndarray, y: np.ndarray, cell: str) -> float:
+    """The temperature of `fit_temperature`, or 1, said on stderr, where validation wafers cannot tell it.
+
+    That is below 50 wafers, and where an end of the range does best, as it does where all of them are called rightly.
+
+    Args:
+        probabilities, y: as there.
+        cell: whose probabilities, for what is said.
+
+    Raises:
+        InputError: as there, naming the cell.
+    """
+    try:
+        temperature = fit_temperature(probabilities, y)
+    except InputError as error:
+        raise InputError(f"{cell}: {error}") from None
+    found, *ends = (negative_log_likelihood(scale(probabilities, t), y) for t in (temperature, SMALLEST, LARGEST))
+    if len(y) < ENOUGH:
+        reason = f"{len(y)} validation wafers, fewer than {ENOUGH}"
+    elif min(ends) <= found:
+        reason = f"the best temperature is at an end of the range, {SMALLEST:g} to {LARGEST:g}"
+    else:
+        return temperature
+    print(f"calibration of {cell}: {reason}; probabilities are left as they are", file=sys.stderr)
+    return 1.0
 
 
 def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -89,19 +126,19 @@ def calibrate(
         labels: slugs of the classes of each protocol.
 
     Returns:
-        calibration (columns `CALIBRATION`; ece 0-1, nll in nats), and reliability (`RELIABILITY`; stage ``before`` or
-        ``after``, seeds and folds together).
+        calibration (columns `CALIBRATION`; temperature by `choose_temperature`, ece 0-1, nll in nats), and
+        reliability (`RELIABILITY`; stage ``before`` or ``after``, seeds and folds together).
 
     Raises:
-        InputError: the two tables of a cell belong to different cells, or hold other classes.
+        InputError: the two tables of a cell belong to different cells, hold other classes, or are not finite.
     """
     rows, bins = [], []
     for validation, test in cells:
-        cell = _same_cell(validation, test)
+        cell = same_cell(validation, test)
         names = labels_of(test, labels)
         p_val, y_val = probabilities(validation, names)
         before, y = probabilities(test, names)
-        temperature = fit_temperature(p_val, y_val)
+        temperature = choose_temperature(p_val, y_val, "/".join(str(cell[name]) for name in CELL))
         stages = {"before": before, "after": scale(before, temperature)}
         row = {**cell, "temperature": temperature, "n_val": len(y_val), "n_test": len(y)}
         for stage, p in stages.items():
@@ -111,13 +148,6 @@ def calibrate(
         rows.append(row)
     table = pd.DataFrame(rows, columns=CALIBRATION).sort_values(CELL, ignore_index=True)
     return table, _pooled(bins)
-
-
-def _same_cell(validation: pd.DataFrame, test: pd.DataFrame) -> dict[str, str | int]:
-    cells = [dict(table[CELL].iloc[0]) if len(table) else None for table in (validation, test)]
-    if cells[0] != cells[1] or cells[0] is None:
-        raise InputError(f"calibration: validation wafers of cell {cells[0]}, test wafers of {cells[1]}; rerun")
-    return cells[0]
 
 
 def _pooled(bins: list[pd.DataFrame]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,8 @@ def corrected_t_test(
 
     Returns:
         mean_difference, std_difference (J - 1 in the denominator), n_folds, t, df, p_value (two-sided), ci_low,
-        ci_high. With one fold all but the mean are NaN: nothing is known of the spread.
+        ci_high. With one fold, or the same difference in every fold, nothing is known of the spread: t, p_value and the
+        interval are NaN. Where there is no difference in any fold, t is 0 and p_value 1.
     """
     values = np.asarray(differences, np.float64)
     count, mean = len(values), _clean(values.mean())
@@ -50,9 +51,8 @@ def corrected_t_test(
     if error > 0:
         t = mean / error
         p_value = float(2 * stats.t.sf(abs(t), count - 1))
-    else:  # the same difference in every fold
-        t = math.copysign(math.inf, mean) if mean else 0.0
-        p_value = 0.0 if mean else 1.0
+    else:
+        t, p_value, error = (math.nan, math.nan, math.nan) if mean else (0.0, 1.0, 0.0)
     reach = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * error
     return {
         "mean_difference": mean,
@@ -137,6 +137,22 @@ def pair_cells(mine: pd.DataFrame, other: pd.DataFrame, metric: str) -> Pair | N
     return Pair(values, reference, ratio, shared.unique("seed").size)
 
 
+def comparable(table: pd.DataFrame, leaky: Collection[str]) -> pd.DataFrame:
+    """The rows of protocols under which all conditions are tested on the same wafers; the others are named on stderr.
+
+    A leaky protocol splits added wafers, too, so that each condition is tested on others. A difference of two of them
+    holds the difference of their test wafers and is no gain.
+
+    Args:
+        table: of cells or predictions, with the column ``protocol``.
+        leaky: names of the leaky protocols.
+    """
+    found = table["protocol"].isin(list(leaky))
+    for protocol in sorted(table["protocol"][found].unique()):
+        print(f"{protocol}: conditions are tested on different wafers; they are not compared", file=sys.stderr)
+    return table[~found]
+
+
 def compare_conditions(scores: pd.DataFrame, baseline: str, confidence: float = 0.95) -> pd.DataFrame:
     """Every condition against ``real`` and against the baseline, per protocol, backbone, head and metric.
 
@@ -152,7 +168,7 @@ def compare_conditions(scores: pd.DataFrame, baseline: str, confidence: float = 
     """
     references = list(dict.fromkeys([REFERENCE, baseline]))
     missing = [name for name in references if name not in set(scores["condition"])]
-    if missing:
+    if missing and len(scores):
         print(f"compare: condition {missing[0]!r} is not in this study: nothing is compared with it", file=sys.stderr)
     rows = []
     for (protocol, backbone, head), group in scores.groupby(["protocol", "backbone", "head"], sort=True):

@@ -12,7 +12,6 @@ import pandas as pd
 
 from waferbench.seeds import derive_seed
 from waferbench.stats.comparisons import REFERENCE
-from waferbench.stats.rare_recall import resample
 
 INTERVALS = [
     *("protocol", "head", "backbone", "condition", "reference", "value", "low", "high"),
@@ -24,6 +23,7 @@ def wafer_intervals(
     predictions: pd.DataFrame,
     labels: Mapping[str, Sequence[str]],
     baseline: str,
+    leaky: Sequence[str] = (),
     count: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -36,6 +36,7 @@ def wafer_intervals(
     Args:
         predictions: of all cells, by `waferbench.scores.collect`.
         labels: slugs of the classes of each protocol.
+        leaky: protocols that test conditions on different wafers: no differences.
         count: resamples.
 
     Returns:
@@ -49,9 +50,9 @@ def wafer_intervals(
         for (head, backbone, condition), drawn in scores.items():
             names = {"protocol": protocol, "head": head, "backbone": backbone, "condition": condition}
             rows.append({**names, "reference": "", **_interval(drawn, confidence), **facts})
-            for reference in dict.fromkeys([REFERENCE, baseline]):
+            for reference in dict.fromkeys([REFERENCE, baseline]) if protocol not in leaky else ():
                 other = scores.get((head, backbone, reference))
-                if other is not None and reference != condition and len(other) == len(drawn):
+                if other is not None and reference != condition:
                     rows.append({**names, "reference": reference, **_interval(drawn - other, confidence), **facts})
     return pd.DataFrame(rows, columns=INTERVALS)
 
@@ -72,6 +73,17 @@ def _resampled(
                 known[wafers] = np.vstack([np.ones(len(true), np.int16), drawn]).astype(np.float32)
             sums.setdefault(key[:3], []).append(macro_f1(true, called, known[wafers], len(labels)))
     return {key: np.mean(parts, axis=0) for key, parts in sums.items()}
+
+
+def resample(y: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap samples within each class: y int (N,) to int16 (count, N), how often each wafer was drawn."""
+    drawn = np.zeros((count, len(y)), np.int16)
+    for label in np.unique(y):
+        members = np.flatnonzero(y == label)
+        for b in range(count):
+            picks = rng.integers(len(members), size=len(members))
+            drawn[b, members] = np.bincount(picks, minlength=len(members))
+    return drawn
 
 
 def macro_f1(true: np.ndarray, called: np.ndarray, weights: np.ndarray, n_classes: int) -> np.ndarray:

@@ -1,67 +1,65 @@
-"""How many wafers of a rare class are found where a fixed precision is kept."""
+"""How many wafers of a rare class are found where a precision is asked for.
+
+The threshold on a class's probability is part of the classifier: it is chosen on validation wafers, and test wafers say
+what recall and what precision it then has.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import precision_recall_curve
 
 from waferbench.errors import InputError
 from waferbench.progress import progress
 from waferbench.seeds import derive_seed
-from waferbench.stats.probabilities import labels_of, probabilities
+from waferbench.stats.probabilities import labels_of, probabilities, same_cell
 
 RARE_RECALL = [
-    *("protocol", "backbone", "condition", "label", "precision", "recall", "low", "high", "threshold"),
-    *("n_positive", "reached"),
+    *("protocol", "backbone", "condition", "label", "precision", "recall", "low", "high"),
+    *("precision_reached", "precision_low", "precision_high", "n_positive", "n_cells", "n_reached"),
+    *("gain", "gain_low", "gain_high"),
 ]
 RARE = 3  # classes taken where none are named
 
 
-def recall_at_precision(
-    scores: np.ndarray, positive: np.ndarray, precision: float, weights: np.ndarray | None = None
-) -> tuple[np.ndarray, float]:
-    """The greatest recall among thresholds whose precision is at least the one given.
+def threshold_at_precision(scores: np.ndarray, positive: np.ndarray, precision: float) -> float:
+    """The smallest score at or above which this share of the wafers is positive; inf where there is none.
 
-    Wafers of equal score are called together: no threshold lies between them.
+    Wafers of equal score are called together. The recall is the greatest that the precision allows.
 
     Args:
-        scores: float (N,). positive: bool (N,), at least one. precision: 0-1.
-        weights: int (B, N), how often each row counts in each of B resamples; None = once each, B = 1.
+        scores: float (N,). positive: bool (N,). precision: above 0, to 1.
+    """
+    if not positive.any():
+        return math.inf
+    reached, _, thresholds = precision_recall_curve(positive, scores)  # thresholds rise
+    kept = thresholds[reached[:-1] >= precision - 1e-9]
+    return float(kept[0]) if len(kept) else math.inf
+
+
+def resampled_ratios(part: np.ndarray, whole: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Ratios of column sums, over all rows and then over bootstrap samples of them.
+
+    Equal seeds draw equal rows of tables of equal length, so that what they give is paired.
+
+    Args:
+        part, whole: float (N, C), counts of each row.
+        count: resamples.
 
     Returns:
-        float (B,), 0 where no threshold keeps the precision (or nothing positive was drawn); and the threshold of the
-        first resample (rows at or above it are called), NaN where there is none.
+        float64 (1 + count, C); NaN where the whole is 0.
     """
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(scores[order][1:] != scores[order][:-1], True)  # of rows with one score
-    weights = np.ones((1, len(scores)), np.int32) if weights is None else weights
-    positives = weights[:, positive].sum(1, dtype=np.int64)
-    # Precision p is out of reach once positives / p rows are called, so only the top of the order is looked at.
-    most, depth = positives.max() / precision, max(256, int(2 * positives.max() / precision))
-    while depth < len(order) and weights[:, order[:depth]].sum(1, dtype=np.int64).min() <= most:
-        depth *= 2
-    order, ends = order[:depth], ends[:depth]
-    drawn = weights[:, order]
-    called = drawn.cumsum(1, dtype=np.int32)
-    found = (drawn * positive[order]).cumsum(1, dtype=np.int32)
-    kept = ends & (found >= precision * called - 1e-9) & (found > 0)
-    best = np.where(kept, found, 0).max(1)
-    recall = best / np.maximum(positives, 1)
-    first = np.flatnonzero(kept[0] & (found[0] == best[0]))
-    return recall, float(scores[order[first[0]]]) if len(first) else float("nan")
-
-
-def resample(y: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap samples within each class: y int (N,) to int16 (count, N), how often each wafer was drawn."""
-    drawn = np.zeros((count, len(y)), np.int16)
-    for label in np.unique(y):
-        members = np.flatnonzero(y == label)
-        for b in range(count):
-            picks = rng.integers(len(members), size=len(members))
-            drawn[b, members] = np.bincount(picks, minlength=len(members))
-    return drawn
+    rng, (n, columns) = np.random.default_rng(seed), part.shape
+    counts = np.hstack([part, whole]).astype(np.float64)
+    draws = (rng.integers(n, size=n) for _ in range(count if n else 0))
+    sums = np.stack([counts.sum(0), *(np.bincount(picks, minlength=n).astype(np.float64) @ counts for picks in draws)])
+    top, bottom = sums[:, :columns], sums[:, columns:]
+    return np.divide(top, bottom, out=np.full_like(top, math.nan), where=bottom > 0)
 
 
 def rarest(y: pd.Series, labels: Sequence[str], count: int = RARE) -> list[str]:
@@ -71,96 +69,144 @@ def rarest(y: pd.Series, labels: Sequence[str], count: int = RARE) -> list[str]:
 
 
 def measure_rare_recall(
-    cells: Iterable[pd.DataFrame],
+    cells: Iterable[tuple[pd.DataFrame, pd.DataFrame]],
     labels: Mapping[str, Sequence[str]],
+    baseline: str,
     rare: Sequence[str] = (),
+    leaky: Sequence[str] = (),
     precision: float = 0.9,
     bootstrap: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Recall of rare classes at a fixed precision, per protocol, backbone, condition and class.
+    """Recall of rare classes where a precision is asked for, per protocol, backbone, condition and class.
 
-    The score is the softmax probability of the class, each wafer's by the networks that never saw it, all folds and
-    seeds together; the threshold is chosen on these wafers themselves. Intervals are percentiles over resampled wafers,
-    drawn within each true class; a wafer takes the rows of all its seeds along, and conditions that share their test
-    wafers meet the same resamples.
+    Each cell's threshold on the softmax probability of the class is the smallest that keeps the precision on the cell's
+    validation wafers; a cell without one calls nothing. Test wafers are then counted over folds and seeds together.
+    Intervals are percentiles over resampled test wafers: of recall within the class, of precision over the wafers of
+    all classes. A wafer takes the calls of all seeds along; conditions meet the same resamples. Where every wafer is
+    found, or every call right, no resample differs, and the interval is that one number.
 
     Args:
-        cells: softmax tables by `waferbench.predictions.prediction_table`.
+        cells: validation and test table of each cell, by `waferbench.predictions.prediction_table`.
         labels: slugs of the classes of each protocol.
+        baseline: the condition that gains are measured against.
         rare: slugs of the classes asked for; none = the three rarest of each protocol.
+        leaky: protocols that test conditions on different wafers: no gains.
+        precision: asked of the validation wafers, above 0, to 1.
         bootstrap: resamples.
 
     Returns:
-        Columns `RARE_RECALL`, fractions; ``reached``: whether any threshold keeps the precision (else recall 0);
-        n_positive: wafers of the class.
+        Columns `RARE_RECALL`, fractions. ``precision`` is the one asked for, ``precision_reached`` the one on the test
+        wafers, NaN where nothing is called (so are its limits, where no resample calls anything). n_positive: test
+        wafers of the class; n_cells: cells; n_reached: those with a threshold. gain: recall minus the baseline's,
+        paired by wafer; NaN for the baseline itself.
 
     Raises:
-        InputError: a rare class that no protocol has.
+        InputError: a rare class that no protocol has, or the two tables of a cell belong to different cells.
     """
     strange = sorted(set(rare) - {label for names in labels.values() for label in names})
     if strange:
         raise InputError(f"statistics.rare_classes: {strange[0]!r} is not a class of this study; see dataset.classes")
     rows = []
-    for protocol, tables in _by_protocol(cells, labels).items():
-        everything = pd.concat(tables, ignore_index=True)
-        wafers = everything.drop_duplicates("wafer_id")
-        chosen = [label for label in rare if label in labels[protocol]] if rare else None
-        chosen = rarest(wafers["y_true"], labels[protocol]) if chosen is None else chosen
-        resamples = _Resamples(bootstrap, derive_seed(seed, "rare_recall", protocol))
-        groups = list(everything.groupby(["backbone", "condition"], sort=True))
-        for (backbone, condition), group in progress(groups, f"rare recall, {protocol}"):
-            weights = resamples.weights(group)
-            names = {"protocol": protocol, "backbone": backbone, "condition": condition, "precision": precision}
-            for label in chosen:
-                positive = (group["y_true"] == label).to_numpy()
-                if positive.any():
-                    score = group[f"p_{list(labels[protocol]).index(label)}"].to_numpy()
-                    row = _recall(score, positive, precision, weights, confidence)
-                    n_positive = group["wafer_id"][positive].nunique()
-                    rows.append({**names, "label": label, "n_positive": n_positive, **row})
+    for protocol, groups in _by_protocol(cells, labels, precision).items():
+        wafers = pd.concat([cell.wafers[["wafer_id", "y_true"]] for group in groups.values() for cell in group])
+        counts = wafers.drop_duplicates("wafer_id")["y_true"]
+        chosen = [c for c in rare if c in set(counts)] if rare else rarest(counts, labels[protocol])
+        if not chosen:
+            continue
+        columns = [list(labels[protocol]).index(label) for label in chosen]
+        own_seed = derive_seed(seed, "rare_recall", protocol)
+        bar = progress(sorted(groups.items()), f"rare recall, {protocol}")
+        counted = {key: _count(group, chosen, columns, bootstrap, own_seed) for key, group in bar}
+        for (backbone, condition), mine in counted.items():
+            reference = counted.get((backbone, baseline)) if protocol not in leaky and condition != baseline else None
+            for i in np.flatnonzero(mine.n_positive):
+                names = {"protocol": protocol, "backbone": backbone, "condition": condition, "label": chosen[i]}
+                rows.append({**names, "precision": precision, **_row(mine, reference, i, confidence)})
     return pd.DataFrame(rows, columns=RARE_RECALL)
 
 
-class _Resamples:
-    """The weights of a group's rows; drawn anew only where its wafers are others (a leaky protocol adds some)."""
+@dataclass(frozen=True)
+class _Cell:
+    """wafers: a row a test wafer: wafer_id, y_true, and for each class 0, 1, ... whether it is called one of it.
 
-    def __init__(self, count: int, seed: int):
-        self.count, self.seed = count, seed
-        self.wafers = pd.Index([])
+    reached: bool (K,), classes with a threshold.
+    """
 
-    def weights(self, group: pd.DataFrame) -> np.ndarray:
-        """int16 (count, rows of ``group``)."""
-        truth = group.drop_duplicates("wafer_id").set_index("wafer_id")["y_true"].sort_index()
-        if not self.wafers.equals(truth.index):
-            self.wafers = truth.index
-            self.drawn = resample(pd.factorize(truth, sort=True)[0], self.count, np.random.default_rng(self.seed))
-        return self.drawn[:, self.wafers.get_indexer(group["wafer_id"])]
+    wafers: pd.DataFrame
+    reached: np.ndarray
 
 
-def _recall(
-    score: np.ndarray, positive: np.ndarray, precision: float, weights: np.ndarray, confidence: float
-) -> dict[str, float | bool]:
-    recall, threshold = recall_at_precision(score, positive, precision)
-    drawn, _ = recall_at_precision(score, positive, precision, weights)
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+@dataclass(frozen=True)
+class _Counted:
+    """Of one backbone and condition: recall and precision of L classes, float64 (1 + B, L), the first row unresampled.
+
+    n_positive, n_reached: int (L,); n_cells: of all folds and seeds.
+    """
+
+    recall: np.ndarray
+    precision: np.ndarray
+    n_positive: np.ndarray
+    n_reached: np.ndarray
+    n_cells: int
+
+
+def _by_protocol(
+    cells: Iterable[tuple[pd.DataFrame, pd.DataFrame]], labels: Mapping[str, Sequence[str]], precision: float
+) -> dict[str, dict[tuple[str, str], list[_Cell]]]:
+    """Protocol -> (backbone, condition) -> what its cells call."""
+    found: dict[str, dict[tuple[str, str], list[_Cell]]] = {}
+    for validation, test in cells:
+        cell = same_cell(validation, test)
+        names = labels_of(test, labels)
+        (p_val, y_val), (p, _) = probabilities(validation, names), probabilities(test, names)
+        limits = [threshold_at_precision(p_val[:, k], y_val == k, precision) for k in range(len(names))]
+        called = pd.DataFrame(p >= np.array(limits), index=test.index)
+        group = found.setdefault(cell["protocol"], {}).setdefault((cell["backbone"], cell["condition"]), [])
+        group.append(_Cell(pd.concat([test[["wafer_id", "y_true"]], called], axis=1), np.isfinite(limits)))
+    return dict(sorted(found.items()))
+
+
+def _count(cells: list[_Cell], chosen: list[str], columns: list[int], bootstrap: int, seed: int) -> _Counted:
+    """Recall and precision over the cells' test wafers, a wafer being one row whatever the seeds."""
+    wafers = pd.concat([cell.wafers for cell in cells]).groupby(["wafer_id", "y_true"], sort=True)
+    called = wafers[columns].sum().to_numpy(np.float64)
+    tested = wafers.size().to_numpy(np.float64)[:, None]
+    truth = wafers.size().index.get_level_values("y_true").to_numpy(dtype=object)
+    positive = truth[:, None] == np.array(chosen, dtype=object)
+    recall = [
+        resampled_ratios(called[mine, i, None], tested[mine], bootstrap, derive_seed(seed, label))
+        for i, (label, mine) in enumerate(zip(chosen, positive.T, strict=True))
+    ]
+    return _Counted(
+        recall=np.hstack(recall),
+        precision=resampled_ratios(called * positive, called, bootstrap, seed),
+        n_positive=positive.sum(0),
+        n_reached=np.sum([cell.reached[columns] for cell in cells], axis=0),
+        n_cells=len(cells),
+    )
+
+
+def _row(mine: _Counted, reference: _Counted | None, i: int, confidence: float) -> dict[str, float | int]:
+    """The row of class ``i``; its gain is NaN without a reference."""
+    recall, precision = mine.recall[:, i], mine.precision[:, i]
+    gain = np.full(2, math.nan) if reference is None else recall - reference.recall[:, i]
     return {
-        "recall": float(recall[0]),
-        "low": float(low),
-        "high": float(high),
-        "threshold": threshold,
-        "reached": bool(recall[0] > 0),
+        **dict(zip(("recall", "low", "high"), _interval(recall, confidence), strict=True)),
+        **dict(
+            zip(("precision_reached", "precision_low", "precision_high"), _interval(precision, confidence), strict=True)
+        ),
+        **dict(zip(("gain", "gain_low", "gain_high"), _interval(gain, confidence), strict=True)),
+        "n_positive": int(mine.n_positive[i]),
+        "n_cells": mine.n_cells,
+        "n_reached": int(mine.n_reached[i]),
     }
 
 
-def _by_protocol(cells: Iterable[pd.DataFrame], labels: Mapping[str, Sequence[str]]) -> dict[str, list[pd.DataFrame]]:
-    """The cells' tables by protocol, checked, with no more than the columns needed."""
-    tables: dict[str, list[pd.DataFrame]] = {}
-    for table in cells:
-        names = labels_of(table, labels)
-        p, _ = probabilities(table, names)
-        slim = table[["backbone", "condition", "wafer_id", "y_true"]]
-        slim = pd.concat([slim, pd.DataFrame(p.astype(np.float32), slim.index).add_prefix("p_")], axis=1)
-        tables.setdefault(table["protocol"].iloc[0], []).append(slim)
-    return dict(sorted(tables.items()))
+def _interval(drawn: np.ndarray, confidence: float) -> tuple[float, float, float]:
+    """The value itself, and the percentiles of those resamples that have one."""
+    known = drawn[1:][~np.isnan(drawn[1:])]
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(known, tails) if len(known) else (math.nan, math.nan)
+    return float(drawn[0]), float(low), float(high)
