@@ -78,8 +78,10 @@ def make_cell(folder):
     fit_ecoc_svm(features[:45], y[:45], settings).write(files["svm"])
     for name, split in (("validation", "val"), ("softmax", "test")):
         part = splits[split]
-        ids = np.array(ours.ids[part])
-        table = prediction_table({**CELL, **COUNTS}, "softmax", ids, y[part], p[part].argmax(1), names, p[part])
+        ids, true = np.array(ours.ids[part]), y[part].copy()
+        if name == "validation":
+            true[::4] = (true[::4] + 1) % 3  # some labels are wrong, so that a temperature is to be found
+        table = prediction_table({**CELL, **COUNTS}, "softmax", ids, true, p[part].argmax(1), names, p[part])
         write_table(files[name], table)
     score = read_table(files["softmax"]).head(1)[[*CELL, "head"]].assign(macro_f1=0.9, accuracy=0.9)
     write_table(files["scores"], score)

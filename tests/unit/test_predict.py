@@ -140,7 +140,7 @@ def test_training_wafers_find_themselves_and_do_not_count_as_right(cell):
     assert train["distance_1"].max() < 0.1 < train["distance_2"].min()
     assert not found["in_training"].iloc[45:].any()
     right, known = accuracy(found)
-    assert known == 45 and right == int((found["label"] == found["called"]).iloc[45:].sum())
+    assert known == 105 and right == int((found["label"] == found["called"]).iloc[45:].sum())
     assert set(found["nearest_3"]) <= set(found["wafer_id"].iloc[:45])
     assert found["unusual"].iloc[45:].mean() <= 0.05
 
