@@ -299,6 +299,12 @@ def native_base(wildcards):
     return {"base": f"{RUN}/{{scope}}/sources/{{source}}/base"} if has_native_base(wildcards.source) else {}
 
 
+def selected_wafers(wildcards):
+    """The wafers that a protocol tells apart; generators always get those of the configured classes."""
+    with_none = CLASSES_OF[wildcards.protocol] != CLASSES
+    return (rules.select_wafers_with_none if with_none else rules.select_wafers).output.selected
+
+
 def injection_scores(wildcards):
     """The shape scores that say which samples of a condition's source may enter training, where it is filtered."""
     source = source_of(wildcards)
@@ -309,3 +315,39 @@ def cell_samples(wildcards):
     """The synthetic samples of a condition, where it has a synthesizer."""
     source = source_of(wildcards)
     return {"samples": samples_for(wildcards, source)[0]} if source else {}
+
+
+OWN = Path(CFG["wafers"]).expanduser()
+OWN_NAME = re.sub(r"[^A-Za-z0-9._-]+", "-", OWN.name).strip(".-") or "none"
+PREDICTED = f"{STUDY}/predictions/{OWN_NAME}"
+
+
+def chosen():
+    """The chosen cell, known once the study is done."""
+    return json.loads(Path(checkpoints.choose_model.get().output.model).read_text())
+
+
+def chosen_cell(_):
+    """The files of the chosen cell."""
+    cell = chosen()
+    files = ("checkpoint.safetensors", "features.h5", "svm.h5", "validation.parquet")
+    return {Path(file).stem: f"{CELL.format(**cell)}/{file}" for file in files}
+
+
+def own_wafers(_):
+    """The file of wafers to be judged; a folder is known by the identity of its files alone."""
+    if not CFG["wafers"]:
+        raise WorkflowError("predict: no wafers are named; add --config wafers=FILE")
+    if not OWN.exists():
+        raise WorkflowError(f"wafers: nothing at {OWN}; give the path of a file or folder of wafers")
+    return {"own": OWN} if OWN.is_file() else {}
+
+
+def judging(*keys):
+    """What the chosen cell needs to judge wafers, and what no other cell does."""
+    backbone = chosen()["backbone"]
+    return {
+        "classifier": only(CFG["classifier"], "image_size", "draw_real_at", "input", *keys),
+        "render": DRAWN,
+        "weights": {backbone: only(weights_of(backbone), "manifest")},
+    }

@@ -55,12 +55,6 @@ use rule select_wafers as select_wafers_with_none with:
         code=code("select_wafers"),
 
 
-def selected_wafers(wildcards):
-    """The wafers that a protocol tells apart; generators always get those of the configured classes."""
-    with_none = CLASSES_OF[wildcards.protocol] != CLASSES
-    return (rules.select_wafers_with_none if with_none else rules.select_wafers).output.selected
-
-
 rule make_folds:
     input:
         selected=selected_wafers,

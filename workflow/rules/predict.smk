@@ -1,7 +1,4 @@
 # The study's best classifier put to work: the class of one's own wafers, and an ONNX file.
-OWN = Path(CFG["wafers"]).expanduser()
-OWN_NAME = re.sub(r"[^A-Za-z0-9._-]+", "-", OWN.name).strip(".-") or "none"
-PREDICTED = f"{STUDY}/predictions/{OWN_NAME}"
 
 
 checkpoint choose_model:
@@ -22,37 +19,6 @@ checkpoint choose_model:
         code=code("choose_model"),
     script:
         "../scripts/choose_model.py"
-
-
-def chosen():
-    """The chosen cell, known once the study is done."""
-    return json.loads(Path(checkpoints.choose_model.get().output.model).read_text())
-
-
-def chosen_cell(_):
-    """The files of the chosen cell."""
-    cell = chosen()
-    files = ("checkpoint.safetensors", "features.h5", "svm.h5", "validation.parquet")
-    return {Path(file).stem: f"{CELL.format(**cell)}/{file}" for file in files}
-
-
-def own_wafers(_):
-    """The file of wafers to be judged; a folder is known by the identity of its files alone."""
-    if not CFG["wafers"]:
-        raise WorkflowError("predict: no wafers are named; add --config wafers=FILE")
-    if not OWN.exists():
-        raise WorkflowError(f"wafers: nothing at {OWN}; give the path of a file or folder of wafers")
-    return {"own": OWN} if OWN.is_file() else {}
-
-
-def judging(*keys):
-    """What the chosen cell needs to judge wafers, and what no other cell does."""
-    backbone = chosen()["backbone"]
-    return {
-        "classifier": only(CFG["classifier"], "image_size", "draw_real_at", "input", *keys),
-        "render": DRAWN,
-        "weights": {backbone: only(weights_of(backbone), "manifest")},
-    }
 
 
 rule predict_wafers:
