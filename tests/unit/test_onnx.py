@@ -24,9 +24,10 @@ from helpers.small_cell import (
 )
 from waferbench.artifacts import read_table, write_json
 from waferbench.classify.train import Normaliser, predict
+from waferbench.classify.trained import load_classifier
 from waferbench.errors import InputError
 from waferbench.predict.export import check_parity, export_onnx
-from waferbench.predict.model import Exported, load_classifier, temperature_of
+from waferbench.predict.model import Exported, temperature_of
 from waferbench.render import render
 from waferbench.stats.calibration import scale
 

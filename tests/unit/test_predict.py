@@ -24,12 +24,13 @@ from helpers.small_cell import (
 )
 from waferbench.artifacts import read_h5, read_json, read_table, read_weights, write_h5, write_table, write_weights
 from waferbench.classify.train import Normaliser
+from waferbench.classify.trained import load_classifier
 from waferbench.errors import InputError
 from waferbench.ingest.table import WaferSet
 from waferbench.predict import table as module
 from waferbench.predict.choose import choose_cell
 from waferbench.predict.gallery import write_gallery
-from waferbench.predict.model import load_classifier, read_neighbours, temperature_of
+from waferbench.predict.model import read_neighbours, temperature_of
 from waferbench.predict.table import accuracy, predict_wafers
 from waferbench.predictions import prediction_table
 from waferbench.wafers import WaferStore, read_store

@@ -2,10 +2,9 @@
 
 from types import SimpleNamespace
 
-EXPLAINED = CFG["baseline"] if CFG["baseline"] in CONDITIONS else CFG["conditions"][0]
-EXPLAINED_CELL = expand(CELL, **FIRST, condition=EXPLAINED, allow_missing=True)[0]
+EXPLAINED_CELL = expand(CELL, **FIRST, condition=CFG["baseline"], allow_missing=True)[0]
 # Labels are judged by networks that no generator has touched: the baseline, or else the first such condition.
-REAL_ONLY = [name for name in (EXPLAINED, *CONDITIONS) if CONDITIONS[name]["source"] == "none"][:1]
+REAL_ONLY = [name for name in (CFG["baseline"], *CONDITIONS) if CONDITIONS[name]["source"] == "none"][:1]
 LEAKY = [name for name in PROTOCOLS if PROTOCOLS[name].leaky]  # test each condition on other wafers: no comparisons
 
 
@@ -195,7 +194,6 @@ rule explain_mistakes:
     input:
         store=rules.ingest.output.store,
         selected=selected_wafers(SimpleNamespace(**FIRST)),
-        folds=rules.make_folds.output.folds.format(**FIRST),
         checkpoint=f"{EXPLAINED_CELL}/checkpoint.safetensors",
         predictions=f"{EXPLAINED_CELL}/softmax.parquet",
     output:
@@ -207,14 +205,13 @@ rule explain_mistakes:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=int(2500 + 0.2 * CFG["classifier"]["image_size"] ** 2),
+        mem_mb=2500,
     params:
         study=CFG["study"],
         settings=lambda w: pack(
             classifier=only(CFG["classifier"], "image_size", "draw_real_at", "input"),
             render=DRAWN,
             classes=CLASSES_OF[FIRST["protocol"]],
-            fold=FIRST["fold"],
             examples=CFG["report"]["examples"],
             weights=weights_of(w.backbone),
         ),

@@ -2,10 +2,10 @@
 
 from waferbench.artifacts import read_table, write_table
 from waferbench.job import Job
+from waferbench.names import labels_by_protocol
 from waferbench.stats.label_noise import audit_labels
-from waferbench.wafers import slugs
 
 with Job(snakemake) as job:
-    labels = {protocol: list(slugs(classes).values()) for protocol, classes in job.settings["classes"].items()}
+    labels = labels_by_protocol(job.settings["classes"])
     cells = (read_table(path) for path in snakemake.input.softmax)
     write_table(snakemake.output[0], audit_labels(cells, labels, job.settings["condition"]), job.provenance)

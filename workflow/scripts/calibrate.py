@@ -2,11 +2,11 @@
 
 from waferbench.artifacts import read_table, write_table
 from waferbench.job import Job
+from waferbench.names import labels_by_protocol
 from waferbench.stats.calibration import calibrate
-from waferbench.wafers import slugs
 
 with Job(snakemake) as job:
-    labels = {protocol: list(slugs(classes).values()) for protocol, classes in job.settings["classes"].items()}
+    labels = labels_by_protocol(job.settings["classes"])
     pairs = zip(snakemake.input.validation, snakemake.input.softmax, strict=True)
     calibration, reliability = calibrate(((read_table(a), read_table(b)) for a, b in pairs), labels)
     write_table(snakemake.output.calibration, calibration, job.provenance)

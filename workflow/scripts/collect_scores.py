@@ -2,11 +2,11 @@
 
 from waferbench.artifacts import read_table, write_table
 from waferbench.job import Job
+from waferbench.names import labels_by_protocol
 from waferbench.scores import collect
-from waferbench.wafers import slugs
 
 with Job(snakemake) as job:
-    labels = {protocol: list(slugs(names).values()) for protocol, names in job.settings["classes"].items()}
+    labels = labels_by_protocol(job.settings["classes"])
     predictions, scores, per_class = collect((read_table(path) for path in snakemake.input.cells), labels)
     write_table(snakemake.output.predictions, predictions, job.provenance)
     write_table(snakemake.output.scores, scores, job.provenance)

@@ -4,9 +4,10 @@ import sys
 
 from waferbench.artifacts import read_json, read_table
 from waferbench.classify.data import drawn_for
+from waferbench.classify.trained import load_classifier
 from waferbench.job import Job
 from waferbench.predict.export import check_parity, export_onnx
-from waferbench.predict.model import Exported, load_classifier, temperature_of
+from waferbench.predict.model import Exported, temperature_of
 from waferbench.render import render
 from waferbench.runtime import device
 from waferbench.wafers import open_store, slugs

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from waferbench.artifacts import read_h5, read_provenance, read_table, read_weights, write_table
-from waferbench.backbones import create_backbone
+from waferbench.artifacts import read_h5, read_provenance, read_table, write_table
 from waferbench.classify.data import drawn_for, fit_samples
-from waferbench.classify.train import Normaliser, predict
+from waferbench.classify.train import predict
+from waferbench.classify.trained import load_classifier
 from waferbench.job import Job
 from waferbench.runtime import device
 from waferbench.wafers import slugs
@@ -18,11 +18,11 @@ with Job(snakemake) as job:
     classifier = settings["classifier"]
     drawn = drawn_for(settings["render"], classifier)
     labels = list(slugs(settings["classes"]).values())
-    place, size = device(job.gpus, job.threads), classifier["image_size"]
-    model, mean, std = create_backbone(settings["backbone"]["name"], len(labels), False, settings["weights"], size)
-    model.load_state_dict(read_weights(snakemake.input.checkpoint))
+    place, backbone = device(job.gpus, job.threads), settings["backbone"]["name"]
+    model, normalise = load_classifier(
+        snakemake.input.checkpoint, backbone, labels, classifier, drawn["levels"], settings["weights"]
+    )
     model.to(place)
-    normalise = Normaliser(mean, std, size, classifier["input"], drawn["levels"])
     parts = []
     for path in snakemake.input.samples:
         label = Path(path).stem

@@ -2,15 +2,15 @@
 
 from waferbench.artifacts import read_table, write_table
 from waferbench.job import Job
+from waferbench.names import labels_by_protocol, slug
 from waferbench.stats.rare_recall import measure_rare_recall
-from waferbench.wafers import slug, slugs
 
 with Job(snakemake) as job:
     settings = job.settings
     pairs = zip(snakemake.input.validation, snakemake.input.softmax, strict=True)
     table = measure_rare_recall(
         ((read_table(a), read_table(b)) for a, b in pairs),
-        {protocol: list(slugs(classes).values()) for protocol, classes in settings["classes"].items()},
+        labels_by_protocol(settings["classes"]),
         settings["baseline"],
         [slug(name) for name in settings["rare_classes"]],
         settings["leaky"],

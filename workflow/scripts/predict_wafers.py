@@ -5,10 +5,11 @@ from pathlib import Path
 
 from waferbench.artifacts import read_json, read_table, write_table
 from waferbench.classify.data import drawn_for
+from waferbench.classify.trained import load_classifier
 from waferbench.ingest import read_unlabelled
 from waferbench.job import Job
 from waferbench.predict.gallery import write_gallery
-from waferbench.predict.model import load_classifier, read_neighbours, temperature_of
+from waferbench.predict.model import read_neighbours, temperature_of
 from waferbench.predict.table import accuracy, predict_wafers
 from waferbench.runtime import device
 from waferbench.wafers import open_store, slugs

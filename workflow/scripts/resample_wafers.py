@@ -2,14 +2,14 @@
 
 from waferbench.artifacts import read_table, write_table
 from waferbench.job import Job
+from waferbench.names import labels_by_protocol
 from waferbench.stats.intervals import wafer_intervals
-from waferbench.wafers import slugs
 
 with Job(snakemake) as job:
     settings = job.settings
     table = wafer_intervals(
         read_table(snakemake.input.predictions),
-        {protocol: list(slugs(classes).values()) for protocol, classes in settings["classes"].items()},
+        labels_by_protocol(settings["classes"]),
         settings["baseline"],
         settings["leaky"],
         settings["bootstrap"],

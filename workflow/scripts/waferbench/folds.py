@@ -13,7 +13,8 @@ SPLITS = ("train", "val", "test")
 
 def read_folds(inputs: Any) -> pd.DataFrame | None:
     """The fold table among a script's named inputs; None where the script sees all wafers and is given none."""
-    return read_table(inputs.folds) if "folds" in inputs.keys() else None  # noqa: SIM118, not a dict
+    path = inputs.get("folds")
+    return read_table(path) if path else None
 
 
 def wafers_of(selected: pd.DataFrame, folds: pd.DataFrame | None, scope: str, split: str = "train") -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from waferbench.errors import InputError
 
@@ -23,3 +23,8 @@ def slugs(names: Sequence[str]) -> dict[str, str]:
         if len(twins) > 1:
             raise InputError(f"dataset.classes: {twins[0]!r} and {twins[1]!r} both become {label!r}; rename one")
     return result
+
+
+def labels_by_protocol(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Protocol -> class names to protocol -> their slugs, in the same order."""
+    return {protocol: list(slugs(names).values()) for protocol, names in classes.items()}

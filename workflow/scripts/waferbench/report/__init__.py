@@ -1,6 +1,7 @@
 """The report of a study: one self-contained HTML page, and the figures and table that Snakemake's report shows."""
 
 from waferbench.report.page import render_page
-from waferbench.report.study import Study, read_study
+from waferbench.report.reading import read_study
+from waferbench.report.study import Study
 
 __all__ = ["Study", "read_study", "render_page"]

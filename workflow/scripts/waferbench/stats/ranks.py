@@ -65,7 +65,7 @@ def iman_davenport(statistic: float, n_treatments: int, n_blocks: int) -> float:
     """
     k, n = n_treatments, n_blocks
     rest = n * (k - 1) - statistic
-    f = (n - 1) * statistic / rest if rest > 1e-9 else math.inf if rest <= 1e-9 else math.nan
+    f = math.inf if rest <= 1e-9 else (n - 1) * statistic / rest
     return float(np.maximum(stats.f.sf(f, k - 1, (k - 1) * (n - 1)), math.factorial(k) ** (1.0 - n)))
 
 
