@@ -142,7 +142,7 @@ def add_grid(folder, inputs, tested=True):
     write_table(inputs["comparisons"], comparisons.assign(**more))
     for backbone in BACKBONES:
         record = {"rule": "measure_backbone", "wildcards": {"backbone": backbone}, "seconds": 1.0}
-        record |= {"latency_ms": 12.5, "images_per_second": 240.0}
+        record |= {"latency_ms": 12.5, "images_per_second": 240.0, "device": "cpu", "threads": 2}
         (folder / "runs" / f"measure_backbone-{backbone}.json").write_text(json.dumps(record))
     explanations = [write_explanations(folder, b, wrong=0 if i == 1 else 5) for i, b in enumerate(BACKBONES)]
     return {**inputs, **{name: folder / f"{name}.parquet" for name in frames}, "explanations": explanations}

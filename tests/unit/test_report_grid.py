@@ -64,6 +64,7 @@ def test_table1_says_what_an_image_costs(study):
     table = table1(study)
     assert list(table.head[-3:]) == ["Parameters, M", "GMACs", "Latency, ms"]
     assert [cell.text for cell in table.rows[1][-3:]] == ["21.2", "4.3", "12.5"]
+    assert table.groups[-1] == ("Cost of one image (CPU, 2 threads)", 3)
     assert sum(span for _, span in table.groups) == len(table.head) == len(table.rows[0])
     assert grid.heads(study).rows[0][1].note == "+0.2 to +1.8" and grid.heads(study).rows[0][1].tone == "good"
 
@@ -89,6 +90,10 @@ def test_the_steps_follow_the_chain(study):
     row = statistics.decomposition(study).rows[0]
     assert [cell.text for cell in row[2:]] == ["+3.0", "+1.0", "+3.0"] and row[3].tone == "" and row[4].tone == "good"
     figure = statistics.decomposition_figure(study)
+    one_fold = study.decomposition.assign(low=None, high=None, p_value=None, wafer_low=-0.02, wafer_high=0.01)
+    single = dataclasses.replace(study, tables={**study.tables, "decomposition": one_fold})
+    assert statistics.decomposition(single).rows[0][3].note == "test wafers alone −2.0 to +1.0"
+    assert "stroke-dasharray" in statistics.decomposition_figure(single) and "stroke-dasharray" not in figure
     assert all(text in figure for text in ("augmentation", "lora − real_aug", "TinyViT-21M"))
 
 
@@ -189,7 +194,7 @@ def test_every_backbone_has_its_own_part(study):
     assert [d["title"] for d in found] == ["MobileNetV2", "TinyViT-21M", "tf_efficientnet_lite0"]
     first = found[0]
     assert list(first["confusions"]) == ["real_aug", "lora"] and first["mistakes"]["shown"] == 5
-    assert ("Latency", "12.5 ms", "240 a second in batches") in first["tiles"]
+    assert ("Latency", "12.5 ms", "240 a second in batches; CPU, 2 threads") in first["tiles"]
     lora = next(row for row in first["recipes"].rows if row[0].text == "lora")
     assert [cell.text for cell in lora[1:]] == ["0.8640", "0.8540", "+6.0", "+3.0", "0.9344"]
     assert "p 0.080 (Holm)" in lora[4].note

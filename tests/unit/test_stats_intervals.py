@@ -43,7 +43,7 @@ def test_leaky_protocols_have_scores_and_no_differences():
     cells = pd.concat([table("real", 0.5), table("gan", 0.9)])
     both = pd.concat([cells, cells.assign(protocol="leaky_80_20")])
     labels = dict.fromkeys(("cv5", "leaky_80_20"), LABELS)
-    found = wafer_intervals(both, labels, "real", ["leaky_80_20"], 100)
+    found = wafer_intervals(both, labels, "real", ["leaky_80_20"], count=100)
     counts = found.groupby("protocol")["reference"].agg(lambda column: sorted(column)).to_dict()
     assert counts == {"cv5": ["", "", "real"], "leaky_80_20": ["", ""]}
 
@@ -58,6 +58,15 @@ def test_a_score_a_difference_and_a_second_fold():
     gain = found.loc[("gan", "real")]
     assert gain["value"] == pytest.approx(found.loc[("gan", ""), "value"] - found.loc[("real", ""), "value"])
     assert 0 < gain["low"] < gain["value"] < gain["high"] and gain["n_wafers"] == 600 and gain["n_folds"] == 2
+
+
+def test_further_pairs_are_compared_and_none_twice():
+    cells = pd.concat([table(name, 0.7) for name in ("real", "oversample", "gan")])
+    pairs = [("gan", "oversample"), ("oversample", "real"), ("lora", "oversample")]
+    found = wafer_intervals(cells, {"cv5": LABELS}, "real", (), pairs, 50)
+    compared = list(zip(found["condition"], found["reference"], strict=True))
+    scores = [(name, "") for name in ("gan", "oversample", "real")]
+    assert sorted(compared) == sorted([*scores, ("gan", "real"), ("gan", "oversample"), ("oversample", "real")])
 
 
 def test_equal_predictions_differ_by_nothing_and_more_wafers_say_more():
@@ -76,6 +85,6 @@ def test_the_interval_covers_the_true_score_about_as_often_as_it_says():
     inside = 0
     for seed in range(60):
         cell = table("real", 0.6, 300, rng=np.random.default_rng(seed))
-        row = wafer_intervals(cell, {"cv5": LABELS}, "real", (), 200, 0.9, seed).iloc[0]
+        row = wafer_intervals(cell, {"cv5": LABELS}, "real", (), (), 200, 0.9, seed).iloc[0]
         inside += row["low"] <= truth <= row["high"]
     assert 45 <= inside <= 60

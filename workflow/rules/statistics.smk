@@ -6,6 +6,7 @@ EXPLAINED_CELL = expand(CELL, **FIRST, condition=CFG["baseline"], allow_missing=
 # Labels are judged by networks that no generator has touched: the baseline, or else the first such condition.
 REAL_ONLY = [name for name in (CFG["baseline"], *CONDITIONS) if CONDITIONS[name]["source"] == "none"][:1]
 LEAKY = [name for name in PROTOCOLS if PROTOCOLS[name].leaky]  # test each condition on other wafers: no comparisons
+CONDITIONS_IN_ORDER = [{"name": name, **CONDITIONS[name]} for name in CONDITIONS]
 
 
 rule collect_scores:
@@ -46,6 +47,7 @@ rule resample_wafers:
             classes=CLASSES_OF,
             baseline=CFG["baseline"],
             leaky=LEAKY,
+            conditions=CONDITIONS_IN_ORDER,
             seed=CFG["seed"],
             **only(CFG["statistics"], "confidence", "bootstrap"),
         ),
@@ -116,7 +118,7 @@ rule analyse_grid:
         settings=pack(
             baseline=CFG["baseline"],
             leaky=LEAKY,
-            conditions=[{"name": name, **CONDITIONS[name]} for name in CONDITIONS],
+            conditions=CONDITIONS_IN_ORDER,
             **only(CFG["statistics"], "confidence"),
         ),
         code=code("analyse_grid"),

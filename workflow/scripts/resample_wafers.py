@@ -1,17 +1,20 @@
-"""Makes the table of intervals over test wafers: of every score, and of its differences to `real` and the baseline."""
+"""Makes the table of intervals over test wafers: of every score, and of the differences that the report shows."""
 
 from waferbench.artifacts import read_table, write_table
 from waferbench.job import Job
 from waferbench.names import labels_by_protocol
+from waferbench.stats.gains import steps
 from waferbench.stats.intervals import wafer_intervals
 
 with Job(snakemake) as job:
     settings = job.settings
+    conditions = {condition["name"]: condition for condition in settings["conditions"]}
     table = wafer_intervals(
         read_table(snakemake.input.predictions),
         labels_by_protocol(settings["classes"]),
         settings["baseline"],
         settings["leaky"],
+        [(condition, reference) for _, condition, reference in steps(conditions)],
         settings["bootstrap"],
         settings["confidence"],
         settings["seed"],

@@ -57,8 +57,8 @@ def _tiles(study: Study, backbone: str, best: str) -> list[tuple[str, str, str]]
         size = f"an image of {cost['image_size']:.0f} pixels" if known(cost["image_size"]) else "an image"
         tiles.append(("Multiply-accumulates", f"{cost['macs'] / 1e9:.3g} G", size))
     if known(cost["latency_ms"]):
-        rate = f"{cost['images_per_second']:,.0f} a second in batches" if known(cost["images_per_second"]) else ""
-        tiles.append(("Latency", f"{cost['latency_ms']:.3g} ms", rate))
+        rate = f"{cost['images_per_second']:,.0f} a second in batches; " if known(cost["images_per_second"]) else ""
+        tiles.append(("Latency", f"{cost['latency_ms']:.3g} ms", rate + study.timed_on))
     return tiles
 
 

@@ -67,21 +67,23 @@ def _draw_gains(axes, study: Study, backbone: str, limits: tuple[float, float]) 
             if row is None or not known(row["difference"]):
                 continue
             offset = 0.0 if condition in _references(study) else shift  # the only mark of its row
-            centre, colour = 100 * row["difference"], palette[condition]
-            if known(row["low"]) and known(row["high"]):
-                axes.plot([100 * row["low"], 100 * row["high"]], [y + offset] * 2, color=colour, lw=2, alpha=0.75)
-            elif known(row["wafer_low"]):  # over test wafers alone
-                ends = [100 * row["wafer_low"], 100 * row["wafer_high"]]
-                axes.plot(ends, [y + offset] * 2, color=colour, lw=1.2, ls=(0, (2, 2)), alpha=0.75)
-            filled = reference == study.baseline
-            axes.plot(
-                [centre], [y + offset], "o", ms=6.5, mec=colour, mew=1.6, mfc=colour if filled else "none", zorder=3
-            )
+            draw_difference(axes, y + offset, row, palette[condition], filled=reference == study.baseline)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
     axes.set_xlim(*limits)
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
     clean(axes)
+
+
+def draw_difference(axes, y: float, row, colour: str, filled: bool = True) -> None:
+    """A difference in points: a dot on its interval over folds or, dashed, on that over test wafers alone."""
+    if known(row["low"]) and known(row["high"]):
+        axes.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour, lw=2, alpha=0.75)
+    elif known(row["wafer_low"]):
+        ends = [100 * row["wafer_low"], 100 * row["wafer_high"]]
+        axes.plot(ends, [y, y], color=colour, lw=1.2, ls=(0, (2, 2)), alpha=0.75)
+    face = colour if filled else "none"
+    axes.plot([100 * row["difference"]], [y], "o", ms=6.5, mec=colour, mew=1.6, mfc=face, zorder=3)
 
 
 def _references(study: Study) -> dict[str, float]:

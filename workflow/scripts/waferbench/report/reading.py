@@ -30,7 +30,8 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
     """
     files = {name: _paths(value) for name, value in inputs.items()}
     tables = {name: tidy(name, [read_table(path) for path in files.get(name, [])]) for name in COLUMNS}
-    tables["comparisons"] = with_wafer_intervals(tables["comparisons"], tables["intervals"])
+    for name, column in {"comparisons": "against", "decomposition": "reference"}.items():
+        tables[name] = with_wafer_intervals(tables[name], tables["intervals"], column)
     samples = {(_source(path), path.stem): path for path in files.get("samples", [])}
     scope = next(iter(sorted(map(_scope, samples.values()))), "pooled")
     published = files.get("published", [])
@@ -58,12 +59,16 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
     )
 
 
-def with_wafer_intervals(comparisons: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
-    """Comparisons with ``wafer_low`` and ``wafer_high``: the interval over test wafers alone, where there is one."""
+def with_wafer_intervals(differences: pd.DataFrame, intervals: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Differences with ``wafer_low`` and ``wafer_high``: the interval over test wafers alone, where there is one.
+
+    Args:
+        reference: the column of ``differences`` that names what a condition is compared with.
+    """
     keys = [k for k in ("protocol", "head", "backbone", "condition", "reference") if k in intervals]
     found = intervals[[*keys, "low", "high"]].rename(columns={"low": "wafer_low", "high": "wafer_high"})
-    found = found.rename(columns={"reference": "against"}).astype({"wafer_low": float, "wafer_high": float})
-    return comparisons.merge(found, how="left", on=["against" if k == "reference" else k for k in keys])
+    found = found.rename(columns={"reference": reference}).astype({"wafer_low": float, "wafer_high": float})
+    return differences.merge(found, how="left", on=[reference if k == "reference" else k for k in keys])
 
 
 def tidy(name: str, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from waferbench.report.figures import INK, LINE, MUTED, STYLE, clean, colours, limits_of, log_axis, svg
+from waferbench.report.figures import INK, LINE, MUTED, STYLE, clean, colours, draw_difference, limits_of, log_axis, svg
 from waferbench.report.study import HEADS, Study
-from waferbench.report.summary import REFERENCE, known
+from waferbench.report.summary import REFERENCE, known, points
 from waferbench.report.tables import BLANK, Cell, Table, gap, name, number
 
 STEPS = ("augmentation", "repetition", "synthesis")
@@ -50,8 +50,10 @@ def _gap(table: pd.DataFrame, **where: str) -> Cell:
     if not len(table):
         return BLANK
     r = table.iloc[0]
-    p = f"p {r['p_value']:.3f}" if known(r["p_value"]) else ""
-    return gap(r["difference"], r["low"], r["high"], p)
+    notes = [f"p {r['p_value']:.3f}"] if known(r["p_value"]) else []
+    if known(r["wafer_low"]):
+        notes.append(f"test wafers alone {points(r['wafer_low'])} to {points(r['wafer_high'])}")
+    return gap(r["difference"], r["low"], r["high"], "; ".join(notes))
 
 
 def decomposition_figure(study: Study) -> str | None:
@@ -70,8 +72,8 @@ def decomposition_figure(study: Study) -> str | None:
             colour = colours(study).get(condition, INK)
             axes.axvline(0, color=MUTED, lw=1)
             for y, backbone in enumerate(backbones):
-                for r in mine[mine["backbone"] == backbone].head(1).itertuples():
-                    dot(axes, y, r, colour)
+                for _, row in mine[(mine["backbone"] == backbone) & mine["difference"].notna()].head(1).iterrows():
+                    draw_difference(axes, y, row, colour)
             axes.set_title(f"{step}\n{condition} − {reference}", color=INK, fontsize=8.5, loc="left")
             axes.set_xlim(*limits)
             axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
@@ -80,14 +82,6 @@ def decomposition_figure(study: Study) -> str | None:
         panels[0].set_ylim(len(backbones) - 0.5, -0.5)
         figure.supxlabel("points of macro-F1", color=MUTED, fontsize=9.5)
         return svg(figure, "Gain of each step from real wafers to synthetic ones")
-
-
-def dot(axes, y: float, row, colour: str) -> None:
-    """A difference in points with its interval, where it is known."""
-    if known(row.low) and known(row.high):
-        axes.plot([100 * row.low, 100 * row.high], [y, y], color=colour, lw=2, alpha=0.75)
-    if known(row.difference):
-        axes.plot([100 * row.difference], [y], "o", ms=6, color=colour)
 
 
 def ranks(study: Study) -> Table | None:

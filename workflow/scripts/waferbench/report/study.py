@@ -171,6 +171,13 @@ class Study:
         return known.join(speed)
 
     @cached_property
+    def timed_on(self) -> str:
+        """What latencies were measured on, in words; empty where they were not."""
+        runs = [run for run in self.runs if run.get("rule") == "measure_backbone"]
+        found = {_machine(run.get("device", "cpu"), int(run.get("threads", 1))) for run in runs}
+        return " or ".join(sorted(found))
+
+    @cached_property
     def conditions(self) -> list[str]:
         """Conditions that have scores, in the order of the configuration."""
         known = [c for c in self.settings["conditions"] if c in set(self.scores["condition"])]
@@ -303,3 +310,7 @@ def _under(table: pd.DataFrame, homes: Sequence[str], one_seed: bool) -> pd.Data
     if one_seed and "seed" in table and len(table):
         table = table[table["seed"].isna() | (table["seed"] == table["seed"].min())]
     return table.reset_index(drop=True)
+
+
+def _machine(device: str, threads: int) -> str:
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}" if device == "cpu" else device

@@ -24,11 +24,12 @@ def wafer_intervals(
     labels: Mapping[str, Sequence[str]],
     baseline: str,
     leaky: Sequence[str] = (),
+    pairs: Sequence[tuple[str, str]] = (),
     count: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Bootstrap intervals of macro-F1, and of its paired differences to ``real`` and to the baseline.
+    """Bootstrap intervals of macro-F1, and of its paired differences to ``real``, the baseline and others.
 
     Test wafers are resampled within each fold and true class; all conditions, backbones, heads and seeds meet the same
     resamples. A score is the mean over folds and seeds, as in the tables.
@@ -37,6 +38,7 @@ def wafer_intervals(
         predictions: of all cells, by `waferbench.scores.collect`.
         labels: slugs of the classes of each protocol.
         leaky: protocols that test conditions on different wafers: no differences.
+        pairs: (condition, reference) of further differences, such as the steps of `waferbench.stats.gains.steps`.
         count: resamples.
 
     Returns:
@@ -50,7 +52,8 @@ def wafer_intervals(
         for (head, backbone, condition), drawn in scores.items():
             names = {"protocol": protocol, "head": head, "backbone": backbone, "condition": condition}
             rows.append({**names, "reference": "", **_interval(drawn, confidence), **facts})
-            for reference in dict.fromkeys([REFERENCE, baseline]) if protocol not in leaky else ():
+            references = dict.fromkeys([REFERENCE, baseline, *(r for c, r in pairs if c == condition)])
+            for reference in references if protocol not in leaky else ():
                 other = scores.get((head, backbone, reference))
                 if other is not None and reference != condition:
                     rows.append({**names, "reference": reference, **_interval(drawn - other, confidence), **facts})
