@@ -21,7 +21,9 @@ from typing import Any
 
 from waferbench.artifacts import canonical_json, digest
 from waferbench.errors import InputError
+from waferbench.gpus import claim
 from waferbench.machine import processors
+from waferbench.seals import SEALED, verify
 
 
 class Job:
@@ -77,6 +79,12 @@ class Job:
         if self._snakemake.log:
             self._log = open(self._snakemake.log[0], "w", buffering=1)
             sys.stdout = sys.stderr = self._log
+        try:
+            self._verify_inputs()
+        except InputError as error:
+            self.__exit__(type(error), error, error.__traceback__)
+        if self.gpus:
+            claim(self.gpus)  # until this process ends, however it ends
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
@@ -96,6 +104,12 @@ class Job:
             sys.stderr.flush()
             os._exit(0)  # all is written; taking torch's modules apart one by one would add a second to each job
         return False
+
+    def _verify_inputs(self) -> None:
+        for _, files in self._snakemake.input.items():
+            for path in map(Path, [files] if isinstance(files, (str, Path)) else files):
+                if self.study in path.parents and (path.suffix in SEALED or path.is_dir()):
+                    verify(path)
 
     def _record(self) -> None:
         usage = resource.getrusage(resource.RUSAGE_SELF)
