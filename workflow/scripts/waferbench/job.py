@@ -22,7 +22,7 @@ from typing import Any
 from waferbench.artifacts import canonical_json, digest
 from waferbench.errors import InputError
 from waferbench.gpus import claim
-from waferbench.machine import processors
+from waferbench.machine import end_with_parent, processors
 from waferbench.seals import SEALED, verify
 
 
@@ -75,7 +75,8 @@ class Job:
         return {**self.machine["weights"], **entry}
 
     def __enter__(self) -> Job:
-        self._started = time.time()
+        self._started = time.monotonic()
+        end_with_parent()
         if self._snakemake.log:
             self._log = open(self._snakemake.log[0], "w", buffering=1)
             sys.stdout = sys.stderr = self._log
@@ -119,7 +120,7 @@ class Job:
             **self.facts,
             "rule": self._snakemake.rule,
             "wildcards": self.wildcards,
-            "seconds": round(time.time() - self._started, 3),
+            "seconds": round(time.monotonic() - self._started, 3),
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_mb": round(usage.ru_maxrss / 1024),
             "threads": self.threads,

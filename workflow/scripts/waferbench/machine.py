@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SCHEDULERS = ("SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID", "JOB_ID")  # where a cluster's job says its number
 GPU_NODES = ("nvidiactl", "kfd", "dxg")  # device files of NVIDIA's and AMD's drivers, and of Windows' Linux
@@ -13,6 +17,15 @@ GPU_NODES = ("nvidiactl", "kfd", "dxg")  # device files of NVIDIA's and AMD's dr
 def processors() -> int:
     """Processors this process may use (its CPU affinity, not the machine's count)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def end_with_parent() -> None:
+    """Have Linux end this process with the one that started it: a killed Snakemake leaves no job that trains on unseen.
+
+    What a training has saved stays, and the next run goes on from it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def has_gpu() -> bool:
