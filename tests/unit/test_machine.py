@@ -31,7 +31,8 @@ def alive(pid: str) -> bool:
 
 def test_a_job_ends_with_the_process_that_started_it():
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
-    pid = next(line for line in (parent.stdout.readline().strip() for _ in range(2)) if line != "ready")
+    told = {parent.stdout.readline().strip() for _ in range(2)}
+    (pid,) = told - {"ready"}
     assert alive(pid)
     parent.kill()
     parent.wait()
