@@ -6,9 +6,11 @@ so that equal content is equal bytes. ``provenance`` is any JSON-able mapping.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,11 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
 
-from waferbench.errors import InputError
+from waferbench.errors import InputError, WriteError
 from waferbench.seals import BLANK, seal
 
 KEY = "waferbench"
 SEAL = "sha256_of_this_file"
+LITTLE = 1 << 20  # bytes: a disk with less is full
 
 
 @contextmanager
@@ -43,9 +46,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and h5py raise RuntimeError when a write fails
         said = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise OSError(
-            getattr(error, "errno", None), f"could not write {path} ({said}); free space or mend rights, then rerun"
-        ) from error
+        if shutil.disk_usage(path.parent).free < LITTLE:  # torch and h5py do not say it
+            said = os.strerror(errno.ENOSPC)
+        raise WriteError(f"could not write {path} ({said}); free space or mend rights, then rerun") from error
     finally:
         temporary.unlink(missing_ok=True)
 
