@@ -23,6 +23,7 @@ from waferbench.artifacts import canonical_json, digest
 from waferbench.errors import InputError
 from waferbench.gpus import claim
 from waferbench.machine import end_with_parent, processors
+from waferbench.running import mark, process_start
 from waferbench.seals import SEALED, verify
 
 
@@ -75,8 +76,10 @@ class Job:
         return {**self.machine["weights"], **entry}
 
     def __enter__(self) -> Job:
-        self._started = time.monotonic()
+        self._started, now = time.monotonic(), time.time()
+        self._startup = now - (process_start() or now)
         end_with_parent()
+        self._marker = mark(self.study / "runs", self.name, self._snakemake.rule, self.gpus)
         if self._snakemake.log:
             self._log = open(self._snakemake.log[0], "w", buffering=1)
             sys.stdout = sys.stderr = self._log
@@ -92,6 +95,7 @@ class Job:
         if error is None:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
             self._record()
+        self._marker.unlink(missing_ok=True)
         if self._snakemake.log:
             if error is not None:
                 traceback.print_exception(kind, error, trace)
@@ -121,13 +125,14 @@ class Job:
             "rule": self._snakemake.rule,
             "wildcards": self.wildcards,
             "seconds": round(time.monotonic() - self._started, 3),
+            "startup_seconds": round(self._startup, 3),  # of imports, before the job began
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_mb": round(usage.ru_maxrss / 1024),
             "threads": self.threads,
             "device": torch.cuda.get_device_name() if cuda else "cpu",
             "gpu_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20) if cuda else 0,
             "host": platform.node(),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         path = self.study / "runs" / f"{self.name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
