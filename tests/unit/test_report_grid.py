@@ -12,6 +12,7 @@ from waferbench.artifacts import read_table, write_table
 from waferbench.report import grid, mistakes, read_study, render_page, statistics, trust
 from waferbench.report.dossiers import dossiers
 from waferbench.report.figures import gain_figure
+from waferbench.report.reading import with_wafer_intervals
 from waferbench.report.summary import summarise
 from waferbench.report.tables import confusion, per_class, table1, table1_frame
 
@@ -92,6 +93,10 @@ def test_the_steps_follow_the_chain(study):
     figure = statistics.decomposition_figure(study)
     one_fold = study.decomposition.assign(low=None, high=None, p_value=None, wafer_low=-0.02, wafer_high=0.01)
     single = dataclasses.replace(study, tables={**study.tables, "decomposition": one_fold})
+    nothing = with_wafer_intervals(
+        study.decomposition[:0].drop(columns="protocol"), study.tables["intervals"], "reference"
+    )
+    assert not len(nothing) and {"wafer_low", "wafer_high"} <= set(nothing)
     assert statistics.decomposition(single).rows[0][3].note == "test wafers alone −2.0 to +1.0"
     assert "stroke-dasharray" in statistics.decomposition_figure(single) and "stroke-dasharray" not in figure
     assert all(text in figure for text in ("augmentation", "lora − real_aug", "TinyViT-21M"))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -65,6 +66,8 @@ def with_wafer_intervals(differences: pd.DataFrame, intervals: pd.DataFrame, ref
     Args:
         reference: the column of ``differences`` that names what a condition is compared with.
     """
+    if not len(differences):
+        return differences.assign(wafer_low=np.nan, wafer_high=np.nan)
     keys = [k for k in ("protocol", "head", "backbone", "condition", "reference") if k in intervals]
     found = intervals[[*keys, "low", "high"]].rename(columns={"low": "wafer_low", "high": "wafer_high"})
     found = found.rename(columns={"reference": reference}).astype({"wafer_low": float, "wafer_high": float})
