@@ -49,7 +49,7 @@ FILTER = {"thresholds": "thresholds.json", "cnn": "cnn.safetensors"}
 CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
 WEIGHTS = yaml.safe_load((Path(workflow.basedir) / "resources/weights.yaml").read_text())
 USED = {  # the configuration, but for definitions that this study does not use and what only predictions read
-    **{key: value for key, value in CFG.items() if key not in ("wafers", "predict")},
+    **{key: value for key, value in CFG.items() if key not in ("wafers", "predict", "cache")},
     "define": {
         "conditions": CONDITIONS,
         "backbones": {name: CFG["define"]["backbones"][name] for name in CFG["backbones"]},
@@ -57,6 +57,8 @@ USED = {  # the configuration, but for definitions that this study does not use 
     },
 }
 config["machine"] = {  # what a machine offers and results do not depend on: scripts see it, no digest does
+    "study": CFG["study"],
+    "cache": CFG["cache"],
     "weights": CFG["weights"],
     "svm_memory_gb": CFG["svm"]["memory_gb"],
 }
@@ -286,12 +288,21 @@ def source_file(_):
     return {"data": str(path)} if one_file.get(CFG["dataset"]["source"]) else {}
 
 
-UNREAD = {"simulated": ["path", "pass_bins"], "dielist": ["simulated"], "g85": ["simulated"]}
+UNREAD = {"simulated": ["pass_bins"], "dielist": ["simulated"], "g85": ["simulated"]}
 
 
 def dataset_settings():
-    """The keys of `dataset` that its source reads."""
-    return without(CFG["dataset"], *UNREAD.get(CFG["dataset"]["source"], ["simulated", "pass_bins"]))
+    """The keys of `dataset` that its source reads; of the data's place the name alone, and where wafers are called so."""
+    read = without(CFG["dataset"], "path", *UNREAD.get(CFG["dataset"]["source"], ["simulated", "pass_bins"]))
+    path = Path(CFG["dataset"]["path"])
+    return {**read, "name": path.name} if read["source"] == "g85" and path.is_file() else read
+
+
+def dataset_place():
+    """Where the data lie, and what tells a replaced file or folder from the one before."""
+    if CFG["dataset"]["source"] == "simulated":
+        return {}
+    return {"path": CFG["dataset"]["path"], "identity": checked(fingerprint, CFG["dataset"])}
 
 
 def native_base(wildcards):

@@ -49,7 +49,6 @@ rule make_report:
     resources:
         mem_mb=2000,
     params:
-        study=CFG["study"],
         settings=pack(**USED),
         code=code("make_report"),
     script:
