@@ -32,6 +32,10 @@ include: "workflow/rules/predict.smk"  # one's own wafers, ONNX
 onstart:
     if not gpu(None):
         logger.warning("No GPU on this machine: networks train on the CPU, two jobs side by side.")
+    if CFG["cache"] and not may_write(Path(CFG["cache"]).expanduser()):
+        logger.warning(
+            f"cache: {CFG['cache']} cannot be written to: what is found there is taken, nothing is added."
+        )
 
 
 rule all:

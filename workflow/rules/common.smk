@@ -13,7 +13,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from waferbench.codehash import code_digest, own_digest
 from waferbench.errors import InputError
-from waferbench.machine import has_gpu, processors
+from waferbench.machine import has_gpu, may_write, processors
 from waferbench.names import slugs
 from waferbench.protocols import NONE, protocol
 from waferbench.settings import load_schema, resolve
@@ -165,18 +165,27 @@ def first(patterns):
     return [pattern.format(**FIRST_HOME) for pattern in patterns]
 
 
+def written(output):
+    """An output as its rule writes it. Where object storage is the default, `rules` gives the place of a local copy, and
+    `expand` refuses that."""
+    stored = getattr(output, "flags", {}).get("storage_object")
+    return stored.query.removeprefix(workflow.storage_settings.default_storage_prefix).lstrip("/") if stored else output
+
+
 def every_run(pattern, **more):
     """`pattern` for every protocol and seed."""
-    return expand(pattern, protocol=PROTOCOLS, seed=SEEDS, **more)
+    return expand(written(pattern), protocol=PROTOCOLS, seed=SEEDS, **more)
 
 
 def every_fold(pattern, **more):
     """`pattern` for every fold of every run."""
+    pattern = written(pattern)
     return [p for name in PROTOCOLS for p in expand(pattern, protocol=name, seed=SEEDS, fold=folds_of(name), **more)]
 
 
 def every_scope(pattern, **more):
     """`pattern` for everything that generators are trained on, of every run."""
+    pattern = written(pattern)
     found = dict.fromkeys((home(name), scope) for name in PROTOCOLS for scope in scopes_of(name))
     return [p for name, scope in found for p in expand(pattern, protocol=name, seed=SEEDS, scope=scope, **more)]
 
@@ -285,7 +294,7 @@ def source_file(_):
     """The file that ingest reads, where it reads one."""
     path = Path(CFG["dataset"]["path"])
     one_file = {"lswmd": True, "npz": True, "dielist": True, "g85": path.is_file()}
-    return {"data": str(path)} if one_file.get(CFG["dataset"]["source"]) else {}
+    return {"data": local(str(path))} if one_file.get(CFG["dataset"]["source"]) else {}
 
 
 UNREAD = {"simulated": ["pass_bins"], "dielist": ["simulated"], "g85": ["simulated"]}
@@ -351,7 +360,7 @@ def own_wafers(_):
         raise WorkflowError("predict: no wafers are named; add --config wafers=FILE")
     if not OWN.exists():
         raise WorkflowError(f"wafers: nothing at {OWN}; give the path of a file or folder of wafers")
-    return {"own": OWN} if OWN.is_file() else {}
+    return {"own": local(str(OWN))} if OWN.is_file() else {}
 
 
 def judging(*keys):

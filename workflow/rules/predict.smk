@@ -27,7 +27,7 @@ rule predict_wafers:
         model=f"{STUDY}/model.json",
         store=rules.ingest.output.store,
         wafers=rules.ingest.output.wafers,
-        template="workflow/report/gallery.html.j2",
+        template=local("workflow/report/gallery.html.j2"),
     output:
         predictions=f"{PREDICTED}/predictions.parquet",
         gallery=f"{PREDICTED}/gallery.html",

@@ -95,7 +95,7 @@ rule measure_backbone:
 rule analyse_grid:
     input:
         scores=rules.collect_scores.output.scores,
-        backbones=expand(rules.measure_backbone.output.cost, backbone=CFG["backbones"]),
+        backbones=expand(written(rules.measure_backbone.output.cost), backbone=CFG["backbones"]),
     output:
         heads=f"{STUDY}/heads.parquet",
         ranks=f"{STUDY}/ranks.parquet",

@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -77,7 +77,9 @@ class Cache:
         entry = self.folder / _key(made_from, outputs)
         if entry.is_dir():
             return
-        with self._in_making() as making:
+        making = self.folder / f".{uuid4().hex}"
+        try:
+            making.mkdir(parents=True)
             for i, path in enumerate(outputs):
                 _copy(Path(path), making / str(i))
             digests = [digest(making / str(i)) for i in range(len(outputs))]
@@ -86,14 +88,6 @@ class Cache:
             _share(making, self.folder.stat().st_mode)
             with suppress(OSError):  # another study was quicker
                 making.rename(entry)
-
-    @contextmanager
-    def _in_making(self) -> Iterator[Path]:
-        making = self.folder / f".{uuid4().hex}"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            making.mkdir()
-            yield making
         except OSError as error:
             _say(f"nothing added to {self.folder} ({error}); the study goes on without")
         finally:

@@ -79,8 +79,10 @@ class Job:
         settings = {name: value for name, value in self.settings.items() if name not in beside}
         digests = {name: self.provenance["inputs"].get(name) for name in inputs}
         key = canonical_json([settings, self.wildcards, self._snakemake.params.sampler, digests])
-        place = Path(self._snakemake.output[0]).parents[1] / "shards"  # beside raw/
-        return place / hashlib.sha256(key.encode()).hexdigest()[:16]
+        raw = Path(self._snakemake.output[0]).parent.as_posix()
+        # beside raw/, but on this machine where the outputs themselves go to object storage
+        source = self.study / raw.rpartition(f"{self.study.as_posix()}/")[2]
+        return source.parent / "shards" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
     def weights(self, entry: dict) -> dict:
         """How a network's weights are found: its entry of the manifest, and where this machine looks for files."""

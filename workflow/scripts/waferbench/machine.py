@@ -16,3 +16,9 @@ def processors() -> int:
 def has_gpu() -> bool:
     """Whether a GPU's driver is loaded; torch may still refuse the GPU, and jobs then run on the CPU and say so."""
     return any(Path("/dev", node).exists() for node in GPU_NODES)
+
+
+def may_write(folder: Path) -> bool:
+    """Whether files can be added to a folder, or to the one that it would be made in."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
