@@ -15,6 +15,7 @@ from waferbench.codehash import code_digest, own_digest
 from waferbench.errors import InputError
 from waferbench.machine import has_gpu, may_write, processors
 from waferbench.names import slugs
+from waferbench.objectstore import check_bucket
 from waferbench.protocols import NONE, protocol
 from waferbench.settings import load_schema, resolve
 from waferbench.sourcefiles import fingerprint, own_weights
@@ -29,6 +30,10 @@ def checked(function, *arguments):
 
 
 CFG = checked(resolve, config, load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
+if workflow.storage_settings.default_storage_provider == "s3":
+    provider = workflow.storage_registry.default_storage_provider
+    checked(check_bucket, workflow.storage_settings.default_storage_prefix, provider.settings)
+
 CLASSES = CFG["dataset"]["classes"]
 LABELS = list(checked(slugs, CLASSES).values())
 CONDITIONS = {name: CFG["define"]["conditions"][name] for name in CFG["conditions"]}
