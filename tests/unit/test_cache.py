@@ -155,10 +155,11 @@ def test_many_at_once_meet_whole_entries_alone(tmp_path: Path):
     assert not [path for path in (tmp_path / "cache").iterdir() if path.name.startswith(".")]
 
 
-def job(folder: Path, cache: Path, script: Path) -> Job:
+def job(folder: Path, cache: Path, script: Path, data: Path | None = None) -> Job:
     """A job as Snakemake starts it, of a study of its own."""
+    place = json.dumps({"path": str(data), "identity": "of size and time"} if data else {})
     snakemake = SimpleNamespace(
-        params=SimpleNamespace(settings=json.dumps({"lr": 1}), code=code_digest(script)),
+        params=SimpleNamespace(settings=json.dumps({"lr": 1}), code=code_digest(script), place=place),
         wildcards={"scope": "fold0"},
         input={},
         output=[str(folder / "out.txt")],
@@ -197,6 +198,15 @@ def test_a_script_edited_while_it_ran_adds_nothing(script: Path, tmp_path: Path,
         codehash._file_digest.cache_clear()  # as in the process of a job, which has read nothing yet
     assert "nothing added, as code" in capsys.readouterr().err and not (tmp_path / "cache").exists()
     assert (tmp_path / "runs" / "train-fold0.json").exists()
+
+
+def test_a_folder_of_data_counts_by_its_content_and_not_by_its_place_or_times(script: Path, tmp_path: Path):
+    for name, dies in (("mine", b"0120"), ("moved", b"0120"), ("other", b"0210")):
+        (tmp_path / name / "Scratch").mkdir(parents=True)
+        (tmp_path / name / "Scratch" / "1.npy").write_bytes(dies)
+        os.utime(tmp_path / name / "Scratch" / "1.npy", (1000, 1000))
+    made_from = [job(tmp_path, tmp_path, script, tmp_path / name).provenance for name in ("mine", "moved", "other")]
+    assert made_from[0] == made_from[1] != made_from[2]
 
 
 def test_a_job_that_failed_adds_nothing(script: Path, tmp_path: Path):

@@ -99,7 +99,7 @@ def test_what_has_changed_is_computed_and_never_taken(change, computed, first: S
     study = user(tmp_path, "wafers.npz", like=first.folder / "wafers.npz")
     settings = change(study, monkeypatch)
     run(study, "changed", first.folder / "cache", FOLDS, settings=settings)
-    assert jobs(study, "changed") == (computed, BEFORE | {"make_folds"} - computed)
+    assert jobs(study, "changed") == (computed, (BEFORE | {"make_folds"}) - computed)
 
 
 def test_a_cache_that_cannot_be_used_is_named_and_costs_nothing(first: Study, tmp_path: Path):
