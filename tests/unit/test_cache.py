@@ -16,6 +16,7 @@ from waferbench.artifacts import digest
 from waferbench.cache import Cache
 from waferbench.codehash import code_digest
 from waferbench.job import Job
+from waferbench.report.background import cost
 
 MADE_FROM = {"rule": "train_gan", "wildcards": {"scope": "fold0"}, "settings": {"lr": 1e-3}, "code": "c", "inputs": {}}
 RECORD = {"seconds": 3.5}
@@ -189,6 +190,13 @@ def test_a_job_found_in_the_cache_ends_before_it_begins(script: Path, tmp_path: 
     assert end.value.code == 0 and (tmp_path / "b" / "out.txt").read_text() == "result"
     records = [json.loads((tmp_path / name / "runs" / "train-fold0.json").read_text()) for name in "ab"]
     assert records[1].pop("fetched") and records[0] == records[1], "what it cost is what it cost its maker"
+
+
+def test_the_report_says_which_costs_were_paid_elsewhere():
+    run = {"rule": "train_gan", "seconds": 60, "device": "cpu"}
+    table = cost(SimpleNamespace(runs=[run, {**run, "fetched": "2026-01-01T00:00:00"}]))
+    assert table.rows[0][0].note == "1 from the cache, at what they cost" and table.rows[0][1].text == "2"
+    assert cost(SimpleNamespace(runs=[run])).rows[0][0].note == ""
 
 
 def test_a_script_edited_while_it_ran_adds_nothing(script: Path, tmp_path: Path, capsys):
