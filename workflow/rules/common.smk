@@ -320,8 +320,10 @@ def dataset_place():
 
 
 def native_base(wildcards):
-    """The base that this study pretrains, or nothing where the source names a ready one."""
-    return {"base": f"{RUN}/{{scope}}/sources/{{source}}/base"} if has_native_base(wildcards.source) else {}
+    """The base that this study pretrains, or nothing where the source names a ready one. Snakemake knows a folder by its
+    time alone, which a jump of the clock changes: the digests of its files say whether it is another one."""
+    base = f"{RUN}/{{scope}}/sources/{{source}}/base"
+    return {"base": ancient(base), "base_files": f"{base}.json"} if has_native_base(wildcards.source) else {}
 
 
 def selected_wafers(wildcards):

@@ -12,6 +12,7 @@ rule pretrain_base:
         selected=rules.select_wafers.output.selected,
     output:
         base=directory(f"{LORA}/base"),
+        files=f"{LORA}/base.json",
         history=f"{LORA}/base_history.parquet",
         prior=f"{LORA}/base_samples.h5",
     log:

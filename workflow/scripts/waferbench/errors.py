@@ -11,6 +11,10 @@ class InputError(ValueError):
     """Bad input. The message names the file, row or key, what was found, what was expected, what to do."""
 
 
+class WriteError(OSError, InputError):
+    """An artifact could not be written: a full disk, missing rights."""
+
+
 def nearest(name: Any, known: Iterable[Any]) -> str:
     """`` (did you mean 'gan'?)`` for the known name nearest to a misspelt one; empty where none is near."""
     names = {str(other).lower(): str(other) for other in known}

@@ -23,7 +23,9 @@ from waferbench.artifacts import canonical_json, digest
 from waferbench.cache import Cache
 from waferbench.codehash import code_digest
 from waferbench.errors import InputError
-from waferbench.machine import processors
+from waferbench.gpus import claim
+from waferbench.machine import end_with_parent, processors
+from waferbench.seals import SEALED, verify
 from waferbench.sourcefiles import files_of
 
 TIME = "%Y-%m-%dT%H:%M:%S"
@@ -89,10 +91,15 @@ class Job:
         return {**self.machine["weights"], **entry}
 
     def __enter__(self) -> Job:
-        self._started = time.time()
+        self._started = time.monotonic()
+        end_with_parent()
         if self._snakemake.log:
             self._log = open(self._snakemake.log[0], "w", buffering=1)
             sys.stdout = sys.stderr = self._log
+        try:
+            self._verify_inputs()
+        except InputError as error:
+            self.__exit__(type(error), error, error.__traceback__)
         made = self._cache.fetch(self.provenance, list(self._snakemake.output)) if self._cache else None
         if made is not None:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -100,6 +107,8 @@ class Job:
             print(f"taken from {self._cache.folder}", file=sys.stderr)
             self._leave()
             sys.exit(0)
+        if self.gpus:
+            claim(self.gpus)  # until this process ends, however it ends
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
@@ -128,6 +137,13 @@ class Job:
             sys.stderr.flush()
             os._exit(0)  # all is written; taking torch's modules apart one by one would add a second to each job
 
+    def _verify_inputs(self) -> None:
+        for _, files in self._snakemake.input.items():
+            for path in map(Path, [files] if isinstance(files, (str, Path)) else files):
+                # local copies of what lies in object storage end in the study's path, too
+                if f"{self.study.as_posix()}/" in path.as_posix() and (path.suffix in SEALED or path.is_dir()):
+                    verify(path)
+
     def _as_planned(self) -> bool:
         """Whether code and packages here and now are those of the plan: an edit meanwhile must not reach others."""
         try:
@@ -146,7 +162,7 @@ class Job:
             **self.facts,
             "rule": self._snakemake.rule,
             "wildcards": self.wildcards,
-            "seconds": round(time.time() - self._started, 3),
+            "seconds": round(time.monotonic() - self._started, 3),
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_mb": round(usage.ru_maxrss / 1024),
             "threads": self.threads,
