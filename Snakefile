@@ -27,6 +27,8 @@ include: "workflow/rules/classify.smk"  # injection, backbones, ECOC-SVM
 include: "workflow/rules/statistics.smk"  # scores, comparisons, what else the grid says
 include: "workflow/rules/report.smk"  # the answer on one page
 include: "workflow/rules/predict.smk"  # one's own wafers, ONNX
+include: "workflow/rules/provenance.smk"  # the study as an RO-Crate
+include: "workflow/rules/doctor.smk"  # what may keep the study from running
 
 
 onstart:

@@ -69,7 +69,7 @@ def stored(server: Server, tmp_path_factory) -> tuple[Study, str]:
 def test_a_failed_upload_is_named_and_its_job_is_not_computed_again(stored: tuple[Study, str]):
     study, told = stored
     assert "Failed to store output in storage s3://wafers/lab" in told and "the quota is used up" in told
-    records = [json.loads(file.read_text()) for file in (study.results / "runs").iterdir()]
+    records = [json.loads(file.read_text()) for file in (study.results / "runs").glob("*.json")]
     assert {record["rule"] for record in records if "fetched" in record} == {"train_gan"}
     assert len(records) == 5
 

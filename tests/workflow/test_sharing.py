@@ -33,7 +33,7 @@ def run(study: Study, name: str, cache: Path, *targets: str, settings: str = "")
 
 def jobs(study: Study, name: str) -> tuple[set[str], set[str]]:
     """The rules that were computed, and those whose results were taken."""
-    records = [json.loads(file.read_text()) for file in (study.folder / "results" / name / "runs").iterdir()]
+    records = [json.loads(file.read_text()) for file in (study.folder / "results" / name / "runs").glob("*.json")]
     taken = {record["rule"] for record in records if "fetched" in record}
     return {record["rule"] for record in records} - taken, taken
 

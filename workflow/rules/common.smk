@@ -12,6 +12,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from waferbench.codehash import code_digest, own_digest
+from waferbench.doctor.visit import visit
 from waferbench.errors import InputError
 from waferbench.machine import has_gpu, may_write, processors
 from waferbench.names import slugs
@@ -378,3 +379,22 @@ def judging(*keys):
         "render": DRAWN,
         "weights": {backbone: only(weights_of(backbone), "manifest")},
     }
+
+
+def script_names():
+    """The script of each rule, by its name without the suffix."""
+    return {rule.name: Path(rule.script).stem for rule in workflow.rules if rule.script}
+
+
+def memory_of_rules():
+    """The memory that each rule claims, in MB."""
+    claims = {rule.name: rule.resources["mem_mb"].raw for rule in workflow.rules if "mem_mb" in rule.resources}
+    return {name: claim for name, claim in claims.items() if isinstance(claim, int)}
+
+
+def pretrained_networks():
+    """The networks whose weights come from elsewhere, with their entries of the manifest."""
+    names = [name for name in CFG["backbones"] if CFG["define"]["backbones"][name]["pretrained"]]
+    if SOURCES and "@" not in CFG["quality"]["network"]:
+        names.append(CFG["quality"]["network"])
+    return {name: weights_of(name) for name in names}

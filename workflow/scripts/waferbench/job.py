@@ -25,10 +25,11 @@ from waferbench.codehash import code_digest
 from waferbench.errors import InputError
 from waferbench.gpus import claim
 from waferbench.machine import end_with_parent, processors
+from waferbench.running import mark, process_start
 from waferbench.seals import SEALED, verify
 from waferbench.sourcefiles import files_of
 
-TIME = "%Y-%m-%dT%H:%M:%S"
+TIME = "%Y-%m-%dT%H:%M:%S%z"
 
 
 class Job:
@@ -69,7 +70,7 @@ class Job:
             "inputs": {name: _digests(files) for name, files in snakemake.input.items()},
         }
         if self.place.get("path") and "data" not in self.provenance["inputs"]:
-            self.provenance["inputs"]["data"] = _content(Path(self.place["path"]))
+            self.provenance["data"] = _content(Path(self.place["path"]))
         key = hashlib.sha256(canonical_json(self.provenance).encode()).hexdigest()[:16]
         self.checkpoints = self.study / ".checkpoints" / snakemake.rule / key
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
@@ -91,8 +92,10 @@ class Job:
         return {**self.machine["weights"], **entry}
 
     def __enter__(self) -> Job:
-        self._started = time.monotonic()
+        self._started, now = time.monotonic(), time.time()
+        self._startup = now - (process_start() or now)
         end_with_parent()
+        self._marker = mark(self.study / "runs", self.name, self._snakemake.rule, self.gpus)
         if self._snakemake.log:
             self._log = open(self._snakemake.log[0], "w", buffering=1)
             sys.stdout = sys.stderr = self._log
@@ -104,6 +107,7 @@ class Job:
         if made is not None:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
             self._record({**made, "fetched": time.strftime(TIME)})
+            self._marker.unlink(missing_ok=True)
             print(f"taken from {self._cache.folder}", file=sys.stderr)
             self._leave()
             sys.exit(0)
@@ -118,6 +122,7 @@ class Job:
             self._record(record)
             if self._cache and self._as_planned():
                 self._cache.store(self.provenance, list(self._snakemake.output), record)
+        self._marker.unlink(missing_ok=True)
         if self._snakemake.log:
             if error is not None:
                 traceback.print_exception(kind, error, trace)
@@ -163,6 +168,7 @@ class Job:
             "rule": self._snakemake.rule,
             "wildcards": self.wildcards,
             "seconds": round(time.monotonic() - self._started, 3),
+            "startup_seconds": round(self._startup, 3),  # of imports, before the job began
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_mb": round(usage.ru_maxrss / 1024),
             "threads": self.threads,

@@ -11,6 +11,7 @@ import hashlib
 import json
 import mmap
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from waferbench.errors import InputError
@@ -18,6 +19,8 @@ from waferbench.errors import InputError
 MARK = "waferbench-sha256:"
 BLANK = MARK + 64 * "0"
 SEALED = {".h5", ".parquet", ".safetensors", ".json"}  # what `waferbench.artifacts` writes
+FACTS = "waferbench.json"  # in a folder that is an artifact: digests of its files
+NO_ARTIFACTS = {"runs", "logs", "code", ".checkpoints", "ro-crate-metadata.json"}
 _SEAL = re.compile(MARK.encode() + rb"[0-9a-f]{64}")
 CHUNK = 1 << 24
 
@@ -57,6 +60,16 @@ def verify(path: str | Path) -> None:
         raise _damaged(path, f"its content has sha256 {found[:12]}..., it was written with {told[:12]}...")
 
 
+def sealed_in(study: str | Path) -> Iterator[Path]:
+    """The artifacts in a study's folder, files and folders, in order."""
+    study = Path(study)
+    folders = {path.parent for path in study.rglob(FACTS)}
+    for path in sorted(study.rglob("*")):
+        own = not NO_ARTIFACTS & set(path.relative_to(study).parts) and not folders & set(path.parents)
+        if own and (path in folders or (path.suffix in SEALED and path.is_file())):
+            yield path
+
+
 def describe(folder: str | Path) -> dict[str, str]:
     """sha256 of each file of a folder by its relative path, for the folder's own JSON file."""
     folder = Path(folder)
@@ -68,9 +81,9 @@ def describe(folder: str | Path) -> dict[str, str]:
 
 
 def _verify_folder(folder: Path) -> None:
-    facts = next(iter(sorted(folder.glob("waferbench.json"))), None)
-    if facts is None:
-        raise _damaged(folder, "waferbench.json is missing in it")
+    facts = folder / FACTS
+    if not facts.is_file():
+        raise _damaged(folder, f"{FACTS} is missing in it")
     verify(facts)
     told, found = json.loads(facts.read_text())["files"], describe(folder)
     found.pop(facts.name)
