@@ -183,7 +183,6 @@ def script(tmp_path: Path, monkeypatch) -> Path:
 
 def test_a_job_found_in_the_cache_ends_before_it_begins(script: Path, tmp_path: Path):
     with job(tmp_path / "a", tmp_path / "cache", script):
-        (tmp_path / "a").mkdir()
         (tmp_path / "a" / "out.txt").write_text("result")
     with pytest.raises(SystemExit) as end, job(tmp_path / "b", tmp_path / "cache", script):
         pytest.fail("the job was computed again")
