@@ -34,6 +34,10 @@ include: "workflow/rules/doctor.smk"  # what may keep the study from running
 onstart:
     if not gpu(None):
         logger.warning("No GPU on this machine: networks train on the CPU, two jobs side by side.")
+    if CFG["cache"] and not may_write(Path(CFG["cache"]).expanduser()):
+        logger.warning(
+            f"cache: {CFG['cache']} cannot be written to: what is found there is taken, nothing is added."
+        )
 
 
 rule all:

@@ -18,7 +18,7 @@ class Named(dict):
 
 
 def snakemake(**more):
-    given = {"params": SimpleNamespace(settings="{}", study="s", code="c"), "config": {"machine": {}}, "threads": 1}
+    given = {"params": SimpleNamespace(settings="{}", code="c"), "config": {"machine": {"study": "s"}}, "threads": 1}
     given |= {"wildcards": Named(fold="0"), "resources": {"gpu": 0}, "input": Named(), "output": [], "log": []}
     return SimpleNamespace(**given, rule="fit", **more)
 

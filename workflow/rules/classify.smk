@@ -15,7 +15,6 @@ rule make_injection:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=CFG["define"]["conditions"][w.condition]["source"],
             budget=CFG["budget"] if adds_wafers(w) else None,
@@ -50,7 +49,6 @@ rule train_classifier:
         gpu=gpu,
         mem_mb=int(2500 + 0.2 * CFG["classifier"]["image_size"] ** 2),  # with room for 200,000 images
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             classifier=CFG["classifier"] if augments(w) else without(CFG["classifier"], "rotation", "flip"),
             condition=CFG["define"]["conditions"][w.condition],
@@ -80,7 +78,6 @@ rule fit_svm:
         gpu=lambda w: gpu(w) if CFG["svm"]["gpu"] else 0,
         mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(svm=without(CFG["svm"], "memory_gb", "gpu"), classes=CLASSES_OF[w.protocol], **ids(w)),
         code=code("fit_svm"),
     script:

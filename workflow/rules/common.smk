@@ -14,8 +14,9 @@ sys.path.insert(0, str(SCRIPTS))
 from waferbench.codehash import code_digest, own_digest
 from waferbench.doctor.visit import visit
 from waferbench.errors import InputError
-from waferbench.machine import has_gpu, processors
+from waferbench.machine import has_gpu, may_write, processors
 from waferbench.names import slugs
+from waferbench.objectstore import check_bucket
 from waferbench.protocols import NONE, protocol
 from waferbench.settings import load_schema, resolve
 from waferbench.sourcefiles import fingerprint, own_weights
@@ -30,6 +31,10 @@ def checked(function, *arguments):
 
 
 CFG = checked(resolve, config, load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
+if workflow.storage_settings.default_storage_provider == "s3":
+    provider = workflow.storage_registry.default_storage_provider
+    checked(check_bucket, workflow.storage_settings.default_storage_prefix, provider.settings)
+
 CLASSES = CFG["dataset"]["classes"]
 LABELS = list(checked(slugs, CLASSES).values())
 CONDITIONS = {name: CFG["define"]["conditions"][name] for name in CFG["conditions"]}
@@ -50,7 +55,7 @@ FILTER = {"thresholds": "thresholds.json", "cnn": "cnn.safetensors"}
 CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
 WEIGHTS = yaml.safe_load((Path(workflow.basedir) / "resources/weights.yaml").read_text())
 USED = {  # the configuration, but for definitions that this study does not use and what only predictions read
-    **{key: value for key, value in CFG.items() if key not in ("wafers", "predict")},
+    **{key: value for key, value in CFG.items() if key not in ("wafers", "predict", "cache")},
     "define": {
         "conditions": CONDITIONS,
         "backbones": {name: CFG["define"]["backbones"][name] for name in CFG["backbones"]},
@@ -58,6 +63,8 @@ USED = {  # the configuration, but for definitions that this study does not use 
     },
 }
 config["machine"] = {  # what a machine offers and results do not depend on: scripts see it, no digest does
+    "study": CFG["study"],
+    "cache": CFG["cache"],
     "weights": CFG["weights"],
     "svm_memory_gb": CFG["svm"]["memory_gb"],
 }
@@ -164,18 +171,27 @@ def first(patterns):
     return [pattern.format(**FIRST_HOME) for pattern in patterns]
 
 
+def written(output):
+    """An output as its rule writes it. Where object storage is the default, `rules` gives the place of a local copy, and
+    `expand` refuses that."""
+    stored = getattr(output, "flags", {}).get("storage_object")
+    return stored.query.removeprefix(workflow.storage_settings.default_storage_prefix).lstrip("/") if stored else output
+
+
 def every_run(pattern, **more):
     """`pattern` for every protocol and seed."""
-    return expand(pattern, protocol=PROTOCOLS, seed=SEEDS, **more)
+    return expand(written(pattern), protocol=PROTOCOLS, seed=SEEDS, **more)
 
 
 def every_fold(pattern, **more):
     """`pattern` for every fold of every run."""
+    pattern = written(pattern)
     return [p for name in PROTOCOLS for p in expand(pattern, protocol=name, seed=SEEDS, fold=folds_of(name), **more)]
 
 
 def every_scope(pattern, **more):
     """`pattern` for everything that generators are trained on, of every run."""
+    pattern = written(pattern)
     found = dict.fromkeys((home(name), scope) for name in PROTOCOLS for scope in scopes_of(name))
     return [p for name, scope in found for p in expand(pattern, protocol=name, seed=SEEDS, scope=scope, **more)]
 
@@ -284,15 +300,24 @@ def source_file(_):
     """The file that ingest reads, where it reads one."""
     path = Path(CFG["dataset"]["path"])
     one_file = {"lswmd": True, "npz": True, "dielist": True, "g85": path.is_file()}
-    return {"data": str(path)} if one_file.get(CFG["dataset"]["source"]) else {}
+    return {"data": local(str(path))} if one_file.get(CFG["dataset"]["source"]) else {}
 
 
-UNREAD = {"simulated": ["path", "pass_bins"], "dielist": ["simulated"], "g85": ["simulated"]}
+UNREAD = {"simulated": ["pass_bins"], "dielist": ["simulated"], "g85": ["simulated"]}
 
 
 def dataset_settings():
-    """The keys of `dataset` that its source reads."""
-    return without(CFG["dataset"], *UNREAD.get(CFG["dataset"]["source"], ["simulated", "pass_bins"]))
+    """The keys of `dataset` that its source reads; of the data's place the name alone, and where wafers are called so."""
+    read = without(CFG["dataset"], "path", *UNREAD.get(CFG["dataset"]["source"], ["simulated", "pass_bins"]))
+    path = Path(CFG["dataset"]["path"])
+    return {**read, "name": path.name} if read["source"] == "g85" and path.is_file() else read
+
+
+def dataset_place():
+    """Where the data lie, and what tells a replaced file or folder from the one before."""
+    if CFG["dataset"]["source"] == "simulated":
+        return {}
+    return {"path": CFG["dataset"]["path"], "identity": checked(fingerprint, CFG["dataset"])}
 
 
 def native_base(wildcards):
@@ -343,7 +368,7 @@ def own_wafers(_):
         raise WorkflowError("predict: no wafers are named; add --config wafers=FILE")
     if not OWN.exists():
         raise WorkflowError(f"wafers: nothing at {OWN}; give the path of a file or folder of wafers")
-    return {"own": OWN} if OWN.is_file() else {}
+    return {"own": local(str(OWN))} if OWN.is_file() else {}
 
 
 def judging(*keys):

@@ -14,12 +14,11 @@ rule ingest:
     resources:
         mem_mb=6000,
     params:
-        study=CFG["study"],
         settings=pack(
             dataset=dataset_settings(),
-            source_stat=checked(fingerprint, CFG["dataset"]),
             seed=CFG["seed"] if CFG["dataset"]["source"] == "simulated" else None,
         ),
+        place=pack(**dataset_place()),
         code=code("ingest"),
     script:
         "../scripts/ingest.py"
@@ -37,7 +36,6 @@ rule select_wafers:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=pack(classes=CLASSES, **CFG["filter"]),
         code=code("select_wafers"),
     script:
@@ -50,7 +48,6 @@ use rule select_wafers as select_wafers_with_none with:
     log:
         f"{LOGS}/select_wafers_with_none.log",
     params:
-        study=CFG["study"],
         settings=pack(classes=[*CLASSES, NONE], **CFG["filter"]),
         code=code("select_wafers"),
 
@@ -67,7 +64,6 @@ rule make_folds:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(folds=only(CFG["folds"], "seed"), **ids(w)),
         code=code("make_folds"),
     script:
@@ -88,7 +84,6 @@ rule audit:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(**ids(w)),
         code=code("audit"),
     script:
@@ -109,7 +104,6 @@ rule gather_splits:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=pack(),
         code=code("gather_splits"),
     script:

@@ -23,7 +23,6 @@ rule train_die_flow:
         gpu=gpu,
         mem_mb=4000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=without(SOURCES[w.source], "sampler_steps", "sample_batch"), classes=CLASSES, seed=int(w.seed)
         ),
@@ -53,7 +52,6 @@ rule sample_die_flow:
         gpu=gpu,
         mem_mb=3000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "channels", "augment", "precision", "sampler_steps", "sample_batch"),
             render=DRAWN,

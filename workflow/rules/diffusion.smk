@@ -27,7 +27,6 @@ rule pretrain_base:
         gpu=gpu,
         mem_mb=4000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], *BASE_KEYS), render=DRAWN, classes=CLASSES, seed=int(w.seed)
         ),
@@ -57,7 +56,6 @@ rule train_lora:
         gpu=gpu,
         mem_mb=4000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=without(SOURCES[w.source], "native", *SAMPLER_KEYS),
             render=DRAWN,
@@ -89,7 +87,6 @@ rule sample_lora:
         gpu=gpu,
         mem_mb=4000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "kind", "base", "size", "precision", "instance_prompt", *SAMPLER_KEYS),
             render=DRAWN,

@@ -25,7 +25,6 @@ rule train_gan:
         gpu=gpu,
         mem_mb=3000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(source=SOURCES[w.source], render=DRAWN, classes=CLASSES, seed=int(w.seed)),
         code=code("train_gan"),
     script:
@@ -50,7 +49,6 @@ rule sample_gan:
         gpu=gpu,
         mem_mb=2000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "latent", "generator_channels", "discriminator_channels"),
             render=DRAWN,

@@ -13,7 +13,6 @@ rule check_networks:
     resources:
         mem_mb=2000,
     params:
-        study=CFG["study"],
         settings=pack(
             backbones={
                 name: {"name": name, **entry, "weights": weights_of(name)}

@@ -14,7 +14,6 @@ checkpoint choose_model:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=pack(protocols=list(PROTOCOLS), leaky=[name for name in PROTOCOLS if pooled(name)], classes=CLASSES_OF),
         code=code("choose_model"),
     script:
@@ -28,7 +27,7 @@ rule predict_wafers:
         model=f"{STUDY}/model.json",
         store=rules.ingest.output.store,
         wafers=rules.ingest.output.wafers,
-        template="workflow/report/gallery.html.j2",
+        template=local("workflow/report/gallery.html.j2"),
     output:
         predictions=f"{PREDICTED}/predictions.parquet",
         gallery=f"{PREDICTED}/gallery.html",
@@ -41,7 +40,6 @@ rule predict_wafers:
         gpu=gpu,
         mem_mb=6000,
     params:
-        study=CFG["study"],
         settings=lambda _: pack(
             **judging("precision"),
             **CFG["predict"],
@@ -75,7 +73,6 @@ rule export_onnx:
     resources:
         mem_mb=3000,
     params:
-        study=CFG["study"],
         settings=lambda _: pack(**judging()),
         code=code("export_onnx"),
     script:

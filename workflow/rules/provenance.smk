@@ -10,7 +10,6 @@ rule provenance:
     resources:
         mem_mb=2000,
     params:
-        study=CFG["study"],
         settings=json.dumps(CFG, sort_keys=True),
         code=code("provenance"),
         seeds=SEEDS,

@@ -23,7 +23,6 @@ rule measure_quality:
         gpu=gpu,
         mem_mb=4000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             quality=without(CFG["quality"], "judge"),
             render=CFG["render"],
@@ -53,7 +52,6 @@ rule judge_samples:
         gpu=gpu,
         mem_mb=3000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             backbone={"name": JUDGE["backbone"]},
             weights=only(weights_of(JUDGE["backbone"]), "manifest"),
@@ -79,7 +77,6 @@ rule gather_quality:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=pack(table="quality"),
         code=code("gather_table"),
     script:
@@ -98,7 +95,6 @@ rule gather_agreement:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=pack(table="agreement"),
         code=code("gather_table"),
     script:

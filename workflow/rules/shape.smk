@@ -17,7 +17,6 @@ rule fit_shape_filter:
         gpu=gpu,
         mem_mb=3000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             shape_filter=without(CFG["shape_filter"], "apply_to"),
             render=DRAWN,
@@ -45,7 +44,6 @@ rule apply_shape_filter:
         gpu=gpu,
         mem_mb=2000,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             shape_filter={
                 **without(CFG["shape_filter"], "apply_to"),
@@ -72,7 +70,6 @@ rule gather_shape_filter:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=pack(table="shape_filter"),
         code=code("gather_table"),
     script:

@@ -23,7 +23,6 @@ rule collect_scores:
     resources:
         mem_mb=2000,
     params:
-        study=CFG["study"],
         settings=pack(classes=CLASSES_OF),
         code=code("collect_scores"),
     script:
@@ -42,7 +41,6 @@ rule resample_wafers:
     resources:
         mem_mb=2000,
     params:
-        study=CFG["study"],
         settings=pack(
             classes=CLASSES_OF,
             baseline=CFG["baseline"],
@@ -68,7 +66,6 @@ rule compare_conditions:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=pack(baseline=CFG["baseline"], leaky=LEAKY, **only(CFG["statistics"], "confidence")),
         code=code("compare_conditions"),
     script:
@@ -87,7 +84,6 @@ rule measure_backbone:
         gpu=gpu,
         mem_mb=2500,
     params:
-        study=CFG["study"],
         settings=pack(
             n_classes=len(CLASSES_OF[FIRST["protocol"]]), **only(CFG["classifier"], "image_size", "precision")
         ),
@@ -99,7 +95,7 @@ rule measure_backbone:
 rule analyse_grid:
     input:
         scores=rules.collect_scores.output.scores,
-        backbones=expand(rules.measure_backbone.output.cost, backbone=CFG["backbones"]),
+        backbones=expand(written(rules.measure_backbone.output.cost), backbone=CFG["backbones"]),
     output:
         heads=f"{STUDY}/heads.parquet",
         ranks=f"{STUDY}/ranks.parquet",
@@ -114,7 +110,6 @@ rule analyse_grid:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=pack(
             baseline=CFG["baseline"],
             leaky=LEAKY,
@@ -140,7 +135,6 @@ rule calibrate:
     resources:
         mem_mb=1000,
     params:
-        study=CFG["study"],
         settings=pack(classes=CLASSES_OF),
         code=code("calibrate"),
     script:
@@ -160,7 +154,6 @@ rule measure_rare_recall:
     resources:
         mem_mb=4000,
     params:
-        study=CFG["study"],
         settings=pack(
             classes=CLASSES_OF,
             baseline=CFG["baseline"],
@@ -185,7 +178,6 @@ rule audit_labels:
     resources:
         mem_mb=2000,
     params:
-        study=CFG["study"],
         settings=pack(classes=CLASSES_OF, condition="".join(REAL_ONLY)),
         code=code("audit_labels"),
     script:
@@ -209,7 +201,6 @@ rule explain_mistakes:
         gpu=gpu,
         mem_mb=2500,
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             classifier=only(CFG["classifier"], "image_size", "draw_real_at", "input"),
             render=DRAWN,

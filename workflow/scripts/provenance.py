@@ -12,7 +12,7 @@ from waferbench.provenance.files import CODE, SETTINGS, copy_workflow, outside, 
 from waferbench.provenance.jobs import digests_of, gather_jobs, require_finished
 from waferbench.provenance.weights import used_weights
 
-with Job(snakemake) as job:
+with Job(snakemake, shared=False) as job:
     settings, root = job.settings, Path()
     overlay = write_settings(settings, job.study)
     outputs = planned_outputs(["--configfile", str(overlay)], root, snakemake.params.python)

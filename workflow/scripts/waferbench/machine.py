@@ -45,3 +45,9 @@ def gpu_devices() -> list[str]:
 def allocation() -> str:
     """The cluster's job that this process runs in, or "": each may number its own GPUs from 0."""
     return next((os.environ[name] for name in SCHEDULERS if os.environ.get(name)), "")
+
+
+def may_write(folder: Path) -> bool:
+    """Whether files can be added to a folder, or to the one that it would be made in."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

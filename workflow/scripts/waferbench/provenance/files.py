@@ -73,9 +73,9 @@ def copy_workflow(root: Path, crate: Path) -> list[str]:
 
 
 def write_settings(settings: Mapping, crate: Path) -> Path:
-    """Write the resolved settings as an overlay for ``--configfile``."""
+    """Write the resolved settings as an overlay for ``--configfile``; without a cache, so that all is made again."""
     path = crate / SETTINGS
-    path.write_text(HEAD + yaml.safe_dump({**settings, "set": ""}, sort_keys=True, allow_unicode=True))
+    path.write_text(HEAD + yaml.safe_dump({**settings, "set": "", "cache": ""}, sort_keys=True, allow_unicode=True))
     return path
 
 
