@@ -74,8 +74,12 @@ wildcard_constraints:
 
 
 def pack(**slices):
-    """A rule's own slice of the settings as one canonical text: equal settings, equal parameter."""
-    return json.dumps(slices, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """A rule's own slice of the settings as one canonical text: equal settings, equal parameter.
+
+    A brace within a text is written as its JSON escape: Snakemake would take `{fold}` in a class name for a wildcard.
+    """
+    text = json.dumps(slices, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return re.sub(r'\{(?=[^"}])', r"\\u007b", text)  # braces of JSON itself stand before a quote or a brace
 
 
 def code(script):

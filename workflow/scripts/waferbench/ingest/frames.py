@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from waferbench.errors import InputError
+from waferbench.errors import InputError, readable
 from waferbench.progress import progress
 
 
@@ -50,7 +50,10 @@ class Array:
     __slots__ = ("dtype", "fortran", "raw", "shape")
 
     def __setstate__(self, state: tuple) -> None:
-        _, self.shape, self.dtype, self.fortran, self.raw = state
+        _, shape, self.dtype, self.fortran, self.raw = state
+        if not all(isinstance(n, int) and 0 <= n < 2**40 for n in shape) or not isinstance(self.dtype, Dtype):
+            raise ValueError("an array without a shape or a type")
+        self.shape = tuple(shape)
 
     @property
     def size(self) -> int:
@@ -312,15 +315,11 @@ def read_frame(path: Path) -> Frame:
     collecting = gc.isenabled()
     gc.disable()  # millions of small objects, none of them garbage
     try:
-        with io.BufferedReader(_Counted(path), 1 << 20) as file:
+        with (
+            readable(path, "pickle", "it is cut short, damaged or another kind of file: download it again"),
+            io.BufferedReader(_Counted(path), 1 << 20) as file,
+        ):
             frame = _Unpickler(file, path).load()
-    except InputError:
-        raise
-    except Exception as error:  # damaged pickles fail in as many ways as there are opcodes
-        raise InputError(
-            f"{path}: not a readable pickle ({type(error).__name__}: {error}); it is cut short, damaged or another "
-            "kind of file: download it again"
-        ) from error
     finally:
         if collecting:
             gc.enable()
