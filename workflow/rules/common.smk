@@ -5,7 +5,6 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
@@ -14,6 +13,7 @@ sys.path.insert(0, str(SCRIPTS))
 from waferbench.codehash import code_digest, own_digest
 from waferbench.errors import InputError
 from waferbench.machine import has_gpu, processors
+from waferbench.manifest import load_manifest
 from waferbench.names import slugs
 from waferbench.protocols import NONE, protocol
 from waferbench.settings import load_schema, resolve
@@ -47,7 +47,7 @@ LOGS = f"{STUDY}/logs"
 RUN_LOGS = f"{LOGS}/{{protocol}}-seed{{seed}}"
 FILTER = {"thresholds": "thresholds.json", "cnn": "cnn.safetensors"}
 CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
-WEIGHTS = yaml.safe_load((Path(workflow.basedir) / "resources/weights.yaml").read_text())
+WEIGHTS = checked(load_manifest, Path(workflow.basedir) / "resources/weights.yaml")
 USED = {  # the configuration, but for definitions that this study does not use and what only predictions read
     **{key: value for key, value in CFG.items() if key not in ("wafers", "predict")},
     "define": {
@@ -76,10 +76,12 @@ wildcard_constraints:
 def pack(**slices):
     """A rule's own slice of the settings as one canonical text: equal settings, equal parameter.
 
-    A brace within a text is written as its JSON escape: Snakemake would take `{fold}` in a class name for a wildcard.
+    In texts `{` and `<` are written as JSON escapes: Snakemake takes `{fold}` in a class name for a wildcard, and puts
+    parameters into its report as they are, where `</script>` would end the script.
     """
     text = json.dumps(slices, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return re.sub(r'\{(?=[^"}])', r"\\u007b", text)  # braces of JSON itself stand before a quote or a brace
+    text = re.sub(r'\{(?=[^"}])', r"\\u007b", text)  # braces of JSON itself stand before a quote or a brace
+    return text.replace("<", r"\u003c")
 
 
 def code(script):

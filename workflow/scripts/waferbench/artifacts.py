@@ -21,9 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
 
-from waferbench.errors import InputError
+from waferbench.errors import InputError, readable
 
 KEY = "waferbench"
+RERUN = "delete it and rerun"
+MOST_SWELL = 2000  # bytes of an array a packed byte: gzip reaches a thousand
 
 
 @contextmanager
@@ -79,18 +81,21 @@ def write_h5(path: str | Path, arrays: Mapping[str, np.ndarray], provenance: Map
 
 def read_h5(path: str | Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """The named arrays of an HDF5 artifact (all by default)."""
-    try:
-        with h5py.File(path, "r") as file:
-            wanted = list(file) if names is None else names
-            missing = [name for name in wanted if name not in file]
-            if missing:
-                raise InputError(f"{path}: no array {missing[0]!r}; it holds {sorted(file)}")
-            return {name: _strings(file[name]) for name in wanted}
-    except OSError as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error}); delete it and rerun") from error
+    with readable(path, "HDF5 file", RERUN), h5py.File(path, "r") as file:
+        wanted = list(file) if names is None else names
+        missing = [name for name in wanted if name not in file]
+        if missing:
+            raise InputError(f"{path}: no array {missing[0]!r}; it holds {sorted(file)}")
+        return {name: _array(file, name) for name in wanted}
 
 
-def _strings(dataset: h5py.Dataset) -> np.ndarray:
+def _array(file: h5py.File, name: str) -> np.ndarray:
+    dataset = file[name]
+    linked = not isinstance(file.get(name, getlink=True), h5py.HardLink)
+    if linked or not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name!r} is no array of this file")
+    if dataset.size and dataset.nbytes > MOST_SWELL * max(dataset.id.get_storage_size(), 2**16):
+        raise ValueError(f"{dataset.nbytes:,} bytes out of {dataset.id.get_storage_size():,} packed ones")
     return dataset.asstr()[()] if h5py.check_string_dtype(dataset.dtype) else dataset[()]
 
 
@@ -106,10 +111,8 @@ def write_table(path: str | Path, frame: pd.DataFrame, provenance: Mapping | Non
 
 def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """A Parquet artifact as a data frame."""
-    try:
+    with readable(path, "Parquet file", RERUN):
         return pq.read_table(path, columns=list(columns) if columns else None).to_pandas()
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error}); delete it and rerun") from error
 
 
 def write_json(path: str | Path, value: Mapping, provenance: Mapping | None = None) -> None:
@@ -120,7 +123,15 @@ def write_json(path: str | Path, value: Mapping, provenance: Mapping | None = No
 
 def read_json(path: str | Path) -> dict:
     """A JSON artifact without its provenance."""
-    return {k: v for k, v in json.loads(Path(path).read_text()).items() if k != KEY}
+    return {key: value for key, value in _json(Path(path)).items() if key != KEY}
+
+
+def _json(path: Path) -> dict:
+    with readable(path, "JSON file", RERUN):
+        value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: found a {type(value).__name__}, expected a JSON object; {RERUN}")
+    return value
 
 
 def write_weights(path: str | Path, tensors: Mapping[str, Any], provenance: Mapping | None = None) -> None:
@@ -136,24 +147,31 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     """The tensors of a safetensors file."""
     from safetensors.torch import load_file
 
-    return load_file(path)
+    with readable(path, "safetensors file", RERUN):
+        return load_file(path)
 
 
 def read_provenance(path: str | Path) -> dict:
     """What an artifact says of its own making; ``{}`` where it says nothing."""
     path = Path(path)
+    with readable(path, "artifact", RERUN):
+        value = json.loads(_provenance(path))
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: its provenance is a {type(value).__name__}, expected a JSON object; {RERUN}")
+    return value
+
+
+def _provenance(path: Path) -> str:
     if path.suffix == ".h5":
         with h5py.File(path, "r") as file:
-            text = file.attrs.get(KEY, "{}")
-    elif path.suffix == ".parquet":
-        text = (pq.read_schema(path).metadata or {}).get(KEY.encode(), b"{}").decode()
-    elif path.suffix == ".safetensors":
+            return file.attrs.get(KEY, "{}")
+    if path.suffix == ".parquet":
+        return (pq.read_schema(path).metadata or {}).get(KEY.encode(), b"{}").decode()
+    if path.suffix == ".safetensors":
         from safetensors import safe_open
 
         with safe_open(path, "np") as file:
-            text = (file.metadata() or {}).get(KEY, "{}")
-    elif path.suffix == ".json":
-        return json.loads(path.read_text()).get(KEY, {})
-    else:
-        return {}
-    return json.loads(text)
+            return (file.metadata() or {}).get(KEY, "{}")
+    if path.suffix == ".json":
+        return json.dumps(_json(path).get(KEY, {}))
+    return "{}"
