@@ -7,6 +7,7 @@ must agree with the bytes behind it, and an archive may not swell beyond `RATIO`
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -90,6 +91,13 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     array = npy.read_array(file, allow_pickle=False)
     if dtype.kind == "b":
         return array.view(np.uint8) != 0  # a byte may hold more than 0 and 1
-    if dtype.kind == "U":
-        array.tolist()  # numpy finds numbers that are no character only when they are looked at
+    return require_characters(array)
+
+
+def require_characters(array: np.ndarray) -> np.ndarray:
+    """The array; a ValueError where it is of texts and a number in it is no character, which numpy never looks at."""
+    if array.dtype.kind == "U" and array.dtype.itemsize:
+        codes = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if codes.size and codes.max() > sys.maxunicode:
+            raise ValueError(f"the character number {codes.max():,} in a text")
     return array

@@ -23,9 +23,7 @@ class _Redirects(HTTPRedirectHandler):
     def redirect_request(self, request: Any, *arguments: Any) -> Any:
         target = arguments[-1]
         if not ADDRESS.fullmatch(target) or urlsplit(target).scheme != urlsplit(request.full_url).scheme:
-            raise InputError(
-                f"{request.full_url}: redirected to {target}, expected https; nothing is fetched from there"
-            )
+            raise InputError(f"{request.full_url}: redirected to {target}, expected https; not followed")
         return super().redirect_request(request, *arguments)
 
 

@@ -21,7 +21,7 @@ from waferbench.errors import InputError
 from waferbench.ingest.table import WaferSet
 from waferbench.wafers import WaferStore
 
-LEAST, A_BYTE = 4 * 2**30, 32  # bytes of memory for any file, and for each of its bytes
+LEAST, A_BYTE = 2 * 2**30, 32  # bytes of memory for any file, and for each of its bytes
 PAGES = Path("/proc/self/statm")
 Bins = list[str]
 

@@ -12,9 +12,9 @@ import yaml
 from waferbench.errors import InputError, readable
 
 NEEDED = {"wheel": ("package",), "hub": ("repo",), "url": ("url",), "file": ()}  # beside file
-ADDRESS = re.compile(
-    r"(?:https://|http://(?:127\.0\.0\.1|localhost)[:/])[\x21-\x7e]+"
-)  # nobody in between can change it
+# what nobody in between can change
+ADDRESS = re.compile(r"(?:https://|http://(?:127\.0\.0\.1|localhost)(?::\d+)?/)[\x21-\x7e]+")
+# nobody in between can change it
 PATTERNS = {
     "package": re.compile(r"[A-Za-z_]\w*", re.ASCII),
     "repo": re.compile(r"[\w.-]+/[\w.-]+", re.ASCII),

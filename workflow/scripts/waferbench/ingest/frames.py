@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from waferbench.arrays import require_characters
 from waferbench.errors import InputError, readable
 from waferbench.progress import progress
 
@@ -64,7 +65,8 @@ class Array:
         if self.dtype.is_object:
             return np.array(self.objects()).reshape(self.shape)
         raw = self.raw.encode("latin1") if isinstance(self.raw, str) else self.raw
-        return np.frombuffer(raw, self.dtype.numpy()).reshape(self.shape, order="F" if self.fortran else "C")
+        array = require_characters(np.frombuffer(raw, self.dtype.numpy()))
+        return array.reshape(self.shape, order="F" if self.fortran else "C")
 
     def objects(self) -> list:
         """The entries of a flat array."""
