@@ -161,6 +161,7 @@ def run(targets: dict[str, Target], seed: str, count: int, folder: Path) -> dict
 
 def _outcome(read: Callable[[Path], Any], path: Path) -> tuple[str, str]:
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    faulthandler.dump_traceback_later(2 * SECONDS, exit=True)  # where no signal gets through: a library's own loop
     try:
         read(path)
         return "read", ""
@@ -172,6 +173,7 @@ def _outcome(read: Callable[[Path], Any], path: Path) -> tuple[str, str]:
         return "", traceback.format_exc(limit=-4)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _hang(*_: object) -> None:

@@ -25,6 +25,7 @@ from waferbench.errors import InputError, readable
 
 KEY = "waferbench"
 RERUN = "delete it and rerun"
+MOST_FIXED = 60_000  # bytes of a text of fixed length beside the arrays
 MOST_SWELL = 2000  # bytes of an array a packed byte: gzip reaches a thousand
 
 
@@ -66,17 +67,21 @@ def digest(path: str | Path) -> str:
 
 
 def write_h5(path: str | Path, arrays: Mapping[str, np.ndarray], provenance: Mapping | None = None) -> None:
-    """Write named arrays (numeric, or str as UTF-8) to one HDF5 file, gzip-compressed."""
+    """Write named arrays (numeric, or str as UTF-8) to one HDF5 file, gzip-compressed.
+
+    Texts are of fixed length: where HDF5 keeps others, one wrong byte can keep its reader busy for ever.
+    """
     with atomic(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
-        file.attrs[KEY] = canonical_json(dict(provenance or {}))
+        text = canonical_json(dict(provenance or {})).encode()
+        fixed = len(text) if len(text) < MOST_FIXED else None
+        file.attrs.create(KEY, text, dtype=h5py.string_dtype(length=fixed))
         for name in sorted(arrays):
             array = np.asarray(arrays[name])
             if array.dtype.kind in "UO":
-                file.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype(), track_times=False)
-            elif array.size and array.ndim:
-                file.create_dataset(name, data=array, compression="gzip", compression_opts=1, track_times=False)
-            else:
-                file.create_dataset(name, data=array, track_times=False)
+                texts = np.char.encode(array.astype(str), "utf-8")
+                array = texts.astype(h5py.string_dtype(length=max(1, texts.dtype.itemsize)))
+            packed = {"compression": "gzip", "compression_opts": 1, "fletcher32": True}
+            file.create_dataset(name, data=array, track_times=False, **(packed if array.size and array.ndim else {}))
 
 
 def read_h5(path: str | Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
@@ -164,7 +169,8 @@ def read_provenance(path: str | Path) -> dict:
 def _provenance(path: Path) -> str:
     if path.suffix == ".h5":
         with h5py.File(path, "r") as file:
-            return file.attrs.get(KEY, "{}")
+            text = file.attrs.get(KEY, "{}")
+            return text.decode() if isinstance(text, bytes) else text
     if path.suffix == ".parquet":
         return (pq.read_schema(path).metadata or {}).get(KEY.encode(), b"{}").decode()
     if path.suffix == ".safetensors":
