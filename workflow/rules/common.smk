@@ -16,7 +16,7 @@ from waferbench.machine import has_gpu, processors
 from waferbench.manifest import load_manifest
 from waferbench.names import slugs
 from waferbench.protocols import NONE, protocol
-from waferbench.settings import load_schema, resolve
+from waferbench.settings import load_schema, require_runnable, resolve
 from waferbench.sourcefiles import fingerprint, own_weights
 
 
@@ -28,6 +28,7 @@ def checked(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
+checked(require_runnable, workflow.basedir)
 CFG = checked(resolve, config, load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
 CLASSES = CFG["dataset"]["classes"]
 LABELS = list(checked(slugs, CLASSES).values())

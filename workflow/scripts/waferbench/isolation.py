@@ -6,6 +6,7 @@ The child has a bound of memory; only dies and names come back, as bytes and JSO
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import multiprocessing
 import resource
@@ -63,6 +64,7 @@ def read_isolated(
 def _child(
     pipe: Connection, read: Callable[..., tuple[WaferSet, Bins]], path: str | Path, arguments: tuple, memory: int
 ) -> None:
+    faulthandler.disable()  # the parent says how the child ended
     try:
         limit_memory(memory)
         (store, classes, lots, ids), bins = read(path, *arguments)

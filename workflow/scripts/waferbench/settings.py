@@ -50,6 +50,12 @@ def resolve(config: Mapping, schema: Mapping) -> dict:
     return settings
 
 
+def require_runnable(folder: str | Path) -> None:
+    """`InputError` for a workflow's folder with a brace in its path, which Snakemake takes for a wildcard."""
+    if set(str(folder)) & set("{}"):
+        raise InputError(f"the workflow's folder: found {str(folder)!r}, expected no brace in it; rename the folder")
+
+
 def _overrides(text: str | Mapping) -> list[tuple[str, str]]:
     if isinstance(text, Mapping):
         return [(str(key), value) for key, value in text.items()]
