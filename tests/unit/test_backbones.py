@@ -133,7 +133,7 @@ def test_a_port_with_folded_batch_norms_is_read_and_sees():
         pytest.skip("no mobilenetv2_imagenet.npz in ../shared/weights")
     model, mean, std = create_backbone("mobilenetv2_100", 0, True, {"folder": str(folder)})
     assert mean == std == (0.5, 0.5, 0.5) and folded("mobilenetv2_100") and not folded("mobilenetv2_100.ra_in1k")
-    with np.load(folder / "mobilenetv2_imagenet.npz") as arrays:
+    with np.load(folder / "mobilenetv2_imagenet.npz", allow_pickle=False) as arrays:
         assert np.array_equal(model.conv_stem.weight.detach(), arrays["features.0.0.weight"])
         assert np.array_equal(model.bn2.running_var, arrays["features.18.1.running_var"])
     with torch.inference_mode():

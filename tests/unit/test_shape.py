@@ -163,7 +163,7 @@ def test_errors_say_what_to_do():
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.exists(), reason=f"no WM-811K at {REAL}")
 def test_real_wafers():
-    data = np.load(REAL)
+    data = np.load(REAL, allow_pickle=False)
     store = WaferStore(data["flat"], data["offsets"], data["shapes"])
     rows = np.random.default_rng(0).permutation(np.flatnonzero(data["label"] < 8))[:1200]
     images = render(store.take(rows))

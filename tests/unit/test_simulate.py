@@ -122,7 +122,7 @@ def test_bad_settings_are_named(counts, options, found):
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.exists(), reason="the labelled part of WM-811K is not here")
 def test_failing_fractions_are_those_of_real_wafers(drawn):
-    with np.load(REAL) as data:
+    with np.load(REAL, allow_pickle=False) as data:
         flat, offsets, shapes, label = (data[k] for k in ("flat", "offsets", "shapes", "label"))
         classes = [str(name) for name in data["classes"]]
     for name in CLASSES:

@@ -5,7 +5,6 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
@@ -15,10 +14,11 @@ from waferbench.codehash import code_digest, own_digest
 from waferbench.doctor.visit import visit
 from waferbench.errors import InputError
 from waferbench.machine import has_gpu, may_write, processors
+from waferbench.manifest import load_manifest
 from waferbench.names import slugs
 from waferbench.objectstore import check_bucket
 from waferbench.protocols import NONE, protocol
-from waferbench.settings import load_schema, resolve
+from waferbench.settings import load_schema, require_runnable, resolve
 from waferbench.sourcefiles import fingerprint, own_weights
 
 
@@ -30,6 +30,7 @@ def checked(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
+checked(require_runnable, workflow.basedir)
 CFG = checked(resolve, config, load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
 if workflow.storage_settings.default_storage_provider == "s3":
     provider = workflow.storage_registry.default_storage_provider
@@ -53,7 +54,7 @@ LOGS = f"{STUDY}/logs"
 RUN_LOGS = f"{LOGS}/{{protocol}}-seed{{seed}}"
 FILTER = {"thresholds": "thresholds.json", "cnn": "cnn.safetensors"}
 CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
-WEIGHTS = yaml.safe_load((Path(workflow.basedir) / "resources/weights.yaml").read_text())
+WEIGHTS = checked(load_manifest, Path(workflow.basedir) / "resources/weights.yaml")
 USED = {  # the configuration, but for definitions that this study does not use and what only predictions read
     **{key: value for key, value in CFG.items() if key not in ("wafers", "predict", "cache")},
     "define": {
@@ -82,8 +83,14 @@ wildcard_constraints:
 
 
 def pack(**slices):
-    """A rule's own slice of the settings as one canonical text: equal settings, equal parameter."""
-    return json.dumps(slices, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """A rule's own slice of the settings as one canonical text: equal settings, equal parameter.
+
+    In texts `{` and `<` are written as JSON escapes: Snakemake takes `{fold}` in a class name for a wildcard, and puts
+    parameters into its report as they are, where `</script>` would end the script.
+    """
+    text = json.dumps(slices, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = re.sub(r'\{(?=[^"}])', r"\\u007b", text)  # braces of JSON itself stand before a quote or a brace
+    return text.replace("<", r"\u003c")
 
 
 def code(script):

@@ -7,6 +7,7 @@ data lie is the job's ``place``: the same data at another place make the same ar
 from waferbench.artifacts import write_table
 from waferbench.ingest import read_wafers
 from waferbench.ingest.table import WaferSet, require_classes, wafer_table
+from waferbench.isolation import read_isolated
 from waferbench.job import Job
 from waferbench.simulate.dataset import simulate
 from waferbench.wafers import WaferStore, write_store
@@ -19,12 +20,16 @@ def simulated(settings: dict, classes: list[str], seed: int) -> WaferSet:
     return WaferSet(WaferStore.of(maps), list(names), list(lots), [f"sim-{i:06d}" for i in range(len(maps))])
 
 
+def read_labelled(path: str, dataset: dict) -> tuple[WaferSet, list[str]]:
+    return read_wafers(dataset), []
+
+
 with Job(snakemake) as job:
     dataset = job.settings["dataset"]
     if dataset["source"] == "simulated":
         wafers = simulated(dataset["simulated"], dataset.get("classes", []), job.settings["seed"])
     else:
-        wafers = read_wafers({**dataset, "path": job.place["path"]})
+        wafers = read_isolated(read_labelled, job.place["path"], {**dataset, "path": job.place["path"]})[0]
     table = wafer_table(wafers)
     write_store(snakemake.output.store, wafers.store, job.provenance)
     write_table(snakemake.output.wafers, table, job.provenance)

@@ -7,6 +7,7 @@ from waferbench.artifacts import read_json, read_table, write_table
 from waferbench.classify.data import drawn_for
 from waferbench.classify.trained import load_classifier
 from waferbench.ingest import read_unlabelled
+from waferbench.isolation import read_isolated
 from waferbench.job import Job
 from waferbench.predict.gallery import write_gallery
 from waferbench.predict.model import read_neighbours, temperature_of
@@ -19,7 +20,7 @@ with Job(snakemake, shared=False) as job:
     cell, classifier = read_json(given.model), settings["classifier"]
     labels = slugs(cell["classes"])
     names, drawn = list(labels.values()), drawn_for(settings["render"], classifier)
-    wafers, bins = read_unlabelled(settings["wafers"], settings["pass_bins"])
+    wafers, bins = read_isolated(read_unlabelled, settings["wafers"], settings["pass_bins"])
     training = read_table(given.wafers)
     model, normalise = load_classifier(
         given.checkpoint, cell["backbone"], names, classifier, drawn["levels"], settings["weights"][cell["backbone"]]

@@ -24,12 +24,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
 
-from waferbench.errors import InputError, WriteError
+from waferbench.errors import InputError, WriteError, readable
 from waferbench.seals import BLANK, seal
 
 KEY = "waferbench"
 SEAL = "sha256_of_this_file"
 LITTLE = 1 << 20  # bytes: a disk with less is full
+RERUN = "delete it and rerun"
+MOST_FIXED = 60_000  # bytes of a text of fixed length beside the arrays
+MOST_SWELL = 2000  # bytes of an array a packed byte: gzip reaches a thousand
 
 
 @contextmanager
@@ -70,36 +73,43 @@ def digest(path: str | Path) -> str:
 
 
 def write_h5(path: str | Path, arrays: Mapping[str, np.ndarray], provenance: Mapping | None = None) -> None:
-    """Write named arrays (numeric, or str as UTF-8) to one HDF5 file, gzip-compressed."""
+    """Write named arrays (numeric, or str as UTF-8) to one HDF5 file, gzip-compressed.
+
+    Texts are of fixed length: where HDF5 keeps others, one wrong byte can keep its reader busy for ever.
+    """
     with atomic(path) as temporary:
         with h5py.File(temporary, "w", track_order=False) as file:
-            file.attrs[KEY] = canonical_json(dict(provenance or {}))
-            file.attrs[SEAL] = BLANK
+            text = canonical_json(dict(provenance or {})).encode()
+            fixed = len(text) if len(text) < MOST_FIXED else None
+            file.attrs.create(KEY, text, dtype=h5py.string_dtype(length=fixed))
+            file.attrs.create(SEAL, BLANK.encode(), dtype=h5py.string_dtype(length=len(BLANK)))
             for name in sorted(arrays):
                 array = np.asarray(arrays[name])
                 if array.dtype.kind in "UO":
-                    file.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype(), track_times=False)
-                elif array.size and array.ndim:
-                    file.create_dataset(name, data=array, compression="gzip", compression_opts=1, track_times=False)
-                else:
-                    file.create_dataset(name, data=array, track_times=False)
+                    texts = np.char.encode(array.astype(str), "utf-8")
+                    array = texts.astype(h5py.string_dtype(length=max(1, texts.dtype.itemsize)))
+                packed = {"compression": "gzip", "compression_opts": 1} if array.size and array.ndim else {}
+                file.create_dataset(name, data=array, track_times=False, **packed)
         seal(temporary)
 
 
 def read_h5(path: str | Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """The named arrays of an HDF5 artifact (all by default)."""
-    try:
-        with h5py.File(path, "r") as file:
-            wanted = list(file) if names is None else names
-            missing = [name for name in wanted if name not in file]
-            if missing:
-                raise InputError(f"{path}: no array {missing[0]!r}; it holds {sorted(file)}")
-            return {name: _strings(file[name]) for name in wanted}
-    except OSError as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error}); delete it and rerun") from error
+    with readable(path, "HDF5 file", RERUN), h5py.File(path, "r") as file:
+        wanted = list(file) if names is None else names
+        missing = [name for name in wanted if name not in file]
+        if missing:
+            raise InputError(f"{path}: no array {missing[0]!r}; it holds {sorted(file)}")
+        return {name: _array(file, name) for name in wanted}
 
 
-def _strings(dataset: h5py.Dataset) -> np.ndarray:
+def _array(file: h5py.File, name: str) -> np.ndarray:
+    dataset = file[name]
+    linked = not isinstance(file.get(name, getlink=True), h5py.HardLink)
+    if linked or not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name!r} is no array of this file")
+    if dataset.size and dataset.nbytes > MOST_SWELL * max(dataset.id.get_storage_size(), 2**16):
+        raise ValueError(f"{dataset.nbytes:,} bytes out of {dataset.id.get_storage_size():,} packed ones")
     return dataset.asstr()[()] if h5py.check_string_dtype(dataset.dtype) else dataset[()]
 
 
@@ -116,10 +126,8 @@ def write_table(path: str | Path, frame: pd.DataFrame, provenance: Mapping | Non
 
 def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """A Parquet artifact as a data frame."""
-    try:
+    with readable(path, "Parquet file", RERUN):
         return pq.read_table(path, columns=list(columns) if columns else None).to_pandas()
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error}); delete it and rerun") from error
 
 
 def write_json(path: str | Path, value: Mapping, provenance: Mapping | None = None) -> None:
@@ -132,7 +140,15 @@ def write_json(path: str | Path, value: Mapping, provenance: Mapping | None = No
 
 def read_json(path: str | Path) -> dict:
     """A JSON artifact without its provenance."""
-    return {k: v for k, v in json.loads(Path(path).read_text()).items() if k not in (KEY, SEAL)}
+    return {key: value for key, value in _json(Path(path)).items() if key not in (KEY, SEAL)}
+
+
+def _json(path: Path) -> dict:
+    with readable(path, "JSON file", RERUN):
+        value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: found a {type(value).__name__}, expected a JSON object; {RERUN}")
+    return value
 
 
 def write_weights(path: str | Path, tensors: Mapping[str, Any], provenance: Mapping | None = None) -> None:
@@ -158,24 +174,32 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     """The tensors of a safetensors file."""
     from safetensors.torch import load_file
 
-    return load_file(path)
+    with readable(path, "safetensors file", RERUN):
+        return load_file(path)
 
 
 def read_provenance(path: str | Path) -> dict:
     """What an artifact says of its own making; ``{}`` where it says nothing."""
     path = Path(path)
+    with readable(path, "artifact", RERUN):
+        value = json.loads(_provenance(path))
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: its provenance is a {type(value).__name__}, expected a JSON object; {RERUN}")
+    return value
+
+
+def _provenance(path: Path) -> str:
     if path.suffix == ".h5":
         with h5py.File(path, "r") as file:
             text = file.attrs.get(KEY, "{}")
-    elif path.suffix == ".parquet":
-        text = (pq.read_schema(path).metadata or {}).get(KEY.encode(), b"{}").decode()
-    elif path.suffix == ".safetensors":
+            return text.decode() if isinstance(text, bytes) else text
+    if path.suffix == ".parquet":
+        return (pq.read_schema(path).metadata or {}).get(KEY.encode(), b"{}").decode()
+    if path.suffix == ".safetensors":
         from safetensors import safe_open
 
         with safe_open(path, "np") as file:
-            text = (file.metadata() or {}).get(KEY, "{}")
-    elif path.suffix == ".json":
-        return json.loads(path.read_text()).get(KEY, {})
-    else:
-        return {}
-    return json.loads(text)
+            return (file.metadata() or {}).get(KEY, "{}")
+    if path.suffix == ".json":
+        return json.dumps(_json(path).get(KEY, {}))
+    return "{}"

@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import timm
 import torch
-import yaml
 from timm.models import get_pretrained_cfg
 from torch import nn
 
+from waferbench import manifest
+from waferbench.arrays import read_npz
 from waferbench.artifacts import digest
-from waferbench.errors import InputError
+from waferbench.download import fetch
+from waferbench.errors import InputError, readable
+from waferbench.manifest import checked_manifest
 
 COUNTER = "num_batches_tracked"
 MANIFEST = Path(__file__).resolve().parents[3] / "resources" / "weights.yaml"
@@ -55,7 +57,7 @@ def create_backbone(
     if pretrained:
         path, source = find_weights(name, weights_settings)
         state = read_state(path)
-        if source["keys"] == "order":
+        if source.get("keys") == "order":
             state = match_by_order(state, timm.create_model(name, pretrained=False).state_dict(), path)
         options["pretrained_cfg_overlay"] = {"state_dict": state, "num_classes": cfg.num_classes}
     model = _built(name, {"pretrained": pretrained, "num_classes": num_classes, **options}, drop_path)
@@ -134,9 +136,9 @@ def load_manifest(weights_settings: Mapping[str, Any] | None = None) -> dict[str
     """The weights manifest: backbone name -> licence, mean, std, sources."""
     given = (weights_settings or {}).get("manifest")
     if isinstance(given, Mapping):
-        return dict(given)
+        return checked_manifest(given, "weights")
     path = Path(given or MANIFEST)
-    return yaml.safe_load(path.read_text()) if path.exists() else {}
+    return manifest.load_manifest(path) if path.exists() else {}
 
 
 def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -> tuple[Path, dict]:
@@ -169,20 +171,21 @@ def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of a safetensors, ``.npz`` or ``.pth`` file; nothing but tensors is ever unpickled."""
-    try:
+    with readable(path, "weight file", "download it again"):
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             state = load_file(path)
         elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                state = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+            state = {name: torch.from_numpy(array) for name, array in read_npz(path).items()}
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path}: not a readable weight file ({error}); download it again") from error
     for key in ("state_dict", "model"):
-        state = state[key] if isinstance(state.get(key), Mapping) else state
+        state = state[key] if isinstance(state, Mapping) and isinstance(state.get(key), Mapping) else state
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in state.items()
+    ):
+        raise InputError(f"{path}: found a {type(state).__name__}, expected tensors by name; download it again")
     return dict(state)
 
 
@@ -250,11 +253,10 @@ def _from_hub(name: str, source: Mapping[str, Any]) -> Path:
 
 
 def _from_url(name: str, source: Mapping[str, Any]) -> Path:
-    path = Path(torch.hub.get_dir()) / "checkpoints" / source["file"]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(source["file"]).name
     try:
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(source["url"], str(path), progress=False)
+            fetch(source["url"], path, source.get("sha256"))
     except OSError as error:
         raise InputError(
             f"{name!r}: {source['url']} could not be fetched ({error}); put {source['file']} into weights.folder"

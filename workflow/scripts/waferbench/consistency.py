@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from waferbench import protocols
 from waferbench.errors import InputError, nearest
 from waferbench.gan.sizes import image_size
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NOT_SYNTHETIC = ("none", "repeat")  # sources of a condition that need no synthesizer
 
 
@@ -27,6 +29,7 @@ def check_consistency(settings: Mapping[str, Any]) -> None:
         _among("budget.exclude", name, settings["dataset"]["classes"], "dataset.classes")
     for name in settings["statistics"]["rare_classes"]:
         _among("statistics.rare_classes", name, settings["dataset"]["classes"], "dataset.classes")
+    _check_network(settings["quality"]["network"].partition("@")[0])
     _among("baseline", settings["baseline"], settings["conditions"], "conditions")
     _check_dataset(settings["dataset"])
     _check_folds(settings["folds"])
@@ -41,6 +44,11 @@ def check_consistency(settings: Mapping[str, Any]) -> None:
 def _among(key: str, name: str, known: Collection[str], where: str) -> None:
     if name not in known:
         raise InputError(f"{key}: {name!r} is not in {where}{nearest(name, known)}; there are {', '.join(known)}")
+
+
+def _check_network(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise InputError(f"quality.network: found {name!r}, expected a timm name: letters, digits, '.', '_' and '-'")
 
 
 def _check_judge(settings: Mapping[str, Any]) -> None:

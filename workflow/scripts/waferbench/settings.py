@@ -10,6 +10,7 @@ import math
 import operator
 import os
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,14 @@ from typing import Any
 import yaml
 
 from waferbench.consistency import check_consistency
-from waferbench.errors import InputError, nearest
+from waferbench.errors import InputError, nearest, readable, require_plain
 
+LONGEST_TEXT = 4096  # characters, as long as a path may be
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 200
+_short.maxlist = _short.maxdict = _short.maxtuple = _short.maxset = 8
+_short.maxlevel = 3
+shown = _short.repr  # a value in a message: YAML's aliases make a short text a huge value
 NUMBERS = {"integer": int, "number": float}
 
 
@@ -43,9 +50,15 @@ def resolve(config: Mapping, schema: Mapping) -> dict:
     return settings
 
 
+def require_runnable(folder: str | Path) -> None:
+    """`InputError` for a workflow's folder with a brace in its path, which Snakemake takes for a wildcard."""
+    if set(str(folder)) & set("{}"):
+        raise InputError(f"the workflow's folder: found {str(folder)!r}, expected no brace in it; rename the folder")
+
+
 def _overrides(text: str | Mapping) -> list[tuple[str, str]]:
     if isinstance(text, Mapping):
-        return list(text.items())
+        return [(str(key), value) for key, value in text.items()]
     pairs = []
     for part in _split(str(text)):
         key, sign, value = part.partition("=")
@@ -86,7 +99,12 @@ def _assign(settings: dict, key: str, text: Any) -> None:
             if ".".join(steps) in node:
                 break
             raise InputError(f"set: unknown key {key!r}: no section {steps[0]!r}{nearest(steps[0], node)}")
-    node[".".join(steps)] = yaml.safe_load(text) if isinstance(text, str) else text
+    node[".".join(steps)] = _yaml(text, f"set: {key}") if isinstance(text, str) else text
+
+
+def _yaml(text: str, name: str) -> Any:
+    with readable(name, "YAML value", "write it as in config/config.yaml, brackets and quotes closed"):
+        return yaml.safe_load(text)
 
 
 def coerce(value: Any, schema: Mapping, where: str) -> Any:
@@ -96,7 +114,7 @@ def coerce(value: Any, schema: Mapping, where: str) -> Any:
         key = schema["discriminator"]
         kind = value.get(key) if isinstance(value, Mapping) else None
         if kind not in schema["oneOf"]:
-            raise InputError(f"{name}.{key}: found {kind!r}, expected one of {', '.join(schema['oneOf'])}")
+            raise InputError(f"{name}.{key}: found {shown(kind)}, expected one of {', '.join(schema['oneOf'])}")
         return coerce(value, schema["oneOf"][kind], where)
     kind = schema.get("type", "string")
     if kind == "object":
@@ -109,13 +127,18 @@ def coerce(value: Any, schema: Mapping, where: str) -> Any:
         value = _coerce_number(value, schema, name)
     else:
         if not isinstance(value, (str, int, float)) and value is not None:
-            raise InputError(f"{name}: found {value!r}, expected a text")
-        value = "" if value is None else str(value)
+            raise InputError(f"{name}: found {shown(value)}, expected a text")
+        value = "" if value is None else _text(value, name)
+        require_plain(value, name, schema.get("maxLength", LONGEST_TEXT))
+        if len(value) < schema.get("minLength", 0):
+            raise InputError(f"{name}: found an empty text, expected at least a letter")
+        if schema.get("pattern") == "path":
+            _check_path(value, name)
         if schema.get("pattern") == "name":
             _check_folder_name(value, name)
     if "enum" in schema and value not in schema["enum"]:
         raise InputError(
-            f"{name}: found {value!r}, expected one of {', '.join(map(str, schema['enum']))}"
+            f"{name}: found {shown(value)}, expected one of {', '.join(map(str, schema['enum']))}"
             f"{nearest(value, schema['enum'])}"
         )
     return value
@@ -123,7 +146,7 @@ def coerce(value: Any, schema: Mapping, where: str) -> Any:
 
 def _coerce_object(value: Any, schema: Mapping, where: str) -> dict:
     if not isinstance(value, Mapping):
-        raise InputError(f"{where or 'config'}: found {value!r}, expected a mapping of keys to values")
+        raise InputError(f"{where or 'config'}: found {shown(value)}, expected a mapping of keys to values")
     known, free = schema.get("properties", {}), schema.get("additionalProperties")
     result = {}
     for key, item in value.items():
@@ -140,13 +163,31 @@ def _coerce_object(value: Any, schema: Mapping, where: str) -> dict:
 
 
 def _check_folder_name(value: str, name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise InputError(f"{name}: found {value!r}, expected letters, digits, '.', '_' and '-': it names a folder")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        raise InputError(
+            f"{name}: found {value!r}, expected letters, digits, '.', '_' and '-': it names a folder; it starts with "
+            "a letter or digit and has at most 64 characters"
+        )
+
+
+def _check_path(value: str, name: str) -> None:
+    if set(value) & set("{}<>\n"):
+        raise InputError(
+            f"{name}: found {value!r}, expected a path without line ends, braces and angle brackets, which Snakemake "
+            "takes for its own; rename the file, or make a link to it"
+        )
+
+
+def _text(value: str | int | float, name: str) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        raise InputError(f"{name}: found a number of thousands of digits, expected a text") from None
 
 
 def _coerce_array(value: Any, schema: Mapping, where: str) -> list:
     if isinstance(value, str):
-        value = yaml.safe_load(value) if value.strip().startswith("[") else [part.strip() for part in value.split(",")]
+        value = _yaml(value, where) if value.strip().startswith("[") else [part.strip() for part in value.split(",")]
     if not isinstance(value, list):
         value = [value]
     result = [coerce(item, schema.get("items", {}), f"{where}[{i}]") for i, item in enumerate(value)]
@@ -162,7 +203,7 @@ def _coerce_array(value: Any, schema: Mapping, where: str) -> list:
 def _coerce_boolean(value: Any, name: str) -> bool:
     texts = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if str(value).lower() not in texts:
-        raise InputError(f"{name}: found {value!r}, expected true or false")
+        raise InputError(f"{name}: found {shown(value)}, expected true or false")
     return texts[str(value).lower()]
 
 
@@ -174,10 +215,10 @@ def _coerce_number(value: Any, schema: Mapping, name: str) -> int | float | str:
     expected = ", ".join([*words, "a whole number" if whole else "a finite number"])
     try:
         number = float(value)  # YAML reads 1e-4 as a text
-    except (TypeError, ValueError):
-        raise InputError(f"{name}: found {value!r}, expected {expected}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name}: found {shown(value)}, expected {expected}") from None
     if isinstance(value, bool) or not math.isfinite(number) or (whole and number != int(number)):
-        raise InputError(f"{name}: found {value!r}, expected {expected}")
+        raise InputError(f"{name}: found {shown(value)}, expected {expected}")
     for key, text, holds in (
         ("above", "more than", operator.gt),
         ("minimum", "at least", operator.ge),

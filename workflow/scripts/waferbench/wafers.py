@@ -12,8 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from waferbench.artifacts import read_h5, write_h5
-from waferbench.errors import InputError
+from waferbench.artifacts import RERUN, read_h5, write_h5
+from waferbench.errors import InputError, readable
 from waferbench.names import slug, slugs
 
 __all__ = [
@@ -71,10 +71,8 @@ def read_store(path: str | Path) -> WaferStore:
 
 def open_store(path: str | Path) -> WaferStore:
     """Open a store of which a few maps are wanted: each is read from the file when it is asked for."""
-    try:
+    with readable(path, "store of wafers", RERUN):
         flat = h5py.File(path, "r")["flat"]
-    except (OSError, KeyError) as error:
-        raise InputError(f"{path}: not a readable store of wafers ({error}); delete it and rerun") from error
     return WaferStore(flat, **read_h5(path, ["offsets", "shapes"]))
 
 

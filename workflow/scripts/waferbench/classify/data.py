@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from waferbench.artifacts import read_h5
 from waferbench.errors import InputError
 from waferbench.folds import SPLITS, wafers_of
 from waferbench.render import RESAMPLE, render, snap_greys
@@ -89,10 +89,7 @@ def real_splits(
 def read_samples(path: str | Path, index: Sequence[int] | np.ndarray) -> np.ndarray:
     """Samples of a raw artifact: uint8 (len(index), S, S), in the order of ``index``."""
     index = np.asarray(index, dtype=np.int64)
-    with h5py.File(path, "r") as file:
-        if "images" not in file:
-            raise InputError(f"{path}: no dataset 'images'; it holds {sorted(file)}")
-        images = file["images"][()]
+    images = read_h5(path, ["images"])["images"]
     if len(index) and (index.min() < 0 or index.max() >= len(images)):
         raise InputError(f"{path}: sample {int(index.max())} asked for, it holds {len(images)}; rerun the injection")
     return images[index]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from waferbench.artifacts import KEY, SEAL, atomic, canonical_json, with_metadata
+from waferbench.artifacts import KEY, RERUN, SEAL, atomic, canonical_json, with_metadata
 from waferbench.diffusion.base import Base
-from waferbench.errors import InputError
+from waferbench.errors import InputError, readable
 from waferbench.seals import BLANK, seal
 
 CONFIG = "lora_adapter_metadata"  # where diffusers keeps rank, alpha and targets
@@ -49,24 +49,22 @@ def read_adapter(path: str | Path, base: Base) -> tuple[dict[str, Tensor], float
     Raises:
         InputError: unreadable, or trained on another base.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name.removeprefix(PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a readable LoRA adapter ({error}); delete it and rerun") from error
-    owner = json.loads(metadata.get(KEY, "{}")).get("base", base.fingerprint)
+    with readable(path, "LoRA adapter", RERUN), safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name.removeprefix(PREFIX): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        owner = json.loads(metadata.get(KEY, "{}")).get("base", base.fingerprint)
+        config = json.loads(metadata.get(CONFIG, "{}"))
     if owner != base.fingerprint:
         raise InputError(
             f"{path}: the adapter was trained on base {owner}, but this base is {base.fingerprint}; "
             "give the base it was trained on, or train the adapter anew"
         )
-    config = json.loads(metadata.get(CONFIG, "{}"))
     ranks = {tensor.shape[0] for name, tensor in tensors.items() if name.endswith("lora_A.weight")}
     if not ranks:
         raise InputError(f"{path}: no lora_A.weight in it; expected a LoRA adapter of a UNet as diffusers writes it")
-    rank = config.get(f"{PREFIX}r", max(ranks))
-    return tensors, float(config.get(f"{PREFIX}lora_alpha", rank)) / rank
+    with readable(path, "LoRA adapter", RERUN):
+        rank = config.get(f"{PREFIX}r", max(ranks))
+        return tensors, float(config.get(f"{PREFIX}lora_alpha", rank)) / rank
 
 
 class AdapterSwitch:

@@ -12,7 +12,7 @@ from waferbench.ingest.folder import read_folder
 from waferbench.ingest.g85 import read_g85
 from waferbench.ingest.lswmd import read_lswmd
 from waferbench.ingest.npz import read_npz
-from waferbench.ingest.table import WaferSet, require_classes
+from waferbench.ingest.table import WaferSet, require_classes, require_names
 from waferbench.wafers import WaferStore
 
 READERS = {"lswmd": read_lswmd, "npz": read_npz, "folder": read_folder}  # of maps
@@ -42,6 +42,7 @@ def read_wafers(dataset: Mapping) -> WaferSet:
         wafers = _labelled(BIN_READERS[source](path, dataset.get("pass_bins", ("1",)))[0], path)
     else:
         wafers = READERS[source](path)
+    require_names(wafers, path)
     require_classes(set(wafers.classes), dataset.get("classes", ()), path)
     return wafers
 
@@ -78,6 +79,7 @@ def read_unlabelled(path: str | Path, pass_bins: Sequence[str] = ("1",)) -> tupl
     name, count = Counter(wafers.ids).most_common(1)[0]
     if count > 1:
         raise InputError(f"{path}: the wafer id {name!r} stands for {count} wafers; ids must differ")
+    require_names(wafers, path)
     return wafers, bins
 
 

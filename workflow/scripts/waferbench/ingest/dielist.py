@@ -14,7 +14,7 @@ from typing import TextIO
 import numpy as np
 import pandas as pd
 
-from waferbench.errors import InputError
+from waferbench.errors import InputError, readable
 from waferbench.ingest.table import WaferSet
 from waferbench.wafers import FAIL, PASS, WaferStore
 
@@ -105,27 +105,24 @@ def _read_dies(path: Path) -> tuple[np.ndarray, dict[str, list]]:
 
 def _pieces(path: Path) -> Iterator[tuple[tuple[int, ...], dict[str, Column]]]:
     """Some rows at a time: the line that each ends on, and the needed and optional columns without blanks around."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            sign = max(",;\t", key=header.count)
-            found = [name.strip().lower() for name in next(csv.reader([header], delimiter=sign), [])]
-            missing = [name for name in NEEDED if name not in found]
-            twice = [name for name in NEEDED + OPTIONAL if found.count(name) > 1]
-            if missing or twice:
-                raise InputError(
-                    f"{path}: {'no' if missing else 'twice the'} column {(missing or twice)[0]!r} in the header; "
-                    f"found {', '.join(map(repr, found)) or 'an empty file'}, expected {', '.join(NEEDED)}"
-                )
-            wanted = [name for name in NEEDED + OPTIONAL if name in found]
-            rows = _rows(path, file, sign, len(found), itemgetter(*map(found.index, wanted)))
-            while piece := list(islice(rows, ROWS)):
-                lines, *columns = zip(*piece, strict=True)
-                stripped = [tuple(map(str.strip, column)) for column in columns]
-                absent = dict.fromkeys(OPTIONAL, ("",) * len(lines))
-                yield lines, absent | dict(zip(wanted, stripped, strict=True))
-    except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not a readable CSV file ({str(error).strip()}); write it again as UTF-8") from error
+    with readable(path, "CSV file", "write it again as UTF-8"), open(path, encoding="utf-8-sig", newline="") as file:
+        header = file.readline()
+        sign = max(",;\t", key=header.count)
+        found = [name.strip().lower() for name in next(csv.reader([header], delimiter=sign), [])]
+        missing = [name for name in NEEDED if name not in found]
+        twice = [name for name in NEEDED + OPTIONAL if found.count(name) > 1]
+        if missing or twice:
+            raise InputError(
+                f"{path}: {'no' if missing else 'twice the'} column {(missing or twice)[0]!r} in the header; "
+                f"found {', '.join(map(repr, found)) or 'an empty file'}, expected {', '.join(NEEDED)}"
+            )
+        wanted = [name for name in NEEDED + OPTIONAL if name in found]
+        rows = _rows(path, file, sign, len(found), itemgetter(*map(found.index, wanted)))
+        while piece := list(islice(rows, ROWS)):
+            lines, *columns = zip(*piece, strict=True)
+            stripped = [tuple(map(str.strip, column)) for column in columns]
+            absent = dict.fromkeys(OPTIONAL, ("",) * len(lines))
+            yield lines, absent | dict(zip(wanted, stripped, strict=True))
 
 
 def _rows(path: Path, file: TextIO, sign: str, width: int, pick: itemgetter) -> Iterator[tuple]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from waferbench.errors import InputError
-from waferbench.ingest.table import WaferSet, as_map
+from waferbench.arrays import read_npy
+from waferbench.errors import InputError, readable
+from waferbench.ingest.table import WaferSet, as_map, require_size
 from waferbench.progress import progress
 from waferbench.wafers import WaferStore
 
@@ -72,12 +73,10 @@ def _maps_in(folder: Path) -> list[Path]:
 
 
 def _read_png(file: Path) -> np.ndarray:
-    try:
-        with Image.open(file, formats=["PNG"]) as image:
-            image.load()
-            pixels = np.asarray(image.convert("RGBA") if image.mode in ("P", "PA", "RGB", "RGBA", "LA") else image)
-    except Exception as error:  # Pillow reports damage as OSError, SyntaxError, ValueError, struct.error, ...
-        raise InputError(f"{file}: not a readable PNG ({error}); write it again") from error
+    with readable(file, "PNG", "write it again"), Image.open(file, formats=["PNG"]) as image:
+        require_size(image.size[::-1], str(file))  # before anything is unpacked
+        image.load()
+        pixels = np.asarray(image.convert("RGBA") if image.mode in ("P", "PA", "RGB", "RGBA", "LA") else image)
     if pixels.ndim == 3:
         if (pixels[..., :3] != pixels[..., :1]).any() or (pixels[..., 3] != 255).any():
             raise InputError(f"{file}: found colours or transparency, expected greys; save it as 8-bit grey")
@@ -98,10 +97,4 @@ def _read_png(file: Path) -> np.ndarray:
 
 
 def _read_npy(file: Path) -> np.ndarray:
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{file}: not a readable array of numbers ({error}); save it by numpy.save") from error
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{file}: found an archive, expected one .npy array")
-    return as_map(array, str(file))
+    return as_map(read_npy(file), str(file))

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from waferbench.errors import InputError
+from waferbench.arrays import require_characters
+from waferbench.errors import InputError, readable
 from waferbench.progress import progress
 
 
@@ -50,7 +51,10 @@ class Array:
     __slots__ = ("dtype", "fortran", "raw", "shape")
 
     def __setstate__(self, state: tuple) -> None:
-        _, self.shape, self.dtype, self.fortran, self.raw = state
+        _, shape, self.dtype, self.fortran, self.raw = state
+        if not all(isinstance(n, int) and 0 <= n < 2**40 for n in shape) or not isinstance(self.dtype, Dtype):
+            raise ValueError("an array without a shape or a type")
+        self.shape = tuple(shape)
 
     @property
     def size(self) -> int:
@@ -61,7 +65,8 @@ class Array:
         if self.dtype.is_object:
             return np.array(self.objects()).reshape(self.shape)
         raw = self.raw.encode("latin1") if isinstance(self.raw, str) else self.raw
-        return np.frombuffer(raw, self.dtype.numpy()).reshape(self.shape, order="F" if self.fortran else "C")
+        array = require_characters(np.frombuffer(raw, self.dtype.numpy()))
+        return array.reshape(self.shape, order="F" if self.fortran else "C")
 
     def objects(self) -> list:
         """The entries of a flat array."""
@@ -312,15 +317,11 @@ def read_frame(path: Path) -> Frame:
     collecting = gc.isenabled()
     gc.disable()  # millions of small objects, none of them garbage
     try:
-        with io.BufferedReader(_Counted(path), 1 << 20) as file:
+        with (
+            readable(path, "pickle", "it is cut short, damaged or another kind of file: download it again"),
+            io.BufferedReader(_Counted(path), 1 << 20) as file,
+        ):
             frame = _Unpickler(file, path).load()
-    except InputError:
-        raise
-    except Exception as error:  # damaged pickles fail in as many ways as there are opcodes
-        raise InputError(
-            f"{path}: not a readable pickle ({type(error).__name__}: {error}); it is cut short, damaged or another "
-            "kind of file: download it again"
-        ) from error
     finally:
         if collecting:
             gc.enable()

@@ -6,6 +6,7 @@ is needed is the dies, and strictness about them.
 
 from __future__ import annotations
 
+import re
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from waferbench.errors import InputError
+from waferbench.errors import InputError, readable
 from waferbench.ingest.dielist import bin_key
 from waferbench.ingest.table import WaferSet, as_map
 from waferbench.progress import progress
@@ -21,6 +22,7 @@ from waferbench.wafers import FAIL, OFF, PASS, WaferStore
 
 WIDTHS = {"ascii": 1, "ascii2": 2, "hexadecimal": 2, "decimal": 3, "integer2": 4}  # characters a die
 BASES = {"hexadecimal": 16, "integer2": 16, "decimal": 10}
+COUNT = re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
 QUALITIES = {"pass": PASS, "fail": FAIL, "null": OFF}
 
 
@@ -70,18 +72,18 @@ def _files(path: Path) -> list[Path]:
 
 
 class _Builder(ET.TreeBuilder):
+    def __init__(self, file: Path):
+        super().__init__()
+        self.file = file
+
     def doctype(self, name: str, public: str | None, system: str | None) -> None:
         """Called before the entities of a document type are read."""
-        raise InputError(f"found a document type ({name!r}), expected none; remove the DOCTYPE")
+        raise InputError(f"{self.file}: found a document type ({name!r}), expected none; remove the DOCTYPE")
 
 
 def _root(file: Path) -> ET.Element:
-    try:
-        return ET.parse(file, ET.XMLParser(target=_Builder())).getroot()
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
-    except (ET.ParseError, LookupError, ValueError, OSError) as error:
-        raise InputError(f"{file}: not a readable XML file ({error}); export it again") from error
+    with readable(file, "XML file", "export it again"):
+        return ET.parse(file, ET.XMLParser(target=_Builder(file))).getroot()
 
 
 def _local(element: ET.Element) -> str:
@@ -199,6 +201,6 @@ def _count(device: ET.Element, name: str, where: str) -> int | None:
     text = device.get(name)
     if text is None:
         return None
-    if not (text.strip().isascii() and text.strip().isdigit() and int(text) > 0):
+    if not COUNT.fullmatch(text.strip()):
         raise InputError(f"{where}: {name} is {text!r}, expected a whole number above 0")
     return int(text)

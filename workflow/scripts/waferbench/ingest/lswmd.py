@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from waferbench.errors import InputError
+from waferbench.errors import InputError, readable
 from waferbench.ingest.frames import Array, Frame, read_frame
 from waferbench.ingest.table import WaferSet, as_map
 from waferbench.progress import progress
@@ -48,16 +48,12 @@ def read_lswmd(path: Path, labelled: bool = True) -> WaferSet:
 
 
 def _columns(path: Path, frame: Frame) -> dict[str, list]:
-    try:
+    with readable(path, "table", "download it again"):  # any part of a forged one may be of any kind
         there = frame.columns
         missing = [name for name in (MAP, LABEL) if name not in there]
         if missing:
             raise InputError(f"{path}: no column {missing[0]!r}; it has {', '.join(there)}")
         columns = {name: frame.column(name) for name in (MAP, LABEL, LOT) if name in there}
-    except InputError:
-        raise
-    except Exception as error:  # a forged or damaged table: any of its parts may be of any kind
-        raise InputError(f"{path}: the table cannot be read ({type(error).__name__}: {error})") from error
     columns.setdefault(LOT, [""] * len(columns[MAP]))
     lengths = {name: len(cells) for name, cells in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -67,26 +63,21 @@ def _columns(path: Path, frame: Frame) -> dict[str, list]:
 
 def _label(path: Path, row: int, cell: Any) -> str:
     """The class of a ``failureType`` cell, "" for unlabelled."""
-    try:
+    with readable(f"{path}: row {row}, column {LABEL!r}", "label", "download it again"):
         if isinstance(cell, Array):
             cell = cell.numpy().ravel().tolist() if cell.size else ""
         while isinstance(cell, (list, tuple)):
             cell = cell[0] if cell else ""
         if isinstance(cell, bytes):
             cell = cell.decode()
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: row {row}, column {LABEL!r}: unreadable ({error})") from error
-    if cell is None or cell != cell:  # NaN
-        return ""
-    return str(cell)
+        return "" if cell is None or cell != cell else str(cell)  # NaN differs from itself
 
 
 def _map(path: Path, row: int, cell: Any) -> np.ndarray:
-    try:
+    where = f"{path}: row {row}, column {MAP!r}"
+    with readable(where, "map", "download it again"):
         array = cell.numpy() if isinstance(cell, Array) else np.array(cell)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: row {row}, column {MAP!r}: unreadable ({error}); download it again") from error
-    return as_map(array, f"{path}: row {row}, column {MAP!r}")
+    return as_map(array, where)
 
 
 def _lot(cell: Any) -> str:

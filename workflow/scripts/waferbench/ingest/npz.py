@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 
-from waferbench.errors import InputError
+from waferbench.arrays import array_names
+from waferbench.arrays import read_npz as read_arrays
+from waferbench.errors import InputError, readable
 from waferbench.ingest.table import WaferSet
 from waferbench.wafers import FAIL, OFF, WaferStore
 
@@ -51,28 +53,19 @@ def read_npz(path: Path, labelled: bool = True) -> WaferSet:
 
 def _load(path: Path, labelled: bool) -> dict[str, np.ndarray]:
     """The arrays; where neither classes nor labels are there and need not be, one class without a name."""
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable .npz archive ({error}); download or write it again") from error
-    if not isinstance(archive, np.lib.npyio.NpzFile):
+    with readable(path, ".npz archive", "download or write it again"), open(path, "rb") as file:
+        single = file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
+    if single:
         raise InputError(f"{path}: found a single .npy array, expected an .npz archive of {', '.join(ARRAYS)}")
-    with archive:
-        bare = not labelled and not {"label", "classes"} & set(archive.files)
-        missing = [name for name in (ARRAYS[:3] if bare else ARRAYS) if name not in archive.files]
-        if missing:
-            raise InputError(f"{path}: no array {missing[0]!r}; it holds {archive.files}, expected {list(ARRAYS)}")
-        arrays = {name: _array(path, archive, name) for name in (*ARRAYS, "lot") if name in archive.files}
-    return arrays | ({"label": np.zeros(len(arrays["shapes"]), int), "classes": np.array([""])} if bare else {})
-
-
-def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
-    try:
-        return archive[name]
-    except Exception as error:  # zlib, zip and header faults come as many types
-        raise InputError(
-            f"{path}: array {name!r} cannot be read ({error}); write plain numbers and strings, no objects"
-        ) from error
+    held = array_names(path)
+    bare = not labelled and not {"label", "classes"} & set(held)
+    missing = [name for name in (ARRAYS[:3] if bare else ARRAYS) if name not in held]
+    if missing:
+        raise InputError(f"{path}: no array {missing[0]!r}; it holds {held}, expected {list(ARRAYS)}")
+    arrays = read_arrays(path, (*ARRAYS, "lot"))
+    if bare:
+        arrays |= {"label": np.zeros(arrays["shapes"].shape[:1], int), "classes": np.array([""])}
+    return arrays
 
 
 def _integers(path: Path, name: str, array: np.ndarray) -> np.ndarray:

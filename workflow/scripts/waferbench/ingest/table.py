@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from waferbench.errors import InputError
+from waferbench.errors import InputError, require_plain
 from waferbench.progress import progress
 from waferbench.wafers import FAIL, OFF, WaferStore, slugs
 
+MOST_DIES = 2**26  # places of a map
 GROUPS = {"duplicates": "canonical", "lots": "lot"}
 
 
@@ -45,8 +46,7 @@ def as_map(array: np.ndarray, where: str) -> np.ndarray:
         raise InputError(f"{where}: found dies of type {array.dtype}, expected numbers 0, 1, 2")
     if array.ndim != 2 or array.size == 0:
         raise InputError(f"{where}: found a map of shape {array.shape}, expected rows x columns of at least 1 x 1")
-    if max(array.shape) > np.iinfo(np.int16).max:
-        raise InputError(f"{where}: found a map of shape {array.shape}, expected at most 32,767 rows and columns")
+    require_size(array.shape, where)
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise InputError(f"{where}: found NaN among the dies; write 0 where there is no die")
     values = array.astype(np.uint8, copy=False) if array.dtype == np.uint8 or array.dtype == bool else array
@@ -56,6 +56,22 @@ def as_map(array: np.ndarray, where: str) -> np.ndarray:
     if not (values != OFF).any():
         raise InputError(f"{where}: found no die (all values are 0); remove the map")
     return np.ascontiguousarray(values.astype(np.uint8, copy=False))
+
+
+def require_size(shape: Sequence[int], where: str) -> None:
+    """`InputError` for a map of more rows, columns or dies than any wafer has."""
+    if max(shape) > np.iinfo(np.int16).max or shape[0] * shape[1] > MOST_DIES:
+        raise InputError(
+            f"{where}: found a map of {shape[0]} x {shape[1]}, expected at most 32,767 rows and columns and "
+            f"{MOST_DIES:,} places; write one value a die"
+        )
+
+
+def require_names(wafers: WaferSet, where: str | Path) -> None:
+    """`InputError` where a class, lot or wafer has a name that files and pages cannot hold as it is."""
+    for kind, names, most in (("class", wafers.classes, 100), ("lot", wafers.lots, 200), ("wafer", wafers.ids, 200)):
+        for name in set(names):
+            require_plain(name, f"{where}: a {kind}'s name", most)
 
 
 def map_hash(wafer: np.ndarray) -> str:

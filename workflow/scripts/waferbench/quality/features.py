@@ -94,7 +94,12 @@ def find_inception(image_size: int, weights: Mapping[str, Any]) -> Path:
     """Inception's TorchScript file by the manifest; `InputError` where there is none, or at another input size."""
     if image_size != INCEPTION_SIZE:
         raise InputError(f"quality.image_size: {image_size}, but {INCEPTION} takes {INCEPTION_SIZE}; set it to that")
-    return find_weights(INCEPTION, weights)[0]
+    path, source = find_weights(INCEPTION, weights)
+    if source["file"] == f"{INCEPTION}.safetensors":  # TorchScript is a program: only the file of the manifest is run
+        raise InputError(
+            f"{path}: {INCEPTION} is read from the file that resources/weights.yaml names; remove this one"
+        )
+    return path
 
 
 def _inception(image_size: int, weights: Mapping[str, Any]) -> nn.Module:
