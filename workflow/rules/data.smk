@@ -12,7 +12,7 @@ rule ingest:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=6000,
+        mem_mb=growing(6000),
     params:
         study=CFG["study"],
         settings=pack(
@@ -35,7 +35,7 @@ rule select_wafers:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         study=CFG["study"],
         settings=pack(classes=CLASSES, **CFG["filter"]),
@@ -65,7 +65,7 @@ rule make_folds:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(folds=only(CFG["folds"], "seed"), **ids(w)),
@@ -86,7 +86,7 @@ rule audit:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(**ids(w)),
@@ -107,7 +107,7 @@ rule gather_splits:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         study=CFG["study"],
         settings=pack(),

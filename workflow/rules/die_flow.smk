@@ -21,7 +21,7 @@ rule train_die_flow:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(
@@ -51,7 +51,7 @@ rule sample_die_flow:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(

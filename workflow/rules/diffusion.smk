@@ -24,7 +24,7 @@ rule pretrain_base:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(
@@ -54,7 +54,7 @@ rule train_lora:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(
@@ -86,7 +86,7 @@ rule sample_lora:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(

@@ -21,7 +21,7 @@ rule measure_quality:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(
@@ -51,7 +51,7 @@ rule judge_samples:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(
@@ -77,7 +77,7 @@ rule gather_quality:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         study=CFG["study"],
         settings=pack(table="quality"),
@@ -96,7 +96,7 @@ rule gather_agreement:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         study=CFG["study"],
         settings=pack(table="agreement"),

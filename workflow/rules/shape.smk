@@ -15,7 +15,7 @@ rule fit_shape_filter:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(
@@ -43,7 +43,7 @@ rule apply_shape_filter:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         study=CFG["study"],
         settings=lambda w: pack(
@@ -70,7 +70,7 @@ rule gather_shape_filter:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         study=CFG["study"],
         settings=pack(table="shape_filter"),

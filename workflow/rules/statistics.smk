@@ -21,7 +21,7 @@ rule collect_scores:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         study=CFG["study"],
         settings=pack(classes=CLASSES_OF),
@@ -40,7 +40,7 @@ rule resample_wafers:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         study=CFG["study"],
         settings=pack(
@@ -66,7 +66,7 @@ rule compare_conditions:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         study=CFG["study"],
         settings=pack(baseline=CFG["baseline"], leaky=LEAKY, **only(CFG["statistics"], "confidence")),
@@ -85,7 +85,7 @@ rule measure_backbone:
     threads: lambda w: network_threads(w) if gpu(w) else workflow.cores  # alone: its speed is measured
     resources:
         gpu=gpu,
-        mem_mb=2500,
+        mem_mb=growing(2500),
     params:
         study=CFG["study"],
         settings=pack(
@@ -112,7 +112,7 @@ rule analyse_grid:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         study=CFG["study"],
         settings=pack(
@@ -138,7 +138,7 @@ rule calibrate:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         study=CFG["study"],
         settings=pack(classes=CLASSES_OF),
@@ -158,7 +158,7 @@ rule measure_rare_recall:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         study=CFG["study"],
         settings=pack(
@@ -183,7 +183,7 @@ rule audit_labels:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         study=CFG["study"],
         settings=pack(classes=CLASSES_OF, condition="".join(REAL_ONLY)),
@@ -207,7 +207,7 @@ rule explain_mistakes:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=2500,
+        mem_mb=growing(2500),
     params:
         study=CFG["study"],
         settings=lambda w: pack(
