@@ -30,6 +30,8 @@ include: "workflow/rules/predict.smk"  # one's own wafers, ONNX
 
 
 onstart:
+    if workflow.executor_plugin.name == "slurm":
+        ask_slurm()
     if not gpu(None):
         logger.warning("No GPU on this machine: networks train on the CPU, two jobs side by side.")
 

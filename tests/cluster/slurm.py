@@ -133,9 +133,13 @@ class Slurm:
         command = ("sacct", "-XDPn", "--starttime=now-1days", f"--format={','.join(fields)}")
         return [dict(zip(fields, line.split("|"), strict=True)) for line in self.run(*command).splitlines()]
 
-    def running(self, rule: str) -> list[str]:
+    def known(self, rule: str) -> int:
+        """How many jobs of a rule were sent in the last minutes, whatever became of them."""
+        return len(self.running(rule, state="all"))
+
+    def running(self, rule: str, state: str = "RUNNING") -> list[str]:
         """The ids of the running jobs of a rule or a group: the comment says it, and the wildcards."""
-        lines = [line.split() for line in self.run("squeue", "-h", "-t", "RUNNING", "-o", "%i %k").splitlines()]
+        lines = [line.split() for line in self.run("squeue", "-h", "-t", state, "-o", "%i %k").splitlines()]
         return [number for number, comment in lines if comment.startswith(f"rule_{rule}")]
 
     def _write_configuration(self) -> None:

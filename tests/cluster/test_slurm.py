@@ -32,7 +32,7 @@ def of_rule(sent: SimpleNamespace, rule: str) -> list[dict[str, str]]:
 
 
 def test_a_study_runs_to_its_end_in_the_partition_and_account_of_the_site(sent):
-    assert set(pd.read_parquet(sent.study.folder / SCORES)["head"]) == {"softmax", "svm"}
+    assert set(pd.read_parquet(sent.study.folder / SCORES)["head"]) == {"softmax", "ecoc_svm"}
     assert {(job["Account"], job["Partition"]) for job in sent.jobs} == {("lab", "main")}
 
 
@@ -66,25 +66,34 @@ def test_twenty_jobs_run_side_by_side_and_an_interrupt_cancels_them(slurm, sent)
     run = sent.study.start(*(FOLDS.format(seed) for seed in range(100, 124)), "--groups", "ingest=data")
     try:
         wait_for(lambda: len(slurm.running("make_folds")) >= 20, run)
-        assert not sent.study.folder.joinpath(FOLDS.format(123)).exists()
+        wait_for(lambda: slurm.known("make_folds") == 24, run)  # what is on its way would still be sent
     finally:
         run.send_signal(signal.SIGINT)
     sent.study.finish(run, expect=1)
     assert slurm.run("squeue", "-h", "-t", "RUNNING,PENDING") == ""
+    assert not sent.study.folder.joinpath(FOLDS.format(123)).exists()
 
 
-def test_what_slurm_rejects_is_said_in_its_own_words_and_costs_nothing(sent):
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"partition": "nowhere", "account": "lab"}, "--partition=nowhere"),
+        ({"partition": "main", "account": "nobody"}, "Invalid account"),
+    ],
+)
+def test_a_wrong_partition_or_account_is_said_before_anything_is_sent(slurm, tmp_path, wrong, said):
+    output = Study(tmp_path, slurm.environment).at_site(**wrong).send(SCORES, expect=1)
+    assert "Slurm refuses what" in output and said in output and "profiles/slurm/profile.yaml" in output
+    assert "sbatch call" not in output
+
+
+def test_what_no_node_can_serve_is_warned_of_and_rejected_in_slurms_words_and_costs_nothing(sent):
     before = (sent.study.folder / SCORES).stat().st_mtime_ns
-    output = sent.study.send(
-        *("results/tiny/networks.json", FOLDS.format(99), COST, "results/tiny/intervals.parquet", "--retries", "0"),
-        *("--set-resources", "check_networks:slurm_partition=nowhere", "make_folds:mem_mb=99999999"),
-        *("measure_backbone:slurm_partition=cpu", "resample_wafers:slurm_account=nobody"),
-        expect=1,
-    )
-    assert "invalid partition specified: nowhere" in output
-    assert "--mem 99999999" in output and "Memory specification can not be satisfied" in output
-    assert "Invalid generic resource (gres) specification" in output or "Requested node configuration" in output
-    assert "The given account nobody appears to be invalid" in output
+    more = ("check_networks:mem_mb=99999999", "measure_backbone:slurm_partition=cpu")
+    output = sent.study.send("results/tiny/networks.json", COST, "--retries", "0", "--set-resources", *more, expect=1)
+    assert "check_networks: no node that is up can serve" in output and "--mem=99999999" in output
+    assert "measure_backbone: no node that is up can serve" in output and "--gpus=1" in output
+    assert output.count("Batch job submission failed: Requested node configuration is not available") == 2
     assert (sent.study.folder / SCORES).stat().st_mtime_ns == before
 
 

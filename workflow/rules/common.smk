@@ -17,6 +17,7 @@ from waferbench.machine import has_gpu, processors
 from waferbench.names import slugs
 from waferbench.protocols import NONE, protocol
 from waferbench.settings import load_schema, resolve
+from waferbench.slurm import check_requests
 from waferbench.sourcefiles import fingerprint, own_weights
 
 
@@ -112,6 +113,13 @@ def network_threads(_):
 def svm_threads(_):
     """Threads an SVM's fit claims; on a cluster the machine that submits says nothing about a node."""
     return 4 if submitted() else min(4, processors())
+
+
+def ask_slurm():
+    """Show Slurm every distinct request before the first job is sent: it says less, or nothing, of a group's job later."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
+    for line in checked(check_requests, [(job.rule.name, {**job.resources, "cpus": job.threads}) for job in jobs]):
+        logger.warning(f"{line}. No GPU in this cluster: add --resources gpu=0. Else see docs/cluster.md.")
 
 
 def growing(mem_mb):
