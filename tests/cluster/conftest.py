@@ -23,6 +23,7 @@ class Study:
 
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder, self.environment = folder, environment | {"OMP_NUM_THREADS": "1"}
+        folder.mkdir(exist_ok=True)
         for part in PARTS:
             ignore = shutil.ignore_patterns("__pycache__")
             if (ROOT / part).is_dir():
