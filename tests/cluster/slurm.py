@@ -38,7 +38,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ctld_port}
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n
@@ -60,7 +60,7 @@ AccountingStoragePass={folder}/munge.socket
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 AccountingStorageEnforce=associations
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,requeue_delay=1
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000
 KillWait=2
 ReturnToService=2
 SlurmdParameters=config_overrides
@@ -73,7 +73,8 @@ NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=
 
 class Slurm:
     """A cluster of ``gpu_nodes`` nodes with 4 processors, 16 GB and one GPU each, all of them make-believe, in the
-    partition ``main``, and one node without a GPU in the partition ``cpu``. The account is ``lab``."""
+    partition ``main``, and one node without a GPU in the partition ``cpu``. The account is ``lab``. A requeued job waits
+    as long as a credential lasts (``cred_expire``)."""
 
     def __init__(self, folder: Path, gpu_nodes: int):
         self.folder, self.gpu_nodes = folder, gpu_nodes
@@ -133,13 +134,9 @@ class Slurm:
         command = ("sacct", "-XDPn", "--starttime=now-1days", f"--format={','.join(fields)}")
         return [dict(zip(fields, line.split("|"), strict=True)) for line in self.run(*command).splitlines()]
 
-    def known(self, rule: str) -> int:
-        """How many jobs of a rule were sent in the last minutes, whatever became of them."""
-        return len(self.running(rule, state="all"))
-
-    def running(self, rule: str, state: str = "RUNNING") -> list[str]:
+    def running(self, rule: str) -> list[str]:
         """The ids of the running jobs of a rule or a group: the comment says it, and the wildcards."""
-        lines = [line.split() for line in self.run("squeue", "-h", "-t", state, "-o", "%i %k").splitlines()]
+        lines = [line.split() for line in self.run("squeue", "-h", "-t", "RUNNING", "-o", "%i %k").splitlines()]
         return [number for number, comment in lines if comment.startswith(f"rule_{rule}")]
 
     def _write_configuration(self) -> None:

@@ -1,6 +1,7 @@
 # Settings, paths and digests that the rules share. No rule here, and nothing that imports torch.
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -96,7 +97,10 @@ def submitted():
 
 
 def gpu(_):
-    """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit."""
+    """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit. In a job
+    on Slurm the one that it was granted: `--resources gpu=0` does not reach a job, and a step may not ask for more."""
+    if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
+        return 1 if "SLURM_GPUS" in os.environ else 0
     return 1 if has_gpu() or submitted() else 0
 
 

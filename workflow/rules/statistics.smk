@@ -82,7 +82,7 @@ rule measure_backbone:
         f"{LOGS}/measure_backbone-{{backbone}}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: lambda w: network_threads(w) if gpu(w) else workflow.cores  # alone: its speed is measured
+    threads: lambda w: network_threads(w) if gpu(w) or submitted() else workflow.cores  # alone: its speed is measured
     resources:
         gpu=gpu,
         mem_mb=growing(2500),
