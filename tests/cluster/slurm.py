@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 DAEMONS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd")
@@ -73,8 +74,8 @@ NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=
 
 class Slurm:
     """A cluster of ``gpu_nodes`` nodes with 4 processors, 16 GB and one GPU each, all of them make-believe, in the
-    partition ``main``, and one node without a GPU in the partition ``cpu``. The account is ``lab``. A requeued job waits
-    as long as a credential lasts (``cred_expire``)."""
+    partition ``main``, and one node without a GPU in the partition ``cpu``. The account is ``lab``. A requeued job
+    waits as long as a credential lasts (``cred_expire``)."""
 
     def __init__(self, folder: Path, gpu_nodes: int):
         self.folder, self.gpu_nodes = folder, gpu_nodes
@@ -213,6 +214,8 @@ def missing() -> str:
     found = [name for name in (*DAEMONS, *TOOLS) if not shutil.which(name, path=f"{os.environ['PATH']}:{SBIN}")]
     if found:
         return f"no {found[0]}: apt-get install {PACKAGES}"
+    if not find_spec("snakemake_executor_plugin_slurm"):
+        return "no executor for Slurm: pip install -r requirements-cluster.txt"
     return "" if os.geteuid() == 0 else "Slurm's daemons need root"
 
 

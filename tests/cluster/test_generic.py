@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.conftest import ROOT, Study
+from cluster.study import ROOT, Study
 
 STAND_IN = """#!/bin/sh
 # bsub and qsub: run the script, the last argument, behind the caller's back; keep the arguments and how it ended.
@@ -48,6 +48,7 @@ def environment(scheduler) -> dict[str, str]:
 
 @pytest.mark.workflow
 def test_jobs_go_through_the_submit_command_of_the_generic_profile(tmp_path, scheduler, environment):
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
     study = Study(tmp_path / "study", environment)
     study.send("results/tiny/duplicate_cv5/seed42/fold0/injection/real.parquet", profile="profiles/generic")
     sent = [path.read_text() for path in scheduler.glob("*.arguments")]
