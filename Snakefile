@@ -32,6 +32,8 @@ include: "workflow/rules/doctor.smk"  # what may keep the study from running
 
 
 onstart:
+    if workflow.executor_plugin.name == "slurm":
+        ask_slurm()
     if not gpu(None):
         logger.warning("No GPU on this machine: networks train on the CPU, two jobs side by side.")
     if CFG["cache"] and not may_write(Path(CFG["cache"]).expanduser()):

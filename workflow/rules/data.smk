@@ -12,7 +12,7 @@ rule ingest:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=6000,
+        mem_mb=growing(6000),
     params:
         settings=pack(
             dataset=dataset_settings(),
@@ -34,7 +34,7 @@ rule select_wafers:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=pack(classes=CLASSES, **CFG["filter"]),
         code=code("select_wafers"),
@@ -62,7 +62,7 @@ rule make_folds:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=lambda w: pack(folds=only(CFG["folds"], "seed"), **ids(w)),
         code=code("make_folds"),
@@ -82,7 +82,7 @@ rule audit:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=lambda w: pack(**ids(w)),
         code=code("audit"),
@@ -102,7 +102,7 @@ rule gather_splits:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=pack(),
         code=code("gather_splits"),

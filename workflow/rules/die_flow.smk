@@ -21,7 +21,7 @@ rule train_die_flow:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         settings=lambda w: pack(
             source=without(SOURCES[w.source], "sampler_steps", "sample_batch"), classes=CLASSES, seed=int(w.seed)
@@ -50,7 +50,7 @@ rule sample_die_flow:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "channels", "augment", "precision", "sampler_steps", "sample_batch"),

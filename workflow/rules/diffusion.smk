@@ -25,7 +25,7 @@ rule pretrain_base:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         settings=lambda w: pack(
             source=only(SOURCES[w.source], *BASE_KEYS), render=DRAWN, classes=CLASSES, seed=int(w.seed)
@@ -54,7 +54,7 @@ rule train_lora:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         settings=lambda w: pack(
             source=without(SOURCES[w.source], "native", *SAMPLER_KEYS),
@@ -85,7 +85,7 @@ rule sample_lora:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "kind", "base", "size", "precision", "instance_prompt", *SAMPLER_KEYS),

@@ -23,7 +23,7 @@ rule train_gan:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
         settings=lambda w: pack(source=SOURCES[w.source], render=DRAWN, classes=CLASSES, seed=int(w.seed)),
         code=code("train_gan"),
@@ -47,7 +47,7 @@ rule sample_gan:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "latent", "generator_channels", "discriminator_channels"),

@@ -11,7 +11,7 @@ rule check_networks:
     conda:
         "../../envs/diffusion.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         settings=pack(
             backbones={

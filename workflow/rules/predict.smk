@@ -12,7 +12,7 @@ checkpoint choose_model:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=pack(protocols=list(PROTOCOLS), leaky=[name for name in PROTOCOLS if pooled(name)], classes=CLASSES_OF),
         code=code("choose_model"),
@@ -38,7 +38,7 @@ rule predict_wafers:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=6000,
+        mem_mb=growing(6000),
     params:
         settings=lambda _: pack(
             **judging("precision"),
@@ -71,7 +71,7 @@ rule export_onnx:
         "../../envs/torch.yaml"
     threads: network_threads
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
         settings=lambda _: pack(**judging()),
         code=code("export_onnx"),

@@ -21,7 +21,7 @@ rule measure_quality:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         settings=lambda w: pack(
             quality=without(CFG["quality"], "judge"),
@@ -50,7 +50,7 @@ rule judge_samples:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
         settings=lambda w: pack(
             backbone={"name": JUDGE["backbone"]},
@@ -75,7 +75,7 @@ rule gather_quality:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=pack(table="quality"),
         code=code("gather_table"),
@@ -93,7 +93,7 @@ rule gather_agreement:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=pack(table="agreement"),
         code=code("gather_table"),

@@ -47,7 +47,7 @@ rule make_report:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         settings=pack(**USED),
         code=code("make_report"),

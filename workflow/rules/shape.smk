@@ -15,7 +15,7 @@ rule fit_shape_filter:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
         settings=lambda w: pack(
             shape_filter=without(CFG["shape_filter"], "apply_to"),
@@ -42,7 +42,7 @@ rule apply_shape_filter:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         settings=lambda w: pack(
             shape_filter={
@@ -68,7 +68,7 @@ rule gather_shape_filter:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=pack(table="shape_filter"),
         code=code("gather_table"),

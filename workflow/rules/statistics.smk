@@ -21,7 +21,7 @@ rule collect_scores:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         settings=pack(classes=CLASSES_OF),
         code=code("collect_scores"),
@@ -39,7 +39,7 @@ rule resample_wafers:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         settings=pack(
             classes=CLASSES_OF,
@@ -64,7 +64,7 @@ rule compare_conditions:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=pack(baseline=CFG["baseline"], leaky=LEAKY, **only(CFG["statistics"], "confidence")),
         code=code("compare_conditions"),
@@ -79,10 +79,10 @@ rule measure_backbone:
         f"{LOGS}/measure_backbone-{{backbone}}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: lambda w: network_threads(w) if gpu(w) else workflow.cores  # alone: its speed is measured
+    threads: lambda w: network_threads(w) if gpu(w) or submitted() else workflow.cores  # alone: its speed is measured
     resources:
         gpu=gpu,
-        mem_mb=2500,
+        mem_mb=growing(2500),
     params:
         settings=pack(
             n_classes=len(CLASSES_OF[FIRST["protocol"]]), **only(CFG["classifier"], "image_size", "precision")
@@ -108,7 +108,7 @@ rule analyse_grid:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=pack(
             baseline=CFG["baseline"],
@@ -133,7 +133,7 @@ rule calibrate:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         settings=pack(classes=CLASSES_OF),
         code=code("calibrate"),
@@ -152,7 +152,7 @@ rule measure_rare_recall:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         settings=pack(
             classes=CLASSES_OF,
@@ -176,7 +176,7 @@ rule audit_labels:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         settings=pack(classes=CLASSES_OF, condition="".join(REAL_ONLY)),
         code=code("audit_labels"),
@@ -199,7 +199,7 @@ rule explain_mistakes:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=2500,
+        mem_mb=growing(2500),
     params:
         settings=lambda w: pack(
             classifier=only(CFG["classifier"], "image_size", "draw_real_at", "input"),
