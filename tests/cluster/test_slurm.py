@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from cluster.study import Study, wait_for
+from cluster.study import Study
 
 pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
 SCORES = "results/tiny/scores.parquet"
@@ -19,8 +19,8 @@ def sent(slurm, tmp_path_factory) -> SimpleNamespace:
     """A study that ran to its end on the cluster: its training was cancelled once, its SVM requeued once."""
     study = Study(tmp_path_factory.mktemp("sent"), slurm.environment).at_site(partition="main", account="lab")
     run = study.start(SCORES)
-    slurm.run("scancel", wait_for(lambda: slurm.running("train_classifier"), run)[0])
-    requeued = wait_for(lambda: slurm.running("fit_svm"), run)[0]
+    slurm.run("scancel", study.wait_for(lambda: slurm.running("train_classifier"), run)[0])
+    requeued = study.wait_for(lambda: slurm.running("fit_svm"), run)[0]
     slurm.run("scontrol", "requeue", requeued)
     output = study.finish(run)
     return SimpleNamespace(study=study, output=output, requeued=requeued, jobs=slurm.jobs(*FIELDS))
@@ -64,12 +64,11 @@ def test_jobs_of_seconds_share_a_submission(sent):
 def test_twenty_jobs_run_side_by_side(slurm, sent):
     run = sent.study.start(*(FOLDS.format(seed) for seed in range(100, 124)), "--groups", "ingest=data")
     try:
-        wait_for(lambda: len(slurm.running("make_folds")) >= 20, run)
-        assert not sent.study.folder.joinpath(FOLDS.format(123)).exists()
+        sent.study.wait_for(lambda: len(slurm.running("make_folds")) >= 20, run)
     finally:  # they need not end: that would take two processors a minute
         run.kill()
         slurm.run("scancel", "--user=root")
-    run.communicate()
+    run.wait()
 
 
 @pytest.mark.parametrize(
@@ -96,8 +95,7 @@ def test_what_no_node_can_serve_is_warned_of_and_rejected_in_slurms_words_and_co
 
 
 def test_without_gpus_a_limit_of_none_lets_networks_run_on_processors(slurm, sent):
-    run = sent.study.start(*(COST, "--resources", "gpu=0", "--set-resources", "measure_backbone:slurm_partition=cpu"))
-    sent.study.finish(run)
+    sent.study.send(COST, "--resources", "gpu=0", "--set-resources", "measure_backbone:slurm_partition=cpu")
     cost = [job for job in slurm.jobs(*FIELDS) if job["Comment"].startswith("rule_measure_backbone")]
     done = [job for job in cost if job["State"] == "COMPLETED"]  # the one that was rejected is in the books, too
     assert [(job["Partition"], "gpu" in job["AllocTRES"]) for job in done] == [("cpu", False)]
