@@ -27,11 +27,19 @@ include: "workflow/rules/classify.smk"  # injection, backbones, ECOC-SVM
 include: "workflow/rules/statistics.smk"  # scores, comparisons, what else the grid says
 include: "workflow/rules/report.smk"  # the answer on one page
 include: "workflow/rules/predict.smk"  # one's own wafers, ONNX
+include: "workflow/rules/provenance.smk"  # the study as an RO-Crate
+include: "workflow/rules/doctor.smk"  # what may keep the study from running
 
 
 onstart:
+    if workflow.executor_plugin.name == "slurm":
+        ask_slurm()
     if not gpu(None):
         logger.warning("No GPU on this machine: networks train on the CPU, two jobs side by side.")
+    if CFG["cache"] and not may_write(Path(CFG["cache"]).expanduser()):
+        logger.warning(
+            f"cache: {CFG['cache']} cannot be written to: what is found there is taken, nothing is added."
+        )
 
 
 rule all:

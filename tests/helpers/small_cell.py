@@ -117,14 +117,14 @@ class Files(dict):
 def run(study, name, settings, inputs, outputs):
     """Run a script of the workflow as Snakemake would."""
     snakemake = SimpleNamespace(
-        params=SimpleNamespace(settings=json.dumps(settings), code="0", study=str(study)),
+        params=SimpleNamespace(settings=json.dumps(settings), code="0"),
         wildcards={},
         input=Files(inputs),
         output=Files({key: str(path) for key, path in outputs.items()}),
         threads=1,
         resources={},
         rule=name,
-        config={"machine": {"svm_memory_gb": 1.0, "weights": {}}},
+        config={"machine": {"study": str(study), "svm_memory_gb": 1.0, "weights": {}}},
         log=[],
     )
     runpy.run_path(str(SCRIPTS / f"{name}.py"), {"snakemake": snakemake})

@@ -21,8 +21,8 @@ def check(tmp_path, folder):
         "quality": {"network": NETWORK, "image_size": 64, "weights": weights},
     }
     snakemake = SimpleNamespace(
-        params=SimpleNamespace(settings=json.dumps(settings), code="0", study=str(tmp_path)),
-        config={"machine": {"weights": {"folder": folder, "download": False}}},
+        params=SimpleNamespace(settings=json.dumps(settings), code="0"),
+        config={"machine": {"study": str(tmp_path), "weights": {"folder": folder, "download": False}}},
         wildcards={},
         input={},
         output=SimpleNamespace(networks=str(tmp_path / "networks.json")),

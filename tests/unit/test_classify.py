@@ -280,3 +280,19 @@ def test_a_last_batch_of_one_is_left_out():
     train = Split(np.zeros((17, 32, 32), np.uint8), np.arange(17) % 2, np.array([str(i) for i in range(17)]))
     fit({"train": train, "val": train}, None, SETTINGS | {"epochs": 1})
     assert module._batch_sizes(17, 16) == [16] and module._batch_sizes(18, 16) == [16, 2]
+
+
+def test_another_thread_count_decides_alike():
+    """Sums in another order: weights differ in their last digits, decisions on at most one wafer in fifty."""
+    splits = real_splits(*wafers(500), 0, ["center", "edge"], DRAWN)
+    said = []
+    for threads in (1, 1, 2):
+        torch.set_num_threads(threads)
+        seed_everything(5)
+        model, mean, std = create_backbone(TINY, 2, False, {}, SETTINGS["image_size"])
+        normalise = Normaliser(mean, std, SETTINGS["image_size"])
+        train_classifier(model, normalise, splits["train"], splits["val"], SETTINGS, True, 5, CPU, Checkpoint(None))
+        said.append(predict(model, normalise, splits["test"].images, CPU, SETTINGS)[1])
+    assert np.array_equal(said[0], said[1])
+    assert (said[0].argmax(1) == said[2].argmax(1)).mean() >= 0.98
+    assert np.abs(said[0] - said[2]).max() < 0.01

@@ -46,8 +46,8 @@ def test_speed_goes_to_the_run_record_and_not_into_the_artifact(tmp_path, monkey
     threads = torch.get_num_threads()
     settings = {"n_classes": 3, "image_size": 32, "precision": "auto"}
     snakemake = SimpleNamespace(
-        params=SimpleNamespace(settings=json.dumps(settings), code="0", study=str(tmp_path)),
-        config={"machine": {}},
+        params=SimpleNamespace(settings=json.dumps(settings), code="0"),
+        config={"machine": {"study": str(tmp_path)}},
         wildcards={"backbone": TINY},
         input={},
         output=[str(tmp_path / "cost.json")],

@@ -14,6 +14,7 @@ from waferbench.wafers import WaferStore
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config", "workflow", "profiles", "resources", "envs", "tests/config")
 OVERLAYS = ("tests/config/tiny.yaml", "tests/config/npz.yaml")
+UNPLUGGED = ("unshare", "--map-root-user", "--net")
 CLASSES = ["Center", "Edge-Ring", "Scratch", "none"]
 
 
@@ -40,10 +41,24 @@ class Study:
         subprocess.run(["cp", "-a", f"{self.folder}/.", folder], check=True)
         return Study(folder)
 
-    def snakemake(self, *arguments: str, overlays: tuple = OVERLAYS, expect: int = 0) -> str:
-        """Run Snakemake with overlays; its combined output."""
+    def fresh(self, folder: Path) -> "Study":
+        """The same workflow and data without results."""
+        skip = shutil.ignore_patterns("results", ".snakemake", "__pycache__")
+        shutil.copytree(self.folder, folder, ignore=skip)
+        return Study(folder)
+
+    def command(self, *arguments: str, overlays: tuple = OVERLAYS) -> list[str]:
         command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=1"]
-        command += ["--configfile", *overlays]
+        return [*command, "--configfile", *overlays]
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Run Snakemake in the background."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(self.command(*arguments), cwd=self.folder, **pipes)
+
+    def snakemake(self, *arguments: str, overlays: tuple = OVERLAYS, expect: int = 0, within: tuple = ()) -> str:
+        """Run Snakemake with overlays, `within` another command; its combined output."""
+        command = [*within, *self.command(*arguments, overlays=overlays)]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
         output = done.stdout + done.stderr
         assert done.returncode == expect, output[-8000:]
@@ -60,6 +75,24 @@ class Study:
         return {name: int(count) for name, count in rows if name != "all"}
 
 
+def artifacts(study: Study) -> dict[str, bytes]:
+    """What a study wrote by its path, but for run records, logs and the report, which tell how long jobs took."""
+    skip = ("runs", "logs", ".checkpoints", "report", "report.html")
+    files = {str(p.relative_to(study.results)): p for p in study.results.rglob("*") if p.is_file()}
+    return {name: p.read_bytes() for name, p in files.items() if name.split("/")[0] not in skip}
+
+
+def differing(study: Study, other: Study) -> list[str]:
+    """Artifacts that two studies do not share byte for byte."""
+    mine, theirs = artifacts(study), artifacts(other)
+    return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+
+
+def may_unplug() -> bool:
+    """Whether this machine allows a namespace without a network."""
+    return subprocess.run([*UNPLUGGED, "true"], capture_output=True).returncode == 0
+
+
 def write_npz(path: Path, seed: int = 1) -> None:
     """A small data file in the ragged layout."""
     counts = {"Center": 30, "Edge-Ring": 40, "Scratch": 20, "none": 10}
@@ -71,9 +104,9 @@ def write_npz(path: Path, seed: int = 1) -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Study:
-    """The tiny study on a data file, run to its end."""
+    """The tiny study on a data file, run to its end, with the network unplugged where this machine allows that."""
     study = Study.copy_workflow(tmp_path_factory.mktemp("finished"))
     write_npz(study.folder / "wafers.npz")
     (study.folder / "tests/config/npz.yaml").write_text("dataset: {source: npz, path: wafers.npz}\n")
-    study.snakemake()
+    study.snakemake(within=UNPLUGGED if may_unplug() else ())
     return study

@@ -140,6 +140,7 @@ CASES = {
         DIE_FLOW | {"make_injection"} | FILTERED | JUDGED | GRID,
     ),
     "memory for the SVM": (option("svm.memory_gb=1"), {"make_report"}),
+    "a cache": (option("cache=shared"), set()),
     "where weights are looked for": (option("weights.folder=elsewhere weights.download=true"), {"make_report"}),
     "snapped greys": (option("render.snap=true"), {"measure_quality", "gather_quality"} | GRID | JUDGED),
     "a condition": (option("conditions=[real,gan,lora,oversample]"), {"make_injection"} | GRID),

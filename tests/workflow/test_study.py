@@ -1,6 +1,7 @@
 """The tiny study from end to end: its contract, its leak-freeness, its errors."""
 
 import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Study
+from conftest import UNPLUGGED, Study, may_unplug
 from safetensors.numpy import load_file
 
 from check_study import check
@@ -24,6 +25,16 @@ def test_the_finished_study_keeps_its_contract(finished: Study):
     assert set(tables["scores"]["condition"]) == {"real", "gan", "lora"}
     assert (tables["scores"].query("condition == 'real'")["n_train_synthetic"] == 0).all()
     assert (tables["scores"].query("condition == 'gan'")["n_train_synthetic"] > 0).all()
+
+
+def test_the_study_needed_no_network(finished: Study):
+    if not may_unplug():
+        pytest.skip("this machine allows no network namespace (unshare --net)")
+    links = subprocess.check_output([*UNPLUGGED, "cat", "/proc/net/dev"], text=True).splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in links] == ["lo"], "it was not unplugged"
+    routes = subprocess.check_output([*UNPLUGGED, "cat", "/proc/net/route"], text=True).splitlines()[1:]
+    assert routes == []
+    assert (finished.results / "report.html").exists()
 
 
 def fitted_artifacts(study: Study) -> dict[str, Path]:

@@ -13,9 +13,8 @@ rule make_injection:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=CFG["define"]["conditions"][w.condition]["source"],
             budget=CFG["budget"] if adds_wafers(w) else None,
@@ -48,9 +47,8 @@ rule train_classifier:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=int(2500 + 0.2 * CFG["classifier"]["image_size"] ** 2),  # with room for 200,000 images
+        mem_mb=growing(int(2500 + 0.2 * CFG["classifier"]["image_size"] ** 2)),  # with room for 200,000 images
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             classifier=CFG["classifier"] if augments(w) else without(CFG["classifier"], "rotation", "flip"),
             condition=CFG["define"]["conditions"][w.condition],
@@ -75,12 +73,11 @@ rule fit_svm:
         f"{RUN_LOGS}-fit_svm-fold{{fold}}-{{backbone}}-{{condition}}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: min(4, processors())
+    threads: svm_threads
     resources:
         gpu=lambda w: gpu(w) if CFG["svm"]["gpu"] else 0,
-        mem_mb=int(1000 + 2000 * CFG["svm"]["memory_gb"]),
+        mem_mb=growing(int(1000 + 2000 * CFG["svm"]["memory_gb"])),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(svm=without(CFG["svm"], "memory_gb", "gpu"), classes=CLASSES_OF[w.protocol], **ids(w)),
         code=code("fit_svm"),
     script:

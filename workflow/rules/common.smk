@@ -1,6 +1,7 @@
 # Settings, paths and digests that the rules share. No rule here, and nothing that imports torch.
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -11,12 +12,15 @@ SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from waferbench.codehash import code_digest, own_digest
+from waferbench.doctor.visit import visit
 from waferbench.errors import InputError
-from waferbench.machine import has_gpu, processors
+from waferbench.machine import has_gpu, may_write, processors
 from waferbench.manifest import load_manifest
 from waferbench.names import slugs
+from waferbench.objectstore import check_bucket
 from waferbench.protocols import NONE, protocol
 from waferbench.settings import load_schema, require_runnable, resolve
+from waferbench.slurm import check_requests
 from waferbench.sourcefiles import fingerprint, own_weights
 
 
@@ -30,6 +34,10 @@ def checked(function, *arguments):
 
 checked(require_runnable, workflow.basedir)
 CFG = checked(resolve, config, load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
+if workflow.storage_settings.default_storage_provider == "s3":
+    provider = workflow.storage_registry.default_storage_provider
+    checked(check_bucket, workflow.storage_settings.default_storage_prefix, provider.settings)
+
 CLASSES = CFG["dataset"]["classes"]
 LABELS = list(checked(slugs, CLASSES).values())
 CONDITIONS = {name: CFG["define"]["conditions"][name] for name in CFG["conditions"]}
@@ -50,7 +58,7 @@ FILTER = {"thresholds": "thresholds.json", "cnn": "cnn.safetensors"}
 CELL = f"{RUN}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
 WEIGHTS = checked(load_manifest, Path(workflow.basedir) / "resources/weights.yaml")
 USED = {  # the configuration, but for definitions that this study does not use and what only predictions read
-    **{key: value for key, value in CFG.items() if key not in ("wafers", "predict")},
+    **{key: value for key, value in CFG.items() if key not in ("wafers", "predict", "cache")},
     "define": {
         "conditions": CONDITIONS,
         "backbones": {name: CFG["define"]["backbones"][name] for name in CFG["backbones"]},
@@ -58,6 +66,8 @@ USED = {  # the configuration, but for definitions that this study does not use 
     },
 }
 config["machine"] = {  # what a machine offers and results do not depend on: scripts see it, no digest does
+    "study": CFG["study"],
+    "cache": CFG["cache"],
     "weights": CFG["weights"],
     "svm_memory_gb": CFG["svm"]["memory_gb"],
 }
@@ -95,16 +105,45 @@ def sampler_code(script, module):
     return f"{own_digest(SCRIPTS / f'{script}.py')} {code(module)}"
 
 
+def submitted():
+    """Whether jobs are sent to a cluster, or this is Snakemake inside such a job, where the executor is a local one again.
+    Snakemake knows its executor only once all rules are read."""
+    return not workflow.local_exec or workflow.remote_exec
+
+
 def gpu(_):
-    """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit."""
-    return 1 if has_gpu() or not workflow.local_exec else 0
+    """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit. In a job
+    on Slurm the one that it was granted: `--resources gpu=0` does not reach a job, and a step may not ask for more."""
+    if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
+        return 1 if "SLURM_GPUS" in os.environ else 0
+    return 1 if has_gpu() or submitted() else 0
 
 
 def network_threads(_):
-    """Threads a job with a network claims: half of the cores, beside a GPU at most 4, so that jobs without a network run
-    meanwhile. Small networks gain more from a second job at their side than from a second thread."""
+    """Threads a job with a network claims. Locally half of the cores, beside a GPU at most 4, so that jobs without a
+    network run meanwhile: small networks gain more from a second job at their side than from a second thread. On a
+    cluster 4, whatever the machine has that submits; `workflow.cores` has no value there."""
+    if submitted():
+        return 4
     half = max(1, (workflow.cores or processors()) // 2)
     return min(4, half) if gpu(_) else half
+
+
+def svm_threads(_):
+    """Threads an SVM's fit claims; on a cluster the machine that submits says nothing about a node."""
+    return 4 if submitted() else min(4, processors())
+
+
+def ask_slurm():
+    """Show Slurm every distinct request before the first job is sent: it says less, or nothing, of a group's job later."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
+    for line in checked(check_requests, [(job.rule.name, {**job.resources, "cpus": job.threads}) for job in jobs]):
+        logger.warning(f"{line}. No GPU in this cluster: add --resources gpu=0. Else see docs/cluster.md.")
+
+
+def growing(mem_mb):
+    """A job's memory in MB: that much, and as much again with every attempt, for what a kill for memory would repeat."""
+    return lambda wildcards, attempt: mem_mb * attempt
 
 
 def only(section, *keys):
@@ -170,18 +209,27 @@ def first(patterns):
     return [pattern.format(**FIRST_HOME) for pattern in patterns]
 
 
+def written(output):
+    """An output as its rule writes it. Where object storage is the default, `rules` gives the place of a local copy, and
+    `expand` refuses that."""
+    stored = getattr(output, "flags", {}).get("storage_object")
+    return stored.query.removeprefix(workflow.storage_settings.default_storage_prefix).lstrip("/") if stored else output
+
+
 def every_run(pattern, **more):
     """`pattern` for every protocol and seed."""
-    return expand(pattern, protocol=PROTOCOLS, seed=SEEDS, **more)
+    return expand(written(pattern), protocol=PROTOCOLS, seed=SEEDS, **more)
 
 
 def every_fold(pattern, **more):
     """`pattern` for every fold of every run."""
+    pattern = written(pattern)
     return [p for name in PROTOCOLS for p in expand(pattern, protocol=name, seed=SEEDS, fold=folds_of(name), **more)]
 
 
 def every_scope(pattern, **more):
     """`pattern` for everything that generators are trained on, of every run."""
+    pattern = written(pattern)
     found = dict.fromkeys((home(name), scope) for name in PROTOCOLS for scope in scopes_of(name))
     return [p for name, scope in found for p in expand(pattern, protocol=name, seed=SEEDS, scope=scope, **more)]
 
@@ -290,20 +338,31 @@ def source_file(_):
     """The file that ingest reads, where it reads one."""
     path = Path(CFG["dataset"]["path"])
     one_file = {"lswmd": True, "npz": True, "dielist": True, "g85": path.is_file()}
-    return {"data": str(path)} if one_file.get(CFG["dataset"]["source"]) else {}
+    return {"data": local(str(path))} if one_file.get(CFG["dataset"]["source"]) else {}
 
 
-UNREAD = {"simulated": ["path", "pass_bins"], "dielist": ["simulated"], "g85": ["simulated"]}
+UNREAD = {"simulated": ["pass_bins"], "dielist": ["simulated"], "g85": ["simulated"]}
 
 
 def dataset_settings():
-    """The keys of `dataset` that its source reads."""
-    return without(CFG["dataset"], *UNREAD.get(CFG["dataset"]["source"], ["simulated", "pass_bins"]))
+    """The keys of `dataset` that its source reads; of the data's place the name alone, and where wafers are called so."""
+    read = without(CFG["dataset"], "path", *UNREAD.get(CFG["dataset"]["source"], ["simulated", "pass_bins"]))
+    path = Path(CFG["dataset"]["path"])
+    return {**read, "name": path.name} if read["source"] == "g85" and path.is_file() else read
+
+
+def dataset_place():
+    """Where the data lie, and what tells a replaced file or folder from the one before."""
+    if CFG["dataset"]["source"] == "simulated":
+        return {}
+    return {"path": CFG["dataset"]["path"], "identity": checked(fingerprint, CFG["dataset"])}
 
 
 def native_base(wildcards):
-    """The base that this study pretrains, or nothing where the source names a ready one."""
-    return {"base": f"{RUN}/{{scope}}/sources/{{source}}/base"} if has_native_base(wildcards.source) else {}
+    """The base that this study pretrains, or nothing where the source names a ready one. Snakemake knows a folder by its
+    time alone, which a jump of the clock changes: the digests of its files say whether it is another one."""
+    base = f"{RUN}/{{scope}}/sources/{{source}}/base"
+    return {"base": ancient(base), "base_files": f"{base}.json"} if has_native_base(wildcards.source) else {}
 
 
 def selected_wafers(wildcards):
@@ -347,7 +406,7 @@ def own_wafers(_):
         raise WorkflowError("predict: no wafers are named; add --config wafers=FILE")
     if not OWN.exists():
         raise WorkflowError(f"wafers: nothing at {OWN}; give the path of a file or folder of wafers")
-    return {"own": OWN} if OWN.is_file() else {}
+    return {"own": local(str(OWN))} if OWN.is_file() else {}
 
 
 def judging(*keys):
@@ -358,3 +417,22 @@ def judging(*keys):
         "render": DRAWN,
         "weights": {backbone: only(weights_of(backbone), "manifest")},
     }
+
+
+def script_names():
+    """The script of each rule, by its name without the suffix."""
+    return {rule.name: Path(rule.script).stem for rule in workflow.rules if rule.script}
+
+
+def memory_of_rules():
+    """The memory that each rule claims, in MB."""
+    claims = {rule.name: rule.resources["mem_mb"].raw for rule in workflow.rules if "mem_mb" in rule.resources}
+    return {name: claim for name, claim in claims.items() if isinstance(claim, int)}
+
+
+def pretrained_networks():
+    """The networks whose weights come from elsewhere, with their entries of the manifest."""
+    names = [name for name in CFG["backbones"] if CFG["define"]["backbones"][name]["pretrained"]]
+    if SOURCES and "@" not in CFG["quality"]["network"]:
+        names.append(CFG["quality"]["network"])
+    return {name: weights_of(name) for name in names}

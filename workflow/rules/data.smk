@@ -12,14 +12,13 @@ rule ingest:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=6000,
+        mem_mb=growing(6000),
     params:
-        study=CFG["study"],
         settings=pack(
             dataset=dataset_settings(),
-            source_stat=checked(fingerprint, CFG["dataset"]),
             seed=CFG["seed"] if CFG["dataset"]["source"] == "simulated" else None,
         ),
+        place=pack(**dataset_place()),
         code=code("ingest"),
     script:
         "../scripts/ingest.py"
@@ -35,9 +34,8 @@ rule select_wafers:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=pack(classes=CLASSES, **CFG["filter"]),
         code=code("select_wafers"),
     script:
@@ -50,7 +48,6 @@ use rule select_wafers as select_wafers_with_none with:
     log:
         f"{LOGS}/select_wafers_with_none.log",
     params:
-        study=CFG["study"],
         settings=pack(classes=[*CLASSES, NONE], **CFG["filter"]),
         code=code("select_wafers"),
 
@@ -65,9 +62,8 @@ rule make_folds:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(folds=only(CFG["folds"], "seed"), **ids(w)),
         code=code("make_folds"),
     script:
@@ -86,9 +82,8 @@ rule audit:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(**ids(w)),
         code=code("audit"),
     script:
@@ -107,9 +102,8 @@ rule gather_splits:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=pack(),
         code=code("gather_splits"),
     script:

@@ -21,9 +21,8 @@ rule train_die_flow:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=without(SOURCES[w.source], "sampler_steps", "sample_batch"), classes=CLASSES, seed=int(w.seed)
         ),
@@ -51,9 +50,8 @@ rule sample_die_flow:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "channels", "augment", "precision", "sampler_steps", "sample_batch"),
             render=DRAWN,

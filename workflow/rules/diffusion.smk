@@ -12,6 +12,7 @@ rule pretrain_base:
         selected=rules.select_wafers.output.selected,
     output:
         base=directory(f"{LORA}/base"),
+        files=f"{LORA}/base.json",
         history=f"{LORA}/base_history.parquet",
         prior=f"{LORA}/base_samples.h5",
     log:
@@ -24,9 +25,8 @@ rule pretrain_base:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], *BASE_KEYS), render=DRAWN, classes=CLASSES, seed=int(w.seed)
         ),
@@ -54,9 +54,8 @@ rule train_lora:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=without(SOURCES[w.source], "native", *SAMPLER_KEYS),
             render=DRAWN,
@@ -86,9 +85,8 @@ rule sample_lora:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "kind", "base", "size", "precision", "instance_prompt", *SAMPLER_KEYS),
             render=DRAWN,

@@ -23,9 +23,8 @@ rule train_gan:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(source=SOURCES[w.source], render=DRAWN, classes=CLASSES, seed=int(w.seed)),
         code=code("train_gan"),
     script:
@@ -48,9 +47,8 @@ rule sample_gan:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             source=only(SOURCES[w.source], "latent", "generator_channels", "discriminator_channels"),
             render=DRAWN,

@@ -11,9 +11,8 @@ rule check_networks:
     conda:
         "../../envs/diffusion.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
-        study=CFG["study"],
         settings=pack(
             backbones={
                 name: {"name": name, **entry, "weights": weights_of(name)}

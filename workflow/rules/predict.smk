@@ -12,9 +12,8 @@ checkpoint choose_model:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=pack(protocols=list(PROTOCOLS), leaky=[name for name in PROTOCOLS if pooled(name)], classes=CLASSES_OF),
         code=code("choose_model"),
     script:
@@ -28,7 +27,7 @@ rule predict_wafers:
         model=f"{STUDY}/model.json",
         store=rules.ingest.output.store,
         wafers=rules.ingest.output.wafers,
-        template="workflow/report/gallery.html.j2",
+        template=local("workflow/report/gallery.html.j2"),
     output:
         predictions=f"{PREDICTED}/predictions.parquet",
         gallery=f"{PREDICTED}/gallery.html",
@@ -39,9 +38,8 @@ rule predict_wafers:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=6000,
+        mem_mb=growing(6000),
     params:
-        study=CFG["study"],
         settings=lambda _: pack(
             **judging("precision"),
             **CFG["predict"],
@@ -73,9 +71,8 @@ rule export_onnx:
         "../../envs/torch.yaml"
     threads: network_threads
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
-        study=CFG["study"],
         settings=lambda _: pack(**judging()),
         code=code("export_onnx"),
     script:

@@ -21,9 +21,8 @@ rule measure_quality:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             quality=without(CFG["quality"], "judge"),
             render=CFG["render"],
@@ -51,9 +50,8 @@ rule judge_samples:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             backbone={"name": JUDGE["backbone"]},
             weights=only(weights_of(JUDGE["backbone"]), "manifest"),
@@ -77,9 +75,8 @@ rule gather_quality:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=pack(table="quality"),
         code=code("gather_table"),
     script:
@@ -96,9 +93,8 @@ rule gather_agreement:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=pack(table="agreement"),
         code=code("gather_table"),
     script:

@@ -18,7 +18,7 @@ rule make_report:
         reliability=rules.calibrate.output.reliability,
         rare_recall=rules.measure_rare_recall.output.rare_recall,
         label_noise=rules.audit_labels.output.label_noise,
-        explanations=expand(rules.explain_mistakes.output.explanations, backbone=CFG["backbones"]),
+        explanations=expand(written(rules.explain_mistakes.output.explanations), backbone=CFG["backbones"]),
         quality=rules.gather_quality.output.table,
         shape_filter=rules.gather_shape_filter.output.table,
         agreement=rules.gather_agreement.output.table,
@@ -27,16 +27,16 @@ rule make_report:
         selected=selected_wafers(SimpleNamespace(**FIRST)),
         folds=rules.gather_splits.output.folds,
         samples=first([path for source in SOURCES for path in raw_samples("{scope}", source)]),
-        closest=first(expand(rules.measure_quality.output.closest, source=SOURCES, allow_missing=True)),
+        closest=first(expand(written(rules.measure_quality.output.closest), source=SOURCES, allow_missing=True)),
         histories=first([path for source in SOURCES for path in histories(source)]),
         priors=first(
             [f"{RUN}/{{scope}}/sources/{source}/base_samples.h5" for source in SOURCES if has_native_base(source)]
         ),
         thresholds=every_scope(rules.fit_shape_filter.output.thresholds) if SOURCES else [],
         facts=every_scope(rules.train_gan.output.facts, source=sources_of_kind("ts_hinge_gan")),
-        published="resources/published.yaml",
-        template="workflow/report/report.html.j2",
-        parts=sorted(str(path) for path in Path("workflow/report/parts").iterdir()),
+        published=local("resources/published.yaml"),
+        template=local("workflow/report/report.html.j2"),
+        parts=[local(str(path)) for path in sorted(Path("workflow/report/parts").iterdir())],
     output:
         report=f"{STUDY}/report.html",
         table1=report(f"{STUDY}/report/table1.csv", caption="../report/table1.rst", category="Scores"),
@@ -47,9 +47,8 @@ rule make_report:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
-        study=CFG["study"],
         settings=pack(**USED),
         code=code("make_report"),
     script:

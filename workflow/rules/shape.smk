@@ -15,9 +15,8 @@ rule fit_shape_filter:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             shape_filter=without(CFG["shape_filter"], "apply_to"),
             render=DRAWN,
@@ -43,9 +42,8 @@ rule apply_shape_filter:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             shape_filter={
                 **without(CFG["shape_filter"], "apply_to"),
@@ -70,9 +68,8 @@ rule gather_shape_filter:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=pack(table="shape_filter"),
         code=code("gather_table"),
     script:

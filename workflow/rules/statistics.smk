@@ -21,9 +21,8 @@ rule collect_scores:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
-        study=CFG["study"],
         settings=pack(classes=CLASSES_OF),
         code=code("collect_scores"),
     script:
@@ -40,9 +39,8 @@ rule resample_wafers:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
-        study=CFG["study"],
         settings=pack(
             classes=CLASSES_OF,
             baseline=CFG["baseline"],
@@ -66,9 +64,8 @@ rule compare_conditions:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=pack(baseline=CFG["baseline"], leaky=LEAKY, **only(CFG["statistics"], "confidence")),
         code=code("compare_conditions"),
     script:
@@ -82,12 +79,11 @@ rule measure_backbone:
         f"{LOGS}/measure_backbone-{{backbone}}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: lambda w: network_threads(w) if gpu(w) else workflow.cores  # alone: its speed is measured
+    threads: lambda w: network_threads(w) if gpu(w) or submitted() else workflow.cores  # alone: its speed is measured
     resources:
         gpu=gpu,
-        mem_mb=2500,
+        mem_mb=growing(2500),
     params:
-        study=CFG["study"],
         settings=pack(
             n_classes=len(CLASSES_OF[FIRST["protocol"]]), **only(CFG["classifier"], "image_size", "precision")
         ),
@@ -99,7 +95,7 @@ rule measure_backbone:
 rule analyse_grid:
     input:
         scores=rules.collect_scores.output.scores,
-        backbones=expand(rules.measure_backbone.output.cost, backbone=CFG["backbones"]),
+        backbones=expand(written(rules.measure_backbone.output.cost), backbone=CFG["backbones"]),
     output:
         heads=f"{STUDY}/heads.parquet",
         ranks=f"{STUDY}/ranks.parquet",
@@ -112,9 +108,8 @@ rule analyse_grid:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=pack(
             baseline=CFG["baseline"],
             leaky=LEAKY,
@@ -138,9 +133,8 @@ rule calibrate:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
-        study=CFG["study"],
         settings=pack(classes=CLASSES_OF),
         code=code("calibrate"),
     script:
@@ -158,9 +152,8 @@ rule measure_rare_recall:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
-        study=CFG["study"],
         settings=pack(
             classes=CLASSES_OF,
             baseline=CFG["baseline"],
@@ -183,9 +176,8 @@ rule audit_labels:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
-        study=CFG["study"],
         settings=pack(classes=CLASSES_OF, condition="".join(REAL_ONLY)),
         code=code("audit_labels"),
     script:
@@ -207,9 +199,8 @@ rule explain_mistakes:
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=2500,
+        mem_mb=growing(2500),
     params:
-        study=CFG["study"],
         settings=lambda w: pack(
             classifier=only(CFG["classifier"], "image_size", "draw_real_at", "input"),
             render=DRAWN,

@@ -5,7 +5,7 @@ from waferbench.backbones import check_backbone
 from waferbench.job import Job
 from waferbench.quality.features import INCEPTION, find_inception
 
-with Job(snakemake) as job:
+with Job(snakemake, shared=False) as job:
     found = {}
     for name, entry in job.settings["backbones"].items():
         found[name] = check_backbone(entry["name"], entry["pretrained"], job.weights(entry["weights"]))

@@ -1,7 +1,7 @@
 """Makes the wafer store and the wafer table from the configured source.
 
-Settings: ``dataset`` (that section of the configuration), ``seed`` (of simulated wafers). Size and time of the source
-file stand beside them so that a changed file is ingested anew.
+Settings: ``dataset`` (that section of the configuration, but for ``path``), ``seed`` (of simulated wafers). Where the
+data lie is the job's ``place``: the same data at another place make the same artifacts.
 """
 
 from waferbench.artifacts import write_table
@@ -29,7 +29,7 @@ with Job(snakemake) as job:
     if dataset["source"] == "simulated":
         wafers = simulated(dataset["simulated"], dataset.get("classes", []), job.settings["seed"])
     else:
-        wafers = read_isolated(read_labelled, dataset["path"], dataset)[0]
+        wafers = read_isolated(read_labelled, job.place["path"], {**dataset, "path": job.place["path"]})[0]
     table = wafer_table(wafers)
     write_store(snakemake.output.store, wafers.store, job.provenance)
     write_table(snakemake.output.wafers, table, job.provenance)

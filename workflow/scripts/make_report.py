@@ -6,7 +6,7 @@ from waferbench.report import read_study, render_page
 from waferbench.report.figures import gain_figure, samples_figure
 from waferbench.report.tables import table1_frame
 
-with Job(snakemake) as job:
+with Job(snakemake, shared=False) as job:
     study = read_study(dict(snakemake.input.items()), job.settings, job.study)
     render_page(study, snakemake.input.template, snakemake.output.report)
     with atomic(snakemake.output.table1) as temporary:

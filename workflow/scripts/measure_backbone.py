@@ -6,7 +6,7 @@ from waferbench.classify.cost import count, time_predictions
 from waferbench.job import Job
 from waferbench.runtime import device
 
-with Job(snakemake) as job:
+with Job(snakemake, shared=False) as job:
     name, size = job.wildcards["backbone"], job.settings["image_size"]
     place = device(job.gpus, job.threads)
     model, _, _ = create_backbone(name, job.settings["n_classes"], pretrained=False, image_size=size)

@@ -15,7 +15,7 @@ from waferbench.predict.table import accuracy, predict_wafers
 from waferbench.runtime import device
 from waferbench.wafers import open_store, slugs
 
-with Job(snakemake) as job:
+with Job(snakemake, shared=False) as job:
     settings, given = job.settings, snakemake.input
     cell, classifier = read_json(given.model), settings["classifier"]
     labels = slugs(cell["classes"])

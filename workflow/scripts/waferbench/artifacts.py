@@ -1,14 +1,17 @@
 """Artifacts: HDF5 arrays, Parquet tables, safetensors weights, JSON facts.
 
-Each is written to a temporary name and renamed, carries its provenance, and has no timestamp, so
-that equal content is equal bytes. ``provenance`` is any JSON-able mapping.
+Each is written to a temporary name and renamed, carries its provenance and a digest of itself, and has no timestamp,
+so that equal content is equal bytes. ``provenance`` is any JSON-able mapping.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
 
-from waferbench.errors import InputError, readable
+from waferbench.errors import InputError, WriteError, readable
+from waferbench.seals import BLANK, seal
 
 KEY = "waferbench"
+SEAL = "sha256_of_this_file"
+LITTLE = 1 << 20  # bytes: a disk with less is full
 RERUN = "delete it and rerun"
 MOST_FIXED = 60_000  # bytes of a text of fixed length beside the arrays
 MOST_SWELL = 2000  # bytes of an array a packed byte: gzip reaches a thousand
@@ -43,9 +49,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and h5py raise RuntimeError when a write fails
         said = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise OSError(
-            getattr(error, "errno", None), f"could not write {path} ({said}); free space or mend rights, then rerun"
-        ) from error
+        if shutil.disk_usage(path.parent).free < LITTLE:  # torch and h5py do not say it
+            said = os.strerror(errno.ENOSPC)
+        raise WriteError(f"could not write {path} ({said}); free space or mend rights, then rerun") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -71,17 +77,20 @@ def write_h5(path: str | Path, arrays: Mapping[str, np.ndarray], provenance: Map
 
     Texts are of fixed length: where HDF5 keeps others, one wrong byte can keep its reader busy for ever.
     """
-    with atomic(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
-        text = canonical_json(dict(provenance or {})).encode()
-        fixed = len(text) if len(text) < MOST_FIXED else None
-        file.attrs.create(KEY, text, dtype=h5py.string_dtype(length=fixed))
-        for name in sorted(arrays):
-            array = np.asarray(arrays[name])
-            if array.dtype.kind in "UO":
-                texts = np.char.encode(array.astype(str), "utf-8")
-                array = texts.astype(h5py.string_dtype(length=max(1, texts.dtype.itemsize)))
-            packed = {"compression": "gzip", "compression_opts": 1, "fletcher32": True}
-            file.create_dataset(name, data=array, track_times=False, **(packed if array.size and array.ndim else {}))
+    with atomic(path) as temporary:
+        with h5py.File(temporary, "w", track_order=False) as file:
+            text = canonical_json(dict(provenance or {})).encode()
+            fixed = len(text) if len(text) < MOST_FIXED else None
+            file.attrs.create(KEY, text, dtype=h5py.string_dtype(length=fixed))
+            file.attrs.create(SEAL, BLANK.encode(), dtype=h5py.string_dtype(length=len(BLANK)))
+            for name in sorted(arrays):
+                array = np.asarray(arrays[name])
+                if array.dtype.kind in "UO":
+                    texts = np.char.encode(array.astype(str), "utf-8")
+                    array = texts.astype(h5py.string_dtype(length=max(1, texts.dtype.itemsize)))
+                packed = {"compression": "gzip", "compression_opts": 1} if array.size and array.ndim else {}
+                file.create_dataset(name, data=array, track_times=False, **packed)
+        seal(temporary)
 
 
 def read_h5(path: str | Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
@@ -108,10 +117,11 @@ def write_table(path: str | Path, frame: pd.DataFrame, provenance: Mapping | Non
     """Write a table to Parquet; the index is dropped."""
     table = pa.Table.from_pandas(frame.reset_index(drop=True), preserve_index=False)
     table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), KEY: canonical_json(dict(provenance or {}))}
+        {**(table.schema.metadata or {}), KEY: canonical_json(dict(provenance or {})), SEAL: BLANK}
     )
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+        seal(temporary)
 
 
 def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -123,12 +133,14 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
 def write_json(path: str | Path, value: Mapping, provenance: Mapping | None = None) -> None:
     """Write a JSON object; its provenance stands under the key ``waferbench``."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps({**value, KEY: dict(provenance or {})}, sort_keys=True, indent=1) + "\n")
+        facts = {**value, KEY: dict(provenance or {}), SEAL: BLANK}
+        temporary.write_text(json.dumps(facts, sort_keys=True, indent=1) + "\n")
+        seal(temporary)
 
 
 def read_json(path: str | Path) -> dict:
     """A JSON artifact without its provenance."""
-    return {key: value for key, value in _json(Path(path)).items() if key != KEY}
+    return {key: value for key, value in _json(Path(path)).items() if key not in (KEY, SEAL)}
 
 
 def _json(path: Path) -> dict:
@@ -141,11 +153,21 @@ def _json(path: Path) -> dict:
 
 def write_weights(path: str | Path, tensors: Mapping[str, Any], provenance: Mapping | None = None) -> None:
     """Write torch tensors to safetensors (contiguous, on the CPU)."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        save_file(ready, temporary, metadata={KEY: canonical_json(dict(provenance or {}))})
+        temporary.write_bytes(with_metadata(save(ready), {KEY: canonical_json(dict(provenance or {})), SEAL: BLANK}))
+        seal(temporary)
+
+
+def with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file with these entries in sorted order; the library's own order varies from run to run."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    text = json.dumps({"__metadata__": dict(sorted(metadata.items())), **header}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + content[8 + length :]
 
 
 def read_weights(path: str | Path) -> dict[str, Any]:

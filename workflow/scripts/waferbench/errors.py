@@ -26,6 +26,10 @@ class InputError(ValueError):
         super().__init__("".join(ascii(c)[1:-1] if _odd(c) else c for c in text))
 
 
+class WriteError(OSError, InputError):
+    """An artifact could not be written: a full disk, missing rights."""
+
+
 def nearest(name: Any, known: Iterable[Any]) -> str:
     """`` (did you mean 'gan'?)`` for the known name nearest to a misspelt one; empty where none is near."""
     names = {str(other).lower(): str(other) for other in known}

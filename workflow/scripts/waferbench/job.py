@@ -20,8 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from waferbench.artifacts import canonical_json, digest
+from waferbench.cache import Cache
+from waferbench.codehash import code_digest
 from waferbench.errors import InputError
-from waferbench.machine import processors
+from waferbench.gpus import claim
+from waferbench.machine import end_with_parent, processors
+from waferbench.running import mark, process_start
+from waferbench.seals import SEALED, verify
+from waferbench.sourcefiles import files_of
+
+TIME = "%Y-%m-%dT%H:%M:%S%z"
 
 
 class Job:
@@ -30,15 +38,21 @@ class Job:
     Attributes:
         settings: the rule's own slice of the configuration.
         machine: where weights lie, how much memory there is: what changes no result and so enters no digest.
-        provenance: study, rule, settings, code digest and input digests, for the artifacts.
+        place: where data lie that no input names; their content is in the provenance, their place is not.
+        provenance: rule, settings, code digest and input digests, for the artifacts; nothing of the study's name or
+            place, so that what two studies make alike is alike to the byte.
         checkpoints: folder for training states, keyed by settings, code and inputs; gone on success.
         threads, gpus: what the scheduler granted.
         facts: what a script measured that varies from run to run; it goes to the run record, never into an artifact.
 
-    In a script that Snakemake runs the process ends with the ``with`` block: nothing after it runs.
+    In a script that Snakemake runs the process ends with the ``with`` block: nothing after it runs. It ends before the
+    block where the outputs are found in the cache.
+
+    Args:
+        shared: whether the outputs are decided by the provenance alone, so that another study may take them.
     """
 
-    def __init__(self, snakemake: Any):
+    def __init__(self, snakemake: Any, shared: bool = True):
         self._snakemake = snakemake
         self.settings: dict = json.loads(snakemake.params.settings)
         self.machine: dict = snakemake.config["machine"]
@@ -46,18 +60,21 @@ class Job:
         self.threads = max(1, min(snakemake.threads, processors()))
         self.gpus = int(snakemake.resources.get("gpu", 0) or 0)
         self.facts: dict[str, float] = {}
-        self.study = Path("results") / snakemake.params.study
+        self.study = Path("results") / self.machine["study"]
+        self.place: dict = json.loads(getattr(snakemake.params, "place", "{}"))
         self.provenance = {
-            "study": self.study.name,
             "rule": snakemake.rule,
             "wildcards": self.wildcards,
             "settings": self.settings,
             "code": snakemake.params.code,
             "inputs": {name: _digests(files) for name, files in snakemake.input.items()},
         }
+        if self.place.get("path") and "data" not in self.provenance["inputs"]:
+            self.provenance["data"] = _content(Path(self.place["path"]))
         key = hashlib.sha256(canonical_json(self.provenance).encode()).hexdigest()[:16]
         self.checkpoints = self.study / ".checkpoints" / snakemake.rule / key
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
+        self._cache = Cache(self.machine["cache"]) if shared and self.machine.get("cache") else None
 
     def shards(self, *inputs: str, beside: Sequence[str] = ("pool",)) -> Path:
         """The folder of what was drawn shard by shard, keyed by all that decides a sample: the settings but for those
@@ -65,24 +82,47 @@ class Job:
         settings = {name: value for name, value in self.settings.items() if name not in beside}
         digests = {name: self.provenance["inputs"].get(name) for name in inputs}
         key = canonical_json([settings, self.wildcards, self._snakemake.params.sampler, digests])
-        place = Path(self._snakemake.output[0]).parents[1] / "shards"  # beside raw/
-        return place / hashlib.sha256(key.encode()).hexdigest()[:16]
+        raw = Path(self._snakemake.output[0]).parent.as_posix()
+        # beside raw/, but on this machine where the outputs themselves go to object storage
+        source = self.study / raw.rpartition(f"{self.study.as_posix()}/")[2]
+        return source.parent / "shards" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
     def weights(self, entry: dict) -> dict:
         """How a network's weights are found: its entry of the manifest, and where this machine looks for files."""
         return {**self.machine["weights"], **entry}
 
     def __enter__(self) -> Job:
-        self._started = time.time()
+        self._started, now = time.monotonic(), time.time()
+        self._startup = now - (process_start() or now)
+        end_with_parent()
+        self._marker = mark(self.study / "runs", self.name, self._snakemake.rule, self.gpus)
         if self._snakemake.log:
             self._log = open(self._snakemake.log[0], "w", buffering=1)
             sys.stdout = sys.stderr = self._log
+        try:
+            self._verify_inputs()
+        except InputError as error:
+            self.__exit__(type(error), error, error.__traceback__)
+        made = self._cache.fetch(self.provenance, list(self._snakemake.output)) if self._cache else None
+        if made is not None:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            self._record({**made, "fetched": time.strftime(TIME)})
+            self._marker.unlink(missing_ok=True)
+            print(f"taken from {self._cache.folder}", file=sys.stderr)
+            self._leave()
+            sys.exit(0)
+        if self.gpus:
+            claim(self.gpus)  # until this process ends, however it ends
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
         if error is None:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
-            self._record()
+            record = self._measured()
+            self._record(record)
+            if self._cache and self._as_planned():
+                self._cache.store(self.provenance, list(self._snakemake.output), record)
+        self._marker.unlink(missing_ok=True)
         if self._snakemake.log:
             if error is not None:
                 traceback.print_exception(kind, error, trace)
@@ -91,29 +131,54 @@ class Job:
         if isinstance(error, InputError):
             print(f"\n{self.name}: {error}\n", file=sys.stderr)
             sys.exit(1)
-        if error is None and getattr(sys.modules["__main__"], "snakemake", None) is self._snakemake:
+        if error is None:
+            self._leave()
+        return False
+
+    def _leave(self) -> None:
+        """End the process where Snakemake started it for this script."""
+        if getattr(sys.modules["__main__"], "snakemake", None) is self._snakemake:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)  # all is written; taking torch's modules apart one by one would add a second to each job
-        return False
 
-    def _record(self) -> None:
+    def _verify_inputs(self) -> None:
+        for _, files in self._snakemake.input.items():
+            for path in map(Path, [files] if isinstance(files, (str, Path)) else files):
+                # local copies of what lies in object storage end in the study's path, too
+                if f"{self.study.as_posix()}/" in path.as_posix() and (path.suffix in SEALED or path.is_dir()):
+                    verify(path)
+
+    def _as_planned(self) -> bool:
+        """Whether code and packages here and now are those of the plan: an edit meanwhile must not reach others."""
+        try:
+            now = code_digest(sys.modules["__main__"].__file__)
+        except (AttributeError, OSError, SyntaxError) as error:
+            now = str(error)
+        if now != self.provenance["code"]:
+            print(f"cache: nothing added, as code or packages are not those of the plan ({now})", file=sys.stderr)
+        return now == self.provenance["code"]
+
+    def _measured(self) -> dict:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         torch = sys.modules.get("torch")
         cuda = torch is not None and torch.cuda.is_available() and bool(self.gpus)
-        record = {
+        return {
             **self.facts,
             "rule": self._snakemake.rule,
             "wildcards": self.wildcards,
-            "seconds": round(time.time() - self._started, 3),
+            "seconds": round(time.monotonic() - self._started, 3),
+            "startup_seconds": round(self._startup, 3),  # of imports, before the job began
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_mb": round(usage.ru_maxrss / 1024),
             "threads": self.threads,
             "device": torch.cuda.get_device_name() if cuda else "cpu",
             "gpu_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20) if cuda else 0,
             "host": platform.node(),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            "finished": time.strftime(TIME),
         }
+
+    def _record(self, record: dict) -> None:
         path = self.study / "runs" / f"{self.name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
@@ -121,3 +186,9 @@ class Job:
 
 def _digests(files: Any) -> str | list[str]:
     return digest(files) if isinstance(files, (str, Path)) else [digest(file) for file in files]
+
+
+def _content(folder: Path) -> str:
+    """One digest of the names and contents of a folder of data."""
+    lines = [f"{file.relative_to(folder).as_posix()} {digest(file)}" for file in files_of(folder)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

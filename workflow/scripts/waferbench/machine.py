@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+SCHEDULERS = ("SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID", "JOB_ID")  # where a cluster's job says its number
 GPU_NODES = ("nvidiactl", "kfd", "dxg")  # device files of NVIDIA's and AMD's drivers, and of Windows' Linux
 
 
@@ -13,6 +19,35 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def end_with_parent() -> None:
+    """Have Linux end this process with the one that started it: a killed Snakemake leaves no job that trains on unseen.
+
+    What a training has saved stays, and the next run goes on from it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def has_gpu() -> bool:
-    """Whether a GPU's driver is loaded; torch may still refuse the GPU, and jobs then run on the CPU and say so."""
-    return any(Path("/dev", node).exists() for node in GPU_NODES)
+    """Whether a GPU's driver is loaded and its GPUs are not hidden; where torch refuses them, jobs say so."""
+    hidden = VISIBLE in os.environ and not gpu_devices()
+    return any(Path("/dev", node).exists() for node in GPU_NODES) and not hidden
+
+
+def gpu_devices() -> list[str]:
+    """What `VISIBLE` may be set to, one name a GPU: those it holds already, else the numbers of all NVIDIA GPUs."""
+    if VISIBLE in os.environ:
+        names = [name.strip() for name in os.environ[VISIBLE].split(",")]
+        return [name for name in names if name not in ("", "-1", "NoDevFiles")]
+    return [str(i) for i in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
+
+
+def allocation() -> str:
+    """The cluster's job that this process runs in, or "": each may number its own GPUs from 0."""
+    return next((os.environ[name] for name in SCHEDULERS if os.environ.get(name)), "")
+
+
+def may_write(folder: Path) -> bool:
+    """Whether files can be added to a folder, or to the one that it would be made in."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from waferbench.errors import InputError
+from waferbench.seals import verify
 from waferbench.wafers import WaferStore, read_store, write_store
 
 
@@ -69,6 +70,7 @@ def _stored(folder: Path, start: int) -> list[np.ndarray] | None:
     if not path.exists():
         return None
     try:
+        verify(path)
         return list(read_store(path))
     except InputError as error:
         print(f"shard drawn anew: {error}", file=sys.stderr)

@@ -113,7 +113,7 @@ def coerce(value: Any, schema: Mapping, where: str) -> Any:
     if "oneOf" in schema:
         key = schema["discriminator"]
         kind = value.get(key) if isinstance(value, Mapping) else None
-        if kind not in schema["oneOf"]:
+        if not isinstance(kind, str) or kind not in schema["oneOf"]:
             raise InputError(f"{name}.{key}: found {shown(kind)}, expected one of {', '.join(schema['oneOf'])}")
         return coerce(value, schema["oneOf"][kind], where)
     kind = schema.get("type", "string")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from waferbench.artifacts import KEY, RERUN, atomic, canonical_json
+from waferbench.artifacts import KEY, RERUN, SEAL, atomic, canonical_json, with_metadata
 from waferbench.diffusion.base import Base
 from waferbench.errors import InputError, readable
+from waferbench.seals import BLANK, seal
 
 CONFIG = "lora_adapter_metadata"  # where diffusers keeps rank, alpha and targets
 PREFIX = "unet."
@@ -39,16 +39,8 @@ def write_adapter(
     }
     metadata = {"format": "pt", KEY: canonical_json(dict(provenance or {})), CONFIG: canonical_json(config)}
     with atomic(path) as temporary:
-        temporary.write_bytes(_with_metadata(save(ready), metadata))
-
-
-def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file with these entries in sorted order; the library's own order varies from run to run."""
-    (length,) = struct.unpack("<Q", content[:8])
-    header = json.loads(content[8 : 8 + length])
-    text = json.dumps({"__metadata__": dict(sorted(metadata.items())), **header}, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + content[8 + length :]
+        temporary.write_bytes(with_metadata(save(ready), {**metadata, SEAL: BLANK}))
+        seal(temporary)
 
 
 def read_adapter(path: str | Path, base: Base) -> tuple[dict[str, Tensor], float]:

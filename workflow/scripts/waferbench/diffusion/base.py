@@ -26,6 +26,7 @@ from transformers.models.clip.tokenization_clip import CLIPTokenizer
 from waferbench.artifacts import digest, write_json
 from waferbench.diffusion.tokenizer import build_tokenizer
 from waferbench.errors import InputError
+from waferbench.seals import describe
 
 PARTS = {  # what a base holds: the file that describes each part, and the pattern of its weights
     "vae": ("config.json", "*.safetensors"),
@@ -188,7 +189,7 @@ def save_base(base: Base, folder: str | Path, provenance: Mapping | None = None)
             feature_extractor=None,
             requires_safety_checker=False,
         ).save_pretrained(temporary, safe_serialization=True)
-        write_json(temporary / FACTS, {}, provenance)
+        write_json(temporary / FACTS, {"files": describe(temporary)}, provenance)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
     finally:

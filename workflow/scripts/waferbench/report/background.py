@@ -94,13 +94,14 @@ def cost(study: Study) -> Table | None:
     for column in ("seconds", "cpu_seconds", "peak_mb", "gpu_peak_mb"):
         t[column] = pd.to_numeric(t[column], errors="coerce").fillna(0.0) if column in t else 0.0
     t["device"] = t["device"].fillna("cpu") if "device" in t else "cpu"
+    t["fetched"] = t["fetched"].notna() if "fetched" in t else False
     total = max(t["seconds"].sum(), 1e-9)
     rows = []
     for rule, part in sorted(t.groupby("rule"), key=lambda item: -item[1]["seconds"].sum()):
-        seconds = part["seconds"].sum()
+        seconds, fetched = part["seconds"].sum(), part["fetched"].sum()
         rows.append(
             [
-                name(str(rule).replace("_", " ")),
+                name(str(rule).replace("_", " "), f"{fetched} from the cache, at what they cost" if fetched else ""),
                 number(len(part), ",.0f"),
                 Cell(duration(seconds), seconds, f"{seconds / total:.0%}", heat=seconds / total),
                 Cell(duration(part["seconds"].max()), part["seconds"].max()),

@@ -1,0 +1,101 @@
+"""The workflow on a real Slurm: what its jobs get, and what it survives."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from cluster.study import Study
+
+pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
+SCORES = "results/tiny/scores.parquet"
+FIELDS = ("JobID", "State", "Comment", "AllocTRES", "TimelimitRaw", "ReqMem", "Account", "Partition")
+FOLDS = "results/tiny/duplicate_cv5/seed{}/folds.parquet"
+COST = "results/tiny/backbones/test_resnet.r160_in1k.json"
+
+
+@pytest.fixture(scope="module")
+def sent(slurm, tmp_path_factory) -> SimpleNamespace:
+    """A study that ran to its end on the cluster: its training was cancelled once, its SVM requeued once."""
+    study = Study(tmp_path_factory.mktemp("sent"), slurm.environment).at_site(partition="main", account="lab")
+    run = study.start(SCORES)
+    slurm.run("scancel", study.wait_for(lambda: slurm.running("train_classifier"), run)[0])
+    requeued = study.wait_for(lambda: slurm.running("fit_svm"), run)[0]
+    slurm.run("scontrol", "requeue", requeued)
+    output = study.finish(run)
+    return SimpleNamespace(study=study, output=output, requeued=requeued, jobs=slurm.jobs(*FIELDS))
+
+
+def of_rule(sent: SimpleNamespace, rule: str) -> list[dict[str, str]]:
+    return [job for job in sent.jobs if job["Comment"].startswith(f"rule_{rule}")]
+
+
+def test_a_study_runs_to_its_end_in_the_partition_and_account_of_the_site(sent):
+    assert set(pd.read_parquet(sent.study.folder / SCORES)["head"]) == {"softmax", "ecoc_svm"}
+    assert {(job["Account"], job["Partition"]) for job in sent.jobs} == {("lab", "main")}
+
+
+def test_slurm_gives_a_gpu_to_training_and_to_nothing_else(sent):
+    training = of_rule(sent, "train_classifier")
+    assert ["gres/gpu=1" in job["AllocTRES"] for job in training] == [True, True]
+    assert all("cpu=4" in job["AllocTRES"] for job in training)
+    assert [job["Comment"] for job in sent.jobs if "gpu" in job["AllocTRES"] and job not in training] == []
+
+
+def test_a_cancelled_job_is_sent_again_with_more_time_and_memory(sent):
+    first, second = of_rule(sent, "train_classifier")
+    assert "Trying to restart" in sent.output
+    assert (first["State"].split()[0], second["State"]) == ("CANCELLED", "COMPLETED")
+    assert (first["TimelimitRaw"], second["TimelimitRaw"]) == ("240", "480")
+    assert int(second["ReqMem"][:-1]) == 2 * int(first["ReqMem"][:-1])
+
+
+def test_a_requeued_job_is_waited_for_and_not_sent_twice(sent):
+    fits = of_rule(sent, "fit_svm")
+    assert {job["JobID"] for job in fits} == {sent.requeued}
+    assert [job["State"] for job in fits] == ["REQUEUED", "COMPLETED"]
+
+
+def test_jobs_of_seconds_share_a_submission(sent):
+    assert len(of_rule(sent, "data_ingest_make_folds_select_wafers")) == 1
+    assert not of_rule(sent, "select_wafers")
+
+
+def test_twenty_jobs_run_side_by_side(slurm, sent):
+    run = sent.study.start(*(FOLDS.format(seed) for seed in range(100, 124)), "--groups", "ingest=data")
+    try:
+        sent.study.wait_for(lambda: len(slurm.running("make_folds")) >= 20, run)
+    finally:  # they need not end: that would take two processors a minute
+        run.kill()
+        slurm.run("scancel", "--user=root")
+    run.wait()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"partition": "nowhere", "account": "lab"}, "--partition=nowhere"),
+        ({"partition": "main", "account": "nobody"}, "Invalid account"),
+    ],
+)
+def test_a_wrong_partition_or_account_is_said_before_anything_is_sent(slurm, tmp_path, wrong, said):
+    output = Study(tmp_path, slurm.environment).at_site(**wrong).send(SCORES, expect=1)
+    assert "Slurm refuses what" in output and said in output and "profiles/slurm/profile.yaml" in output
+    assert "sbatch call" not in output
+
+
+def test_what_no_node_can_serve_is_warned_of_and_rejected_in_slurms_words_and_costs_nothing(sent):
+    before = (sent.study.folder / SCORES).stat().st_mtime_ns
+    more = ("check_networks:mem_mb=99999999", "measure_backbone:slurm_partition=cpu")
+    output = sent.study.send("results/tiny/networks.json", COST, "--retries", "0", "--set-resources", *more, expect=1)
+    assert "check_networks: no node that is up can serve" in output and "--mem=99999999" in output
+    assert "measure_backbone: no node that is up can serve" in output and "--gpus=1" in output
+    assert output.count("Batch job submission failed: Requested node configuration is not available") == 2
+    assert (sent.study.folder / SCORES).stat().st_mtime_ns == before
+
+
+def test_without_gpus_a_limit_of_none_lets_networks_run_on_processors(slurm, sent):
+    sent.study.send(COST, "--resources", "gpu=0", "--set-resources", "measure_backbone:slurm_partition=cpu")
+    cost = [job for job in slurm.jobs(*FIELDS) if job["Comment"].startswith("rule_measure_backbone")]
+    done = [job for job in cost if job["State"] == "COMPLETED"]  # the one that was rejected is in the books, too
+    assert [(job["Partition"], "gpu" in job["AllocTRES"]) for job in done] == [("cpu", False)]

@@ -1,0 +1,40 @@
+"""What is asked of Slurm before the first job, with a stand-in for its sbatch; tests/cluster asks a real one."""
+
+import os
+
+import pytest
+
+from waferbench.errors import InputError
+from waferbench.slurm import check_requests
+
+SBATCH = """#!/bin/sh
+echo "$@" >> {log}
+case "$*" in
+*nowhere*) echo "allocation failure: Invalid partition name specified" >&2; exit 1 ;;
+*--gpus=1*) echo "allocation failure: Requested node configuration is not available" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    log = tmp_path / "asked"
+    (tmp_path / "sbatch").write_text(SBATCH.replace("{log}", str(log)))
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return log
+
+
+def test_each_distinct_request_is_shown_once_and_without_what_is_not_set(asked):
+    jobs = [("fit_svm", {"mem_mb": 5000, "cpus": 4, "gpu": 0, "slurm_partition": "main"})] * 3
+    assert check_requests(jobs) == []
+    assert asked.read_text() == "--test-only --partition=main --mem=5000 --cpus-per-task=4 --wrap=true\n"
+
+
+def test_what_no_node_can_serve_is_named_with_its_rule(asked):
+    assert check_requests([("train_gan", {"gpu": 1})]) == ["train_gan: no node that is up can serve --gpus=1"]
+
+
+def test_a_refused_partition_is_an_error_that_says_what_to_set(asked):
+    with pytest.raises(InputError, match=r"what ingest asks for .*nowhere.*Invalid partition.*slurm_partition"):
+        check_requests([("ingest", {"slurm_partition": "nowhere"})])

@@ -1,0 +1,120 @@
+"""Processes are killed at random moments: the study ends with the very same bytes and repeats only what was killed."""
+
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import Study, artifacts, differing
+
+pytestmark = pytest.mark.workflow
+
+SCRIPT = re.compile(r"\.snakemake/scripts/tmp\w+\.(\w+)\.py")
+REAL = ("--config", "set=conditions=[real]")
+
+
+def running(folder: Path) -> dict[int, str]:
+    """pid -> script of the jobs that run in a folder."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (place / "cmdline").read_bytes().decode(errors="replace")
+            script = SCRIPT.search(line)
+            if script and str(folder) in line:
+                found[int(place.name)] = script.group(1)
+    return found
+
+
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended in this very moment
+        os.kill(pid, signal.SIGKILL)
+
+
+class Killer(threading.Thread):
+    """Kills one process of each script at a random moment of its life, and counts them."""
+
+    def __init__(self, study: Study, seconds: dict[str, float], seed: int):
+        super().__init__(daemon=True)
+        self.study, self.seconds, self.random = study, seconds, random.Random(seed)
+        self.killed: Counter[str] = Counter()
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        due: dict[int, float] = {}
+        while not self.done.is_set():
+            for pid, script in running(self.study.folder).items():
+                moment = self.random.uniform(0, self.seconds.get(script, 1.0))
+                due.setdefault(pid, time.monotonic() + moment)
+                if not self.killed[script] and time.monotonic() >= due[pid]:
+                    kill(pid)
+                    self.killed[script] += 1
+            time.sleep(0.02)
+
+
+def wait_for_a_job(study: Study) -> dict[int, str]:
+    until = time.monotonic() + 60
+    while not (jobs := running(study.folder)):
+        assert time.monotonic() < until, "no job began"
+        time.sleep(0.05)
+    return jobs
+
+
+def records(study: Study) -> dict[Path, dict]:
+    return {path: json.loads(path.read_text()) for path in (study.results / "runs").glob("*.json")}
+
+
+def test_every_stage_is_killed_once_and_the_study_ends_with_the_same_bytes(finished: Study, tmp_path: Path):
+    study = finished.fresh(tmp_path / "study")
+    seconds = {record["rule"]: record["seconds"] for record in records(finished).values()}
+    killer = Killer(study, seconds, seed=1)
+    killer.start()
+    output = study.snakemake("--retries", "3")
+    killer.done.set()
+    started = Counter(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", output, re.M))
+    jobs = Counter(record["rule"] for record in records(study).values())
+    repeated = {rule: started[rule] - n for rule, n in jobs.items() if started[rule] != n}
+    assert set(repeated.values()) == {1} and sum(repeated.values()) <= sum(killer.killed.values()), repeated
+    assert sum(repeated.values()) >= 0.8 * len(killer.killed) > 15, f"too few kills: {killer.killed}"
+    assert differing(study, finished) == []
+    assert not list(study.results.rglob("*.partial")), "a killed job left half a file"
+
+
+def test_snakemake_is_killed_alone_and_with_its_jobs_and_the_next_run_goes_on(finished: Study, tmp_path: Path):
+    study, chance = finished.fresh(tmp_path / "study"), random.Random(2)
+    target, finished_before = "results/tiny/scores.parquet", {}
+    for together in (False, True, False):
+        process = study.start(target, *REAL)
+        jobs = wait_for_a_job(study)
+        time.sleep(chance.uniform(0, 6))
+        jobs |= running(study.folder)
+        kill(process.pid)
+        for pid in jobs if together else ():
+            kill(pid)
+        process.communicate()
+        until = time.monotonic() + 20
+        while running(study.folder):
+            assert time.monotonic() < until, "a job trains on though its Snakemake is gone"
+            time.sleep(0.05)
+        now = records(study)
+        for path, record in finished_before.items():
+            assert now[path] == record, f"{path.name}: a finished job was repeated"
+        # a job may have ended in the moment of the kill, before Snakemake knew
+        finished_before = {path: record for path, record in now.items() if time.time() - path.stat().st_mtime > 2}
+        assert "unlock" in study.snakemake(target, *REAL, expect=1), (
+            "a killed run leaves its lock, and Snakemake says so"
+        )
+        study.snakemake("--unlock", *REAL)
+    study.snakemake(target, *REAL)
+    assert finished_before, "no job was finished before the last kill"
+    for path, record in finished_before.items():
+        assert records(study)[path] == record, f"{path.name}: a finished job was repeated"
+    mine, theirs = artifacts(study), artifacts(finished)
+    shared = [name for name in mine if "/cells/" in name or name.startswith("data/")]
+    assert len(shared) > 8 and all(mine[name] == theirs[name] for name in shared)

@@ -1,0 +1,19 @@
+# What a study was made of, for whoever would make it again.
+
+
+rule provenance:
+    log:
+        f"{LOGS}/provenance.log",
+    localrule: True
+    conda:
+        "../../envs/diffusion.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        settings=json.dumps(CFG, sort_keys=True),
+        code=code("provenance"),
+        seeds=SEEDS,
+        scripts=lambda _: script_names(),
+        python=sys.executable,
+    script:
+        "../scripts/provenance.py"

@@ -1,0 +1,55 @@
+"""Prints how far a study has come; takes the options that say which study: those its run was started with.
+
+``python workflow/scripts/status.py --configfile config/study.yaml``
+
+A command and no target of the workflow: a target would plan itself and not the study, and a Snakemake that ends takes
+the lock of the folder with it, that of a running study too.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import yaml
+from snakemake.utils import update_config
+
+from waferbench.errors import InputError
+from waferbench.plan import planned_jobs
+from waferbench.running import markers, parted
+from waferbench.settings import load_schema, resolve
+from waferbench.status import gpu_hours, read_records, status_text, survey
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def settings_of(files: list[str], pairs: list[str]) -> dict:
+    """The resolved settings, as the Snakefile reads them."""
+    config: dict = {}
+    for file in ["config/config.yaml", *files]:
+        update_config(config, yaml.safe_load(Path(file).read_text()) or {})
+    for key, _, value in (pair.partition("=") for pair in pairs):
+        update_config(config, {key: yaml.safe_load(value) if key != "set" else value})
+    return resolve(config, load_schema(ROOT / "workflow/schemas/config.schema.yaml"))
+
+
+def main() -> None:
+    """Print the status, or one line about what is wrong with the settings."""
+    parser = argparse.ArgumentParser(description="How far a study has come.")
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[], help="as given to snakemake")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as given to snakemake")
+    given = parser.parse_args()
+    options = ["--configfile", *given.configfile] if given.configfile else []
+    options += ["--config", *given.config] if given.config else []
+    try:
+        study = Path("results", settings_of(given.configfile, given.config)["study"])
+        tallies = planned_jobs(options)
+    except (InputError, OSError) as error:
+        sys.exit(str(error))
+    now, records = time.time(), read_records(study / "runs")
+    alive, dead = parted(markers(study / "runs"))
+    print(status_text(study, survey(tallies, records, alive, now), alive, dead, gpu_hours(records), now), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What Slurm says of jobs before the first one is sent. Imports nothing heavy: Snakemake asks before it starts."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from waferbench.errors import InputError
+
+OPTIONS = {  # a resource and the option of sbatch it becomes
+    "slurm_partition": "--partition",
+    "slurm_account": "--account",
+    "constraint": "--constraint",
+    "qos": "--qos",
+    "runtime": "--time",
+    "mem_mb": "--mem",
+    "cpus": "--cpus-per-task",
+    "gpu": "--gpus",
+}
+NO_NODE = "Requested node configuration is not available"
+
+
+def check_requests(requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Show Slurm what jobs will ask for, each distinct request once (``sbatch --test-only`` sends nothing).
+
+    Args:
+        requests: rule and resources of each job; ``cpus`` are its threads.
+
+    Returns:
+        A line for each request that no node can serve now: perhaps none ever, perhaps those that could are down.
+
+    Raises:
+        InputError: Slurm refuses a request whatever its nodes do: an unknown partition or account, a time limit
+            beyond the partition's.
+    """
+    rules: dict[tuple[str, ...], str] = {}
+    for rule, resources in requests:
+        options = tuple(f"{option}={resources[key]}" for key, option in OPTIONS.items() if resources.get(key))
+        rules.setdefault(options, rule)
+    unserved = []
+    for options, rule in rules.items():
+        command = ["sbatch", "--test-only", *options, "--wrap=true"]
+        asked = subprocess.run(command, capture_output=True, text=True)
+        if asked.returncode == 0:
+            continue
+        said = asked.stderr.strip().splitlines()[-1] if asked.stderr.strip() else f"exit status {asked.returncode}"
+        if NO_NODE in said:
+            unserved.append(f"{rule}: no node that is up can serve {' '.join(options)}")
+        else:
+            raise InputError(
+                f"Slurm refuses what {rule} asks for ({' '.join(options)}): {said}; set slurm_partition and "
+                "slurm_account in profiles/slurm/profile.yaml to what `sinfo` and `sacctmgr show assoc user=$USER` list"
+            )
+    return unserved
