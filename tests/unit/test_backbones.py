@@ -2,6 +2,9 @@
 
 import copy
 import http.server
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from waferbench import backbones
 from waferbench.artifacts import digest
 from waferbench.backbones import (
     create_backbone,
@@ -182,12 +186,13 @@ def server(tmp_path, monkeypatch):
             self.send_header("X-Repo-Commit", "0" * 40)
             self.end_headers()
             if body:
-                self.wfile.write(content)
+                self.wfile.write(content[: self.server.most])
 
         def log_message(self, *args):
             pass
 
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.most = None
     threading.Thread(target=running.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{running.server_port}"
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
@@ -195,13 +200,13 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
-    yield folder, address
+    yield folder, address, running
     running.shutdown()
 
 
 @pytest.mark.parametrize("kind", ["hub", "url"])
 def test_weights_are_fetched_once_where_that_is_allowed(server, kind):
-    folder, address = server
+    folder, address, _ = server
     (folder / "net.safetensors").write_bytes(b"weights")
     source = {"kind": kind, "repo": "somebody/net", "url": f"{address}/net.safetensors", "file": "net.safetensors"}
     entry = {"sources": [{**source, "sha256": digest(folder / "net.safetensors"), "keys": "own"}]}
@@ -222,3 +227,43 @@ def test_weights_that_cannot_be_fetched_are_named(server, kind):
     entry = {"sources": [{**source, "sha256": None, "keys": "own"}]}
     with pytest.raises(InputError, match="could not be fetched"):
         find_weights("net", {"manifest": {"net": entry}, "download": True})
+
+
+@pytest.mark.parametrize("kind", ["hub", "url"])
+def test_a_download_that_breaks_off_leaves_nothing_and_is_fetched_again(server, kind, tmp_path):
+    folder, address, running = server
+    content = bytes(range(256)) * 8000
+    (folder / "net.safetensors").write_bytes(content)
+    source = {"kind": kind, "repo": "somebody/net", "url": f"{address}/net.safetensors", "file": "net.safetensors"}
+    entry = {"sources": [{**source, "sha256": None, "keys": "own"}]}
+    running.most = len(content) // 2
+    with pytest.raises(InputError, match="could not be fetched"):
+        find_weights("net", {"manifest": {"net": entry}, "download": True})
+    assert not list((tmp_path / "torch").rglob("*.safetensors")), "half a file was kept"
+    running.most = None
+    assert find_weights("net", {"manifest": {"net": entry}, "download": True})[0].read_bytes() == content
+
+
+OFFLINE = """
+import sys
+sys.path.insert(0, {scripts!r})
+from huggingface_hub import constants
+constants.ENDPOINT, constants.HUGGINGFACE_CO_URL_TEMPLATE = {address!r}, {address!r} + "/{{repo_id}}/{{filename}}"
+from waferbench.backbones import find_weights
+from waferbench.errors import InputError
+entry = {{"sources": [{{"kind": "hub", "repo": "a/net", "file": "net.safetensors", "sha256": None, "keys": "own"}}]}}
+try:
+    find_weights("net", {{"manifest": {{"net": entry}}, "download": True}})
+except InputError as error:
+    print(error)
+"""
+
+
+def test_an_offline_hub_is_asked_nothing(server, tmp_path):
+    folder, address, _ = server
+    (folder / "net.safetensors").write_bytes(b"weights")
+    script = OFFLINE.format(scripts=str(Path(backbones.__file__).parents[1]), address=address)
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert "could not be fetched from the hub" in done.stdout and "weights.folder" in done.stdout, done.stderr
+    assert not list((tmp_path / "home").rglob("*.safetensors"))

@@ -36,7 +36,7 @@ def fetch(url: str, path: Path, sha256: str | None, most: int = MOST) -> Path:
 
     Raises:
         InputError: another kind of address, also behind a redirect; more than ``most`` bytes; another digest.
-        OSError: no connection, or the file cannot be written.
+        OSError: no connection, one that broke off, or the file cannot be written.
     """
     if not ADDRESS.fullmatch(url):
         raise InputError(f"{url}: expected an address that begins with https://; nothing is fetched from there")
@@ -49,6 +49,9 @@ def fetch(url: str, path: Path, sha256: str | None, most: int = MOST) -> Path:
                 raise InputError(f"{url}: more than {most:,} bytes, expected fewer; nothing is kept of it")
             found.update(piece)
             file.write(piece)
+        told = answer.headers.get("Content-Length")
+        if told and size != int(told):  # urllib takes a connection that broke off for the end
+            raise OSError(f"it broke off after {size:,} of {int(told):,} bytes")
         if sha256 and not found.hexdigest().startswith(sha256):
             raise InputError(f"{url}: the file has sha256 {found.hexdigest()}, expected {sha256}; it is not kept")
     return path

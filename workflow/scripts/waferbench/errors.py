@@ -44,7 +44,7 @@ def require_plain(text: str, where: str, most: int) -> None:
         raise InputError(
             f"{where}: found {text[:40]!r}..., {len(text)} characters, expected at most {most}; shorten it"
         )
-    odd = next((c for c in text if _odd(c)), "")
+    odd = "" if text.isprintable() else next((c for c in text if _odd(c)), "")
     if odd:
         raise InputError(f"{where}: found {text!r} with the character U+{ord(odd):04X}, expected plain text; remove it")
 

@@ -68,8 +68,7 @@ def with_wafer_intervals(differences: pd.DataFrame, intervals: pd.DataFrame, ref
     """
     if not len(differences):
         return differences.assign(wafer_low=np.nan, wafer_high=np.nan)
-    keys = ("protocol", "head", "backbone", "condition", "reference")
-    keys = [k for k in keys if k in intervals and (k == "reference" or k in differences)]
+    keys = [k for k in ("protocol", "head", "backbone", "condition", "reference") if k in intervals]
     found = intervals[[*keys, "low", "high"]].rename(columns={"low": "wafer_low", "high": "wafer_high"})
     found = found.rename(columns={"reference": reference}).astype({"wafer_low": float, "wafer_high": float})
     return differences.merge(found, how="left", on=[reference if k == "reference" else k for k in keys])
