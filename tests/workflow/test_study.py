@@ -14,7 +14,7 @@ from conftest import UNPLUGGED, Study, may_unplug
 from safetensors.numpy import load_file
 
 from check_study import check
-from waferbench.artifacts import read_provenance
+from waferbench.artifacts import read_h5, read_provenance, write_h5
 from waferbench.leakage import fitted_on
 
 pytestmark = pytest.mark.workflow
@@ -73,12 +73,12 @@ def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp
     machines = [{k: v[()] for k, v in h5py.File(file).items()} for file in svms]
     folds, wafers = (pd.read_parquet(study.results / p) for p in ("folds.parquet", "data/wafers.parquet"))
     test = folds[(folds["fold"] == 0) & (folds["split"] == "test")]["wafer_id"]
-    with h5py.File(study.results / "data/wafers.h5", "a") as file:
-        flat, offsets = file["flat"][()], file["offsets"][()]
-        for row in wafers[wafers["wafer_id"].isin(test)]["row"]:
-            part = slice(offsets[row], offsets[row + 1])
-            flat[part] = np.where(flat[part] == 0, 0, 3 - flat[part])
-        file["flat"][...] = flat
+    path = study.results / "data/wafers.h5"
+    arrays, provenance = read_h5(path), read_provenance(path)
+    for row in wafers[wafers["wafer_id"].isin(test)]["row"]:
+        part = arrays["flat"][slice(*arrays["offsets"][row : row + 2])]
+        part[:] = np.where(part == 0, 0, 3 - part)
+    write_h5(path, arrays, provenance)
     targets = [str(file.relative_to(study.folder)) for file in svms]
     predictions = pd.read_parquet(svms[0].with_name("softmax.parquet"))
     study.snakemake(*targets)
