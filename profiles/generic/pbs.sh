@@ -13,10 +13,10 @@ submit)
     qsub -l "$chunk" -l "walltime=$((minutes * 60))" -r y -j oe -o "$PWD/.snakemake/pbs_logs/" -V "$@"
     ;;
 status)
-    said=$(qstat -xf "$1")
+    said=$(qstat -xf "$1" 2>&1 || true)
     case $said in
     *"job_state = F"*"Exit_status = 0"* | *"Exit_status = 0"*"job_state = F"*) echo success ;;
-    *"job_state = F"*) echo failed ;;
+    *"job_state = F"* | *"Unknown Job"*) echo failed ;; # forgotten by PBS: it is sent again, and finished outputs stay
     *) echo running ;;
     esac
     ;;

@@ -87,3 +87,18 @@ def test_profiles_of_clusters_agree_on_limits_and_groups_and_limit_no_gpu():
     assert {key: slurm[key] for key in same} == {key: generic[key] for key in same}
     assert not {"resources"} & (slurm.keys() | generic.keys() | default.keys())
     assert not default.keys() & slurm.keys()  # profiles/default would win
+
+
+@pytest.mark.parametrize(("kind", "command", "query"), [("lsf", "bsub", "bjobs"), ("pbs", "qsub", "qstat")])
+def test_a_refused_job_ends_the_submit_script_and_a_forgotten_one_has_failed(
+    tmp_path, scheduler, environment, kind, command, query
+):
+    script = ROOT / f"profiles/generic/{kind}.sh"
+    (scheduler / command).write_text("#!/bin/sh\necho 'no such queue' >&2\nexit 255\n")
+    call = [script, "submit", "1", "1000", "30", "0", "job.sh"]
+    refused = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert refused.returncode != 0 and "no such queue" in refused.stderr and not refused.stdout.strip()
+    words = {"bjobs": "Job <7> is not found", "qstat": "qstat: Unknown Job Id 7"}
+    (scheduler / query).write_text(f"#!/bin/sh\necho '{words[query]}' >&2\nexit 255\n")
+    asked = subprocess.run([script, "status", "7"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert asked.stdout == "failed\n"

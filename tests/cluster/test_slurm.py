@@ -1,5 +1,6 @@
 """The workflow on a real Slurm: what its jobs get, and what it survives."""
 
+import json
 from types import SimpleNamespace
 
 import pandas as pd
@@ -40,6 +41,12 @@ def test_slurm_gives_a_gpu_to_training_and_to_nothing_else(sent):
     assert ["gres/gpu=1" in job["AllocTRES"] for job in training] == [True, True]
     assert all("cpu=4" in job["AllocTRES"] for job in training)
     assert [job["Comment"] for job in sent.jobs if "gpu" in job["AllocTRES"] and job not in training] == []
+
+
+def test_a_job_knows_the_gpu_that_it_got(sent):
+    records = [json.loads(path.read_text()) for path in (sent.study.folder / "results/tiny/runs").glob("*.json")]
+    gpus = {record["rule"]: record["gpus"] for record in records}
+    assert gpus["train_classifier"] == 1 and {gpus[rule] for rule in gpus.keys() - {"train_classifier"}} == {0}
 
 
 def test_a_cancelled_job_is_sent_again_with_more_time_and_memory(sent):

@@ -115,7 +115,7 @@ def gpu(_):
     """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit. In a job
     on Slurm the one that it was granted: `--resources gpu=0` does not reach a job, and a step may not ask for more."""
     if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
-        return 1 if "SLURM_GPUS" in os.environ else 0
+        return 1 if int(os.environ.get("SLURM_GPUS_ON_NODE", 0)) else 0
     return 1 if has_gpu() or submitted() else 0
 
 
@@ -136,7 +136,7 @@ def svm_threads(_):
 
 def ask_slurm():
     """Show Slurm every distinct request before the first job is sent: it says less, or nothing, of a group's job later."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
+    jobs = [job for job in workflow.dag.needrun_jobs() if not (job.is_norun or job.is_local)]
     for line in checked(check_requests, [(job.rule.name, {**job.resources, "cpus": job.threads}) for job in jobs]):
         logger.warning(f"{line}. No GPU in this cluster: add --resources gpu=0. Else see docs/cluster.md.")
 

@@ -43,7 +43,7 @@ def fetch(url: str, path: Path, sha256: str | None, most: int = MOST) -> Path:
     found, size = hashlib.sha256(), 0
     opener = build_opener(_Redirects())
     with opener.open(url, timeout=TIMEOUT) as answer, atomic(path) as temporary, open(temporary, "wb") as file:
-        while piece := answer.read(PIECE):
+        while piece := _read(answer, url):
             size += len(piece)
             if size > most:
                 raise InputError(f"{url}: more than {most:,} bytes, expected fewer; nothing is kept of it")
@@ -51,7 +51,14 @@ def fetch(url: str, path: Path, sha256: str | None, most: int = MOST) -> Path:
             file.write(piece)
         told = answer.headers.get("Content-Length")
         if told and size != int(told):  # urllib takes a connection that broke off for the end
-            raise OSError(f"it broke off after {size:,} of {int(told):,} bytes")
+            raise InputError(f"{url}: the connection broke off after {size:,} of {int(told):,} bytes; run again")
         if sha256 and not found.hexdigest().startswith(sha256):
             raise InputError(f"{url}: the file has sha256 {found.hexdigest()}, expected {sha256}; it is not kept")
     return path
+
+
+def _read(answer: Any, url: str) -> bytes:
+    try:
+        return answer.read(PIECE)
+    except OSError as error:
+        raise InputError(f"{url}: the connection broke off ({error}); run again") from error

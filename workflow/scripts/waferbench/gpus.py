@@ -12,8 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from waferbench.errors import InputError
 from waferbench.machine import VISIBLE, allocation, gpu_devices
 
 LOCKS = "waferbench-gpus"  # a folder among the machine's temporary files, shared by all studies and users
@@ -38,7 +40,7 @@ def claim(count: int = 1, folder: str | Path | None = None) -> list[str]:
     if not devices:
         return []
     common = Path(folder or Path(tempfile.gettempdir(), LOCKS))
-    mine = common / allocation()
+    mine = common / (allocation() if VISIBLE in os.environ else "")
     _make(common)
     _make(mine)
     taken = _wait(devices, min(count, len(devices)), mine)
@@ -88,4 +90,14 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDONLY)
     except FileNotFoundError:
-        return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+        with suppress(PermissionError):  # another user has made it just now, and the kernel protects it
+            lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+            if os.fstat(lock).st_uid == os.getuid():
+                os.fchmod(lock, 0o644)  # whatever the umask
+            return lock
+    except PermissionError:
+        pass
+    try:
+        return os.open(path, os.O_RDONLY)
+    except PermissionError:
+        raise InputError(f"{path}: a GPU's lock that you may not read; its owner must `chmod a+r` it") from None

@@ -20,6 +20,7 @@ import numpy as np
 
 from waferbench.errors import InputError
 from waferbench.ingest.table import WaferSet
+from waferbench.machine import end_with_parent
 from waferbench.wafers import WaferStore
 
 LEAST, A_BYTE = 2 * 2**30, 32  # bytes of memory for any file, and for each of its bytes
@@ -65,6 +66,7 @@ def _child(
     pipe: Connection, read: Callable[..., tuple[WaferSet, Bins]], path: str | Path, arguments: tuple, memory: int
 ) -> None:
     faulthandler.disable()  # the parent says how the child ended
+    end_with_parent()
     try:
         limit_memory(memory)
         (store, classes, lots, ids), bins = read(path, *arguments)

@@ -16,15 +16,16 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 from typing import Any
 
-from waferbench.artifacts import canonical_json, digest
+from waferbench.artifacts import atomic, canonical_json, digest
 from waferbench.cache import Cache
 from waferbench.codehash import code_digest
 from waferbench.errors import InputError
 from waferbench.gpus import claim
-from waferbench.machine import end_with_parent, processors
+from waferbench.machine import processors
 from waferbench.running import mark, process_start
 from waferbench.seals import SEALED, verify
 from waferbench.sourcefiles import files_of
@@ -94,34 +95,32 @@ class Job:
     def __enter__(self) -> Job:
         self._started, now = time.monotonic(), time.time()
         self._startup = now - (process_start() or now)
-        end_with_parent()
         self._marker = mark(self.study / "runs", self.name, self._snakemake.rule, self.gpus)
         if self._snakemake.log:
             self._log = open(self._snakemake.log[0], "w", buffering=1)
             sys.stdout = sys.stderr = self._log
         try:
+            self._clear_partial()
             self._verify_inputs()
-        except InputError as error:
+            made = self._cache.fetch(self.provenance, list(self._snakemake.output)) if self._cache else None
+            if made is None and self.gpus:
+                claim(self.gpus)  # until this process ends, however it ends
+        except Exception as error:
             self.__exit__(type(error), error, error.__traceback__)
-        made = self._cache.fetch(self.provenance, list(self._snakemake.output)) if self._cache else None
+            raise
         if made is not None:
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
-            self._record({**made, "fetched": time.strftime(TIME)})
-            self._marker.unlink(missing_ok=True)
             print(f"taken from {self._cache.folder}", file=sys.stderr)
+            self._end({**made, "fetched": time.strftime(TIME)})
             self._leave()
             sys.exit(0)
-        if self.gpus:
-            claim(self.gpus)  # until this process ends, however it ends
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
         if error is None:
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
             record = self._measured()
-            self._record(record)
             if self._cache and self._as_planned():
                 self._cache.store(self.provenance, list(self._snakemake.output), record)
+            self._end(record)
         self._marker.unlink(missing_ok=True)
         if self._snakemake.log:
             if error is not None:
@@ -135,12 +134,24 @@ class Job:
             self._leave()
         return False
 
+    def _end(self, record: dict) -> None:
+        """Keep what was measured; training states go last, for a kill before this moment needs them."""
+        self._record(record)
+        self._marker.unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
     def _leave(self) -> None:
         """End the process where Snakemake started it for this script."""
         if getattr(sys.modules["__main__"], "snakemake", None) is self._snakemake:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)  # all is written; taking torch's modules apart one by one would add a second to each job
+
+    def _clear_partial(self) -> None:
+        """Remove what an earlier, killed attempt had begun to write."""
+        for path in map(Path, self._snakemake.output):
+            for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
     def _verify_inputs(self) -> None:
         for _, files in self._snakemake.input.items():
@@ -172,6 +183,7 @@ class Job:
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_mb": round(usage.ru_maxrss / 1024),
             "threads": self.threads,
+            "gpus": self.gpus,
             "device": torch.cuda.get_device_name() if cuda else "cpu",
             "gpu_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20) if cuda else 0,
             "host": platform.node(),
@@ -180,8 +192,11 @@ class Job:
 
     def _record(self, record: dict) -> None:
         path = self.study / "runs" / f"{self.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        try:
+            with atomic(path) as temporary:
+                temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        except OSError as error:  # no reason to lose what was computed
+            print(error, file=sys.stderr)
 
 
 def _digests(files: Any) -> str | list[str]:

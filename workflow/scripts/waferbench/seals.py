@@ -29,12 +29,14 @@ def seal(path: str | Path) -> None:
     """Put a new file's digest in the place of the `BLANK` that its metadata hold.
 
     Raises:
-        ValueError: there is not exactly one `BLANK`.
+        InputError: there is not exactly one `BLANK`.
     """
     with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as content:
         places = [found.start() for found in _SEAL.finditer(content)]
         if len(places) != 1:
-            raise ValueError(f"{path}: {len(places)} places for its digest, expected one")
+            raise InputError(
+                f"{path}: {len(places)} places for its digest, expected one; is a wafer, lot or class called {MARK}...?"
+            )
         start = places[0] + len(MARK)
         content[start : start + 64] = _digest(content, start).encode()
 
@@ -107,6 +109,6 @@ def _digest(content: mmap.mmap, start: int) -> str:
 
 def _damaged(path: Path, what: str) -> InputError:
     return InputError(
-        f"{path}: damaged: {what}; delete it and have it made again (rm -r {path}; snakemake --cores 8 {path}), "
-        "then go on as before"
+        f"{path}: damaged: {what}; delete it (rm -r '{path}') and have it made again (add '{path}' to the study's "
+        "command), then go on as before"
     )

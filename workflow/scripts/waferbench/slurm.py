@@ -18,6 +18,8 @@ OPTIONS = {  # a resource and the option of sbatch it becomes
     "cpus": "--cpus-per-task",
     "gpu": "--gpus",
 }
+FINAL = ("partition", "account", "qos", "time limit")  # what no option that is not shown here could mend
+PATIENCE = 60  # seconds
 NO_NODE = "Requested node configuration is not available"
 
 
@@ -28,7 +30,8 @@ def check_requests(requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[st
         requests: rule and resources of each job; ``cpus`` are its threads.
 
     Returns:
-        A line for each request that no node can serve now: perhaps none ever, perhaps those that could are down.
+        A line for each request that Slurm would not take now: perhaps no node can serve it ever, perhaps those that
+        could are down, perhaps an option of the site's own (``slurm_extra``) makes the difference.
 
     Raises:
         InputError: Slurm refuses a request whatever its nodes do: an unknown partition or account, a time limit
@@ -36,20 +39,32 @@ def check_requests(requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[st
     """
     rules: dict[tuple[str, ...], str] = {}
     for rule, resources in requests:
-        options = tuple(f"{option}={resources[key]}" for key, option in OPTIONS.items() if resources.get(key))
+        options = tuple(f"{option}={resources[key]}" for key, option in OPTIONS.items() if _known(resources.get(key)))
         rules.setdefault(options, rule)
     unserved = []
     for options, rule in rules.items():
         command = ["sbatch", "--test-only", *options, "--wrap=true"]
-        asked = subprocess.run(command, capture_output=True, text=True)
+        try:
+            asked = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        except FileNotFoundError:
+            raise InputError("no sbatch on this machine: start the study where Slurm's commands are") from None
+        except subprocess.TimeoutExpired:
+            return [*unserved, f"{rule}: Slurm did not answer within {PATIENCE} s"]
         if asked.returncode == 0:
             continue
         said = asked.stderr.strip().splitlines()[-1] if asked.stderr.strip() else f"exit status {asked.returncode}"
         if NO_NODE in said:
             unserved.append(f"{rule}: no node that is up can serve {' '.join(options)}")
+        elif not any(word in said.lower() for word in FINAL):
+            unserved.append(f"{rule}: Slurm says of {' '.join(options)}: {said}")
         else:
             raise InputError(
                 f"Slurm refuses what {rule} asks for ({' '.join(options)}): {said}; set slurm_partition and "
                 "slurm_account in profiles/slurm/profile.yaml to what `sinfo` and `sacctmgr show assoc user=$USER` list"
             )
     return unserved
+
+
+def _known(value: Any) -> bool:
+    """Whether a resource is set; what depends on files that are not there yet has no value."""
+    return bool(value) and "TBD" not in str(value)

@@ -33,11 +33,13 @@ class Stage:
 
 
 def read_records(runs: Path) -> dict[str, list[dict]]:
-    """The run records by rule; unreadable ones are passed over."""
+    """The run records by rule, of what was computed here; unreadable ones are passed over."""
     found = defaultdict(list)
     for path in sorted(Path(runs).glob("*.json")):
         try:
             record = json.loads(path.read_text())
+            if "fetched" in record:  # computed in another study
+                continue
             record["took"] = record["seconds"] + record.get("startup_seconds", 0.0)
             found[record["rule"]].append(record)
         except (OSError, ValueError, TypeError, KeyError):
