@@ -24,6 +24,11 @@ job.wait()
 """
 
 
+def test_the_hardware_is_told_in_words():
+    told = machine.hardware()
+    assert told.startswith(f"{machine.processors()} x ") and told.endswith(" GiB")
+
+
 def alive(pid: str) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -25,7 +25,7 @@ from waferbench.cache import Cache
 from waferbench.codehash import code_digest
 from waferbench.errors import InputError
 from waferbench.gpus import claim
-from waferbench.machine import processors
+from waferbench.machine import hardware, processors
 from waferbench.running import mark, process_start
 from waferbench.seals import SEALED, verify
 from waferbench.sourcefiles import files_of
@@ -187,6 +187,8 @@ class Job:
             "device": torch.cuda.get_device_name() if cuda else "cpu",
             "gpu_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20) if cuda else 0,
             "host": platform.node(),
+            "hardware": hardware(),
+            "cuda": torch.version.cuda if cuda else "",
             "finished": time.strftime(TIME),
         }
 

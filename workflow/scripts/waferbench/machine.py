@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import signal
 import sys
 from pathlib import Path
@@ -17,6 +18,14 @@ GPU_NODES = ("nvidiactl", "kfd", "dxg")  # device files of NVIDIA's and AMD's dr
 def processors() -> int:
     """Processors this process may use (its CPU affinity, not the machine's count)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def hardware() -> str:
+    """Processor, how many of them this process may use, and memory, in words for a record."""
+    told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{processors()} x {names[0] if names else platform.machine()}, {memory:.0f} GiB"
 
 
 def end_with_parent() -> None:

@@ -255,10 +255,11 @@ def _job(made: Made, job: MadeJob) -> Iterable[dict]:
     }
     if job.record:
         start, end = _times(job.record)
-        machine = f"#machine/{quote(job.record['host'])}/{quote(job.record['device'])}"
+        told = [job.record.get(key) for key in ("host", "hardware", "device", "cuda")]
+        value = ", ".join(str(part) for part in told if part)
+        machine = f"#machine/{quote(value)}"
         action |= {"startTime": start, "endTime": end, "environment": _ref(machine)}
         action["subjectOf"] = {"@id": quote(job.record_file)}
-        value = f"{job.record['host']}, {job.record['device']}"
         yield {"@id": machine, "@type": "PropertyValue", "name": "machine", "value": value}
     yield action
     yield {
