@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from waferbench.artifacts import write_json, write_table
+from waferbench.artifacts import digest, write_h5, write_json, write_table
 from waferbench.doctor import OK, PROBLEM, WARNING, Finding, examine, leftovers, machine, study, table
 from waferbench.running import mark
 
@@ -118,12 +119,22 @@ def test_without_a_profile_jobs_run_here(monkeypatch):
 def test_wafers_are_there_and_readable(tmp_path):
     file = tmp_path / "wafers.npz"
     dataset = {"source": "npz", "path": str(file)}
-    assert levels(study.check_data(dataset)) == [PROBLEM]
+    assert levels(study.check_data(dataset, tmp_path)) == [PROBLEM]
     file.touch()
-    assert [f.found for f in study.check_data(dataset)] == [f"{file} is empty"]
+    assert [f.found for f in study.check_data(dataset, tmp_path)] == [f"{file} is empty"]
     file.write_bytes(b"x" * 2500)
-    assert [f.found for f in study.check_data(dataset)] == [f"{file}: 1 file, 2 kB"]
-    assert levels(study.check_data({"source": "simulated", "simulated": {"counts": {"Donut": 3}}})) == [OK]
+    assert [f.found for f in study.check_data(dataset, tmp_path)] == [f"{file}: 1 file, 2 kB"]
+    assert levels(study.check_data({"source": "simulated", "simulated": {"counts": {"Donut": 3}}}, tmp_path)) == [OK]
+
+
+def test_data_that_changed_since_they_were_read_are_named(tmp_path):
+    file, store = tmp_path / "wafers.npz", tmp_path / "data/wafers.h5"
+    file.write_bytes(b"some wafers")
+    write_h5(store, {"flat": np.zeros(3, np.uint8)}, {"inputs": {"data": digest(file)}})
+    dataset = {"source": "npz", "path": str(file)}
+    assert levels(study.check_data(dataset, tmp_path)) == [OK, OK]
+    file.write_bytes(b"other wafers")
+    assert levels(study.check_data(dataset, tmp_path)) == [OK, WARNING]
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 
 from waferbench.errors import InputError, WriteError, readable
 from waferbench.seals import BLANK, seal
+from waferbench.sourcefiles import files_of
 
 KEY = "waferbench"
 SEAL = "sha256_of_this_file"
@@ -70,6 +71,15 @@ def digest(path: str | Path) -> str:
         return hashlib.sha256(text.encode()).hexdigest()
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def data_digest(path: str | Path) -> str:
+    """sha256 of a file of data, or of the names and contents of a folder of them."""
+    path = Path(path)
+    if not path.is_dir():
+        return digest(path)
+    lines = [f"{file.relative_to(path).as_posix()} {digest(file)}" for file in files_of(path)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def write_h5(path: str | Path, arrays: Mapping[str, np.ndarray], provenance: Mapping | None = None) -> None:

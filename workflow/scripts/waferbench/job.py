@@ -20,7 +20,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from waferbench.artifacts import atomic, canonical_json, digest
+from waferbench.artifacts import atomic, canonical_json, data_digest, digest
 from waferbench.cache import Cache
 from waferbench.codehash import code_digest
 from waferbench.errors import InputError
@@ -28,7 +28,6 @@ from waferbench.gpus import claim
 from waferbench.machine import hardware, processors
 from waferbench.running import mark, process_start
 from waferbench.seals import SEALED, verify
-from waferbench.sourcefiles import files_of
 
 TIME = "%Y-%m-%dT%H:%M:%S%z"
 
@@ -71,7 +70,7 @@ class Job:
             "inputs": {name: _digests(files) for name, files in snakemake.input.items()},
         }
         if self.place.get("path") and "data" not in self.provenance["inputs"]:
-            self.provenance["data"] = _content(Path(self.place["path"]))
+            self.provenance["data"] = data_digest(self.place["path"])
         key = hashlib.sha256(canonical_json(self.provenance).encode()).hexdigest()[:16]
         self.checkpoints = self.study / ".checkpoints" / snakemake.rule / key
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
@@ -203,9 +202,3 @@ class Job:
 
 def _digests(files: Any) -> str | list[str]:
     return digest(files) if isinstance(files, (str, Path)) else [digest(file) for file in files]
-
-
-def _content(folder: Path) -> str:
-    """One digest of the names and contents of a folder of data."""
-    lines = [f"{file.relative_to(folder).as_posix()} {digest(file)}" for file in files_of(folder)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

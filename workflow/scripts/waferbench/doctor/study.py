@@ -11,8 +11,8 @@ from waferbench.doctor import OK, PROBLEM, WARNING, Finding
 from waferbench.errors import InputError
 
 
-def check_data(dataset: Mapping) -> Iterator[Finding]:
-    """The wafers' file or folder."""
+def check_data(dataset: Mapping, study: Path) -> Iterator[Finding]:
+    """The wafers' file or folder, and whether they are still those that the study has read."""
     if dataset["source"] == "simulated":
         yield Finding(OK, "wafers", f"simulated: {sum(dataset['simulated']['counts'].values())}")
         return
@@ -28,6 +28,22 @@ def check_data(dataset: Mapping) -> Iterator[Finding]:
             yield Finding(PROBLEM, "wafers", f"{path} is empty", "copy the data again")
         else:
             yield Finding(OK, "wafers", f"{path}: {len(files)} file{'s' * (len(files) > 1)}, {_size(size)}")
+            yield from _same_data(path, study / "data/wafers.h5")
+
+
+def _same_data(path: Path, store: Path) -> Iterator[Finding]:
+    from waferbench.artifacts import data_digest, read_provenance
+
+    try:
+        made = read_provenance(store) if store.exists() else {}
+    except InputError:  # the check of artifacts names it
+        return
+    read, now = made.get("inputs", {}).get("data") or made.get("data"), data_digest(path)
+    if read == now:
+        yield Finding(OK, "wafers", f"{path} has sha256 {now[:12]}..., as when the study read it")
+    elif read:
+        told = f"{path} has sha256 {now[:12]}..., the study has read {read[:12]}..."
+        yield Finding(WARNING, "wafers", told, "if the change is meant, run the study: it reads the data again")
 
 
 def check_weights(settings: Mapping, networks: Mapping, places: Mapping) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ def visit(settings: Mapping, networks: Mapping, memory: Mapping[str, int], targe
                 "GPU": machine.check_gpu,
                 "memory": partial(machine.check_memory, memory),
                 "disk": partial(study.check_disk, settings, folder),
-                "wafers": partial(study.check_data, settings["dataset"]),
+                "wafers": partial(study.check_data, settings["dataset"], folder),
                 "weights": partial(study.check_weights, settings, networks, settings["weights"]),
                 "artifacts": partial(study.check_artifacts, folder),
                 "lock": partial(leftovers.check_lock, root),
