@@ -88,7 +88,7 @@ def table1(study: Study) -> Table:
     mine = f"This study, {study.protocol}" + (" (leaky)" if study.leaky else "")
     groups = [("", 2), (mine, len(study.conditions))]
     groups += [("The paper (5 folds, pooled generators)", len(columns))] if shown else []
-    groups += [(f"Cost of one image{f' ({study.timed_on})' * bool(study.timed_on)}", len(COST))] if dear else []
+    groups += [("Cost of one image", len(COST))] if dear else []
     return Table(names, rows, groups)
 
 
