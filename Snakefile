@@ -16,6 +16,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"  # settings, paths, digests
+include: "workflow/rules/resources.smk"  # what jobs claim: GPUs, threads, memory
 include: "workflow/rules/data.smk"  # ingest, select, folds, audit
 include: "workflow/rules/networks.smk"  # names and weights, checked first
 include: "workflow/rules/gan.smk"  # TS-HingeGAN: train, sample

@@ -1,7 +1,6 @@
 """A copy of the workflow that is sent to a cluster."""
 
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -9,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from helpers.workflow_copy import copy_workflow
+
 T = TypeVar("T")
-ROOT = Path(__file__).parents[2]
 SNAKEMAKE = Path(__file__).with_name("impatient.py")
-PARTS = ("Snakefile", "config", "workflow", "profiles", "resources", "envs", "tests/config")
 CONDITIONS = ("--configfile", "tests/config/tiny.yaml", "--config", "set=conditions=[real]")
 
 
@@ -22,13 +21,7 @@ class Study:
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder, self.environment = folder, environment | {"OMP_NUM_THREADS": "1"}
         self.output = folder / "said.log"
-        folder.mkdir(exist_ok=True)
-        for part in PARTS:
-            ignore = shutil.ignore_patterns("__pycache__")
-            if (ROOT / part).is_dir():
-                shutil.copytree(ROOT / part, folder / part, ignore=ignore)
-            else:
-                shutil.copy2(ROOT / part, folder / part)
+        copy_workflow(folder)
 
     def at_site(self, partition: str, account: str) -> "Study":
         """The two lines of the profile that a site edits."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.study import ROOT, Study
+from cluster.study import Study
+from helpers.workflow_copy import ROOT
 
 STAND_IN = """#!/bin/sh
 # bsub and qsub: run the script, the last argument, behind the caller's back; keep the arguments and how it ended.

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from snakemake.iocontainers import InputFiles, OutputFiles
 
 from waferbench.artifacts import read_json
 
@@ -24,8 +25,8 @@ def check(tmp_path, folder):
         params=SimpleNamespace(settings=json.dumps(settings), code="0"),
         config={"machine": {"study": str(tmp_path), "weights": {"folder": folder, "download": False}}},
         wildcards={},
-        input={},
-        output=SimpleNamespace(networks=str(tmp_path / "networks.json")),
+        input=InputFiles(),
+        output=OutputFiles(fromdict={"networks": str(tmp_path / "networks.json")}),
         threads=1,
         resources={},
         rule="check_networks",

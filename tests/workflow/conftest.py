@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.workflow_copy import copy_workflow
 from waferbench.simulate.dataset import simulate
 from waferbench.wafers import WaferStore
 
-ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "config", "workflow", "profiles", "resources", "envs", "tests/config")
 OVERLAYS = ("tests/config/tiny.yaml", "tests/config/npz.yaml")
 UNPLUGGED = ("unshare", "--map-root-user", "--net")
 CLASSES = ["Center", "Edge-Ring", "Scratch", "none"]
@@ -27,13 +26,7 @@ class Study:
 
     @classmethod
     def copy_workflow(cls, folder: Path) -> "Study":
-        for part in PARTS:
-            target = folder / part
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if (ROOT / part).is_dir():
-                shutil.copytree(ROOT / part, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy2(ROOT / part, target)
+        copy_workflow(folder)
         return cls(folder)
 
     def copy(self, folder: Path) -> "Study":

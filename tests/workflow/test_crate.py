@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import OVERLAYS, ROOT, Study
+from conftest import OVERLAYS, Study
 
+from helpers.workflow_copy import ROOT
 from waferbench.artifacts import digest
 
 pytestmark = pytest.mark.workflow
@@ -71,4 +72,5 @@ def test_the_doctor_names_a_torn_artifact_and_ends_with_an_error(finished: Study
     text = (study.results / "doctor.txt").read_text()
     problems = [line for line in text.splitlines() if line.startswith("problem")]
     assert len(problems) == 1 and "scores.parquet" in problems[0] and problems[0] in output
+    assert "the largest rule (ingest) claims 6,000" in " ".join(text.split())
     assert "weights    tf_efficientnet_lite0: efficientnet-lite0-57934424.pth" in text

@@ -1,7 +1,6 @@
 # Settings, paths and digests that the rules share. No rule here, and nothing that imports torch.
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -14,13 +13,12 @@ sys.path.insert(0, str(SCRIPTS))
 from waferbench.codehash import code_digest, own_digest
 from waferbench.doctor.visit import visit
 from waferbench.errors import InputError
-from waferbench.machine import has_gpu, may_write, processors
+from waferbench.machine import may_write
 from waferbench.manifest import load_manifest
 from waferbench.names import slugs
 from waferbench.objectstore import check_bucket
 from waferbench.protocols import NONE, protocol
 from waferbench.settings import load_schema, require_runnable, resolve
-from waferbench.slurm import check_requests
 from waferbench.sourcefiles import fingerprint, own_weights
 
 
@@ -103,47 +101,6 @@ def code(script):
 def sampler_code(script, module):
     """What decides a sample: the script's own file and all that the sampler runs, but not the filter or the pool."""
     return f"{own_digest(SCRIPTS / f'{script}.py')} {code(module)}"
-
-
-def submitted():
-    """Whether jobs are sent to a cluster, or this is Snakemake inside such a job, where the executor is a local one again.
-    Snakemake knows its executor only once all rules are read."""
-    return not workflow.local_exec or workflow.remote_exec
-
-
-def gpu(_):
-    """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit. In a job
-    on Slurm the one that it was granted: `--resources gpu=0` does not reach a job, and a step may not ask for more."""
-    if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
-        return 1 if int(os.environ.get("SLURM_GPUS_ON_NODE", 0)) else 0
-    return 1 if has_gpu() or submitted() else 0
-
-
-def network_threads(_):
-    """Threads a job with a network claims. Locally half of the cores, beside a GPU at most 4, so that jobs without a
-    network run meanwhile: small networks gain more from a second job at their side than from a second thread. On a
-    cluster 4, whatever the machine has that submits; `workflow.cores` has no value there."""
-    if submitted():
-        return 4
-    half = max(1, (workflow.cores or processors()) // 2)
-    return min(4, half) if gpu(_) else half
-
-
-def svm_threads(_):
-    """Threads an SVM's fit claims; on a cluster the machine that submits says nothing about a node."""
-    return 4 if submitted() else min(4, processors())
-
-
-def ask_slurm():
-    """Show Slurm every distinct request before the first job is sent: it says less, or nothing, of a group's job later."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if not (job.is_norun or job.is_local)]
-    for line in checked(check_requests, [(job.rule.name, {**job.resources, "cpus": job.threads}) for job in jobs]):
-        logger.warning(f"{line}. No GPU in this cluster: add --resources gpu=0. Else see docs/cluster.md.")
-
-
-def growing(mem_mb):
-    """A job's memory in MB: that much, and as much again with every attempt, for what a kill for memory would repeat."""
-    return lambda wildcards, attempt: mem_mb * attempt
 
 
 def only(section, *keys):
@@ -422,12 +379,6 @@ def judging(*keys):
 def script_names():
     """The script of each rule, by its name without the suffix."""
     return {rule.name: Path(rule.script).stem for rule in workflow.rules if rule.script}
-
-
-def memory_of_rules():
-    """The memory that each rule claims, in MB."""
-    claims = {rule.name: rule.resources["mem_mb"].raw for rule in workflow.rules if "mem_mb" in rule.resources}
-    return {name: claim for name, claim in claims.items() if isinstance(claim, int)}
 
 
 def pretrained_networks():

@@ -1,6 +1,8 @@
 """Makes the wafer-native diffusion base of one scope: a folder in diffusers' layout, digests, losses and samples."""
 
-from waferbench.artifacts import read_table, write_h5, write_json, write_table
+from pathlib import Path
+
+from waferbench.artifacts import read_json, read_table, write_h5, write_json, write_table
 from waferbench.diffusion.base import save_base
 from waferbench.diffusion.pretrain import draw_prior, pretrain_base
 from waferbench.folds import read_folds, wafers_of
@@ -8,7 +10,7 @@ from waferbench.job import Job
 from waferbench.leakage import fitted_on
 from waferbench.render import render
 from waferbench.runtime import device
-from waferbench.seals import describe
+from waferbench.seals import FACTS
 from waferbench.seeds import derive_seed
 from waferbench.wafers import read_store, slugs
 
@@ -22,7 +24,7 @@ with Job(snakemake) as job:
     base, history = pretrain_base(images, settings["source"], seed, device(job.gpus, job.threads), job.checkpoints)
     provenance = {**job.provenance, **fitted_on(wafers)}
     save_base(base, snakemake.output.base, provenance)
-    write_json(snakemake.output.files, {"sha256": describe(snakemake.output.base)}, provenance)
+    write_json(snakemake.output.files, {"sha256": read_json(Path(snakemake.output.base) / FACTS)["files"]}, provenance)
     write_table(snakemake.output.history, history, provenance)
     prior = draw_prior(base, settings["source"], seed, settings["render"]["size"])
     write_h5(snakemake.output.prior, {"images": prior}, provenance)

@@ -14,6 +14,7 @@ import shutil
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError
 
 from waferbench.errors import InputError, WriteError, readable
-from waferbench.seals import BLANK, seal
+from waferbench.seals import BLANK, describe, file_digest, seal
 from waferbench.sourcefiles import files_of
 
 KEY = "waferbench"
@@ -44,7 +45,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = partial(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -57,6 +58,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def partial(path: Path) -> Path:
+    """Where this process writes a file or folder until it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def partials(path: Path) -> Iterator[Path]:
+    """What this and other processes have begun to write in place of a file or folder."""
+    return path.parent.glob(f".{escape(path.name)}.*.partial")
+
+
 def canonical_json(value: Any) -> str:
     """One sorted, compact JSON text for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -65,21 +76,20 @@ def canonical_json(value: Any) -> str:
 def digest(path: str | Path) -> str:
     """sha256 of a file, or of the names and digests of all files of a folder."""
     path = Path(path)
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".snakemake"))
-        text = "\n".join(f"{p.relative_to(path).as_posix()} {digest(p)}" for p in files)
-        return hashlib.sha256(text.encode()).hexdigest()
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return _joined(describe(path)) if path.is_dir() else file_digest(path)
 
 
 def data_digest(path: str | Path) -> str:
     """sha256 of a file of data, or of the names and contents of a folder of them."""
     path = Path(path)
     if not path.is_dir():
-        return digest(path)
-    lines = [f"{file.relative_to(path).as_posix()} {digest(file)}" for file in files_of(path)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return file_digest(path)
+    return _joined({file.relative_to(path).as_posix(): file_digest(file) for file in files_of(path)})
+
+
+def _joined(digests: Mapping[str, str]) -> str:
+    text = "\n".join(f"{name} {found}" for name, found in digests.items())
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_h5(path: str | Path, arrays: Mapping[str, np.ndarray], provenance: Mapping | None = None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from waferbench.artifacts import canonical_json, digest
+from waferbench.artifacts import canonical_json, digest, partial
 
 MANIFEST = "entry.json"
 
@@ -42,7 +42,7 @@ class Cache:
             What was recorded when the entry was made, or None: there is no such entry, or it is damaged.
         """
         entry = self.folder / _key(made_from, outputs)
-        copies = [_beside(Path(path)) for path in outputs]
+        copies = [partial(Path(path)) for path in outputs]
         try:
             if not entry.is_dir():
                 return None
@@ -109,10 +109,6 @@ def _key(made_from: Mapping, outputs: Sequence[str | Path]) -> str:
 def _plain(value: Mapping) -> Any:
     """As it comes back from JSON."""
     return json.loads(canonical_json(value))
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -16,11 +16,10 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from glob import escape
 from pathlib import Path
 from typing import Any
 
-from waferbench.artifacts import atomic, canonical_json, data_digest, digest
+from waferbench.artifacts import atomic, canonical_json, data_digest, digest, partials
 from waferbench.cache import Cache
 from waferbench.codehash import code_digest
 from waferbench.errors import InputError
@@ -149,7 +148,7 @@ class Job:
     def _clear_partial(self) -> None:
         """Remove what an earlier, killed attempt had begun to write."""
         for path in map(Path, self._snakemake.output):
-            for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
+            for left in partials(path):
                 shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
     def _verify_inputs(self) -> None:

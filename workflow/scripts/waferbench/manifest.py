@@ -12,9 +12,8 @@ import yaml
 from waferbench.errors import InputError, readable
 
 NEEDED = {"wheel": ("package",), "hub": ("repo",), "url": ("url",), "file": ()}  # beside file
-# what nobody in between can change
+# nobody in between can change what comes from there
 ADDRESS = re.compile(r"(?:https://|http://(?:127\.0\.0\.1|localhost)(?::\d+)?/)[\x21-\x7e]+")
-# nobody in between can change it
 PATTERNS = {
     "package": re.compile(r"[A-Za-z_]\w*", re.ASCII),
     "repo": re.compile(r"[\w.-]+/[\w.-]+", re.ASCII),

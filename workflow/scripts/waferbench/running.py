@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,6 +50,17 @@ def process_start(pid: int | None = None) -> float | None:
     except OSError:
         return None
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def run_records(runs: Path) -> Iterator[tuple[Path, dict]]:
+    """The records of finished jobs and their files, by name; unreadable ones are passed over."""
+    for path in sorted(Path(runs).glob("*.json")):
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict):
+            yield path, record
 
 
 def mark(runs: Path, name: str, rule: str, gpus: int) -> Path:

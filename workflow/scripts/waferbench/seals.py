@@ -75,11 +75,14 @@ def sealed_in(study: str | Path) -> Iterator[Path]:
 def describe(folder: str | Path) -> dict[str, str]:
     """sha256 of each file of a folder by its relative path, for the folder's own JSON file."""
     folder = Path(folder)
-    found = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".snakemake")):
-        with open(path, "rb") as file:
-            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".snakemake"))
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def file_digest(path: str | Path) -> str:
+    """sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _verify_folder(folder: Path) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from waferbench.plan import Tally
-from waferbench.running import Running
+from waferbench.running import Running, run_records
 
 WIDTH = 80
 
@@ -35,15 +35,12 @@ class Stage:
 def read_records(runs: Path) -> dict[str, list[dict]]:
     """The run records by rule, of what was computed here; unreadable ones are passed over."""
     found = defaultdict(list)
-    for path in sorted(Path(runs).glob("*.json")):
-        try:
-            record = json.loads(path.read_text())
-            if "fetched" in record:  # computed in another study
-                continue
+    for _, record in run_records(runs):
+        if "fetched" in record:  # computed in another study
+            continue
+        with suppress(TypeError, KeyError):
             record["took"] = record["seconds"] + record.get("startup_seconds", 0.0)
             found[record["rule"]].append(record)
-        except (OSError, ValueError, TypeError, KeyError):
-            continue
     return found
 
 

@@ -23,10 +23,10 @@ from transformers.models.clip.configuration_clip import CLIPTextConfig
 from transformers.models.clip.modeling_clip import CLIPTextModel
 from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
-from waferbench.artifacts import digest, write_json
+from waferbench.artifacts import digest, partial, write_json
 from waferbench.diffusion.tokenizer import build_tokenizer
 from waferbench.errors import InputError
-from waferbench.seals import describe
+from waferbench.seals import FACTS, describe
 
 PARTS = {  # what a base holds: the file that describes each part, and the pattern of its weights
     "vae": ("config.json", "*.safetensors"),
@@ -36,7 +36,6 @@ PARTS = {  # what a base holds: the file that describes each part, and the patte
     "scheduler": ("scheduler_config.json", "*.json"),
 }
 PREDICTIONS = ("epsilon", "v_prediction")  # what an adapter can be trained on
-FACTS = "waferbench.json"  # the provenance of a base made here
 # a scaled-linear schedule as Stable Diffusion's, but noisier at its end (signal 0.016 instead of 0.068):
 # a small model would otherwise read the wafer's disc out of what is meant to be pure noise. The network
 # predicts v (Salimans & Ho 2022): from predicted noise, the clean latents at that end would come with 60 times
@@ -176,7 +175,7 @@ def _frozen(base: Base) -> Base:
 def save_base(base: Base, folder: str | Path, provenance: Mapping | None = None) -> None:
     """Write a base so that ``StableDiffusionPipeline.from_pretrained(folder)`` loads it; equal weights, equal bytes."""
     folder = Path(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    temporary = partial(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         StableDiffusionPipeline(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from waferbench.doctor import OK, PROBLEM, WARNING, Finding
 from waferbench.errors import InputError
+from waferbench.sourcefiles import files_of
 
 
 def check_data(dataset: Mapping, study: Path) -> Iterator[Finding]:
@@ -22,7 +23,7 @@ def check_data(dataset: Mapping, study: Path) -> Iterator[Finding]:
     elif not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         yield Finding(PROBLEM, "wafers", f"{path} is not readable for you", f"chmod -R u+rX '{path}', or ask its owner")
     else:
-        files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+        files = files_of(path)
         size = sum(file.stat().st_size for file in files)
         if size == 0:
             yield Finding(PROBLEM, "wafers", f"{path} is empty", "copy the data again")

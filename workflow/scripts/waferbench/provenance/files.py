@@ -13,7 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from waferbench.artifacts import digest
+from waferbench.artifacts import data_digest
+from waferbench.sourcefiles import files_of
 
 CODE = "code"  # folder of the crate that holds the workflow
 PARTS = ("Snakefile", "config", "workflow", "profiles", "resources", "envs", "requirements.txt", "LICENSE")
@@ -48,9 +49,9 @@ class Outside:
 
 def outside(path: Path, role: str, licence: str = "", origin: str = "", name: str = "") -> Outside:
     """Describe a file or folder by its contents; ``name`` stands for its path where that says nothing elsewhere."""
-    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    files = files_of(path)
     size, newest = sum(file.stat().st_size for file in files), max(file.stat().st_mtime_ns for file in files)
-    return Outside(name or str(path), role, digest(path), size, timestamp(newest), licence, origin)
+    return Outside(name or str(path), role, data_digest(path), size, timestamp(newest), licence, origin)
 
 
 def timestamp(ns: int) -> str:

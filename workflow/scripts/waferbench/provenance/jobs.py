@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from waferbench.artifacts import digest, read_provenance
 from waferbench.errors import InputError
 from waferbench.plan import Output
 from waferbench.progress import progress
+from waferbench.running import run_records
+from waferbench.seals import FACTS
 
 SHOWN = 10  # names of missing files in an error
 
@@ -92,7 +95,7 @@ def gather_jobs(outputs: Sequence[Output], digests: Mapping[str, str], root: Pat
 
 def _told(path: Path) -> dict:
     """What an artifact says of its making, a folder by the file in it that bears this library's name."""
-    path = path / "waferbench.json" if path.is_dir() else path
+    path = path / FACTS if path.is_dir() else path
     return read_provenance(path) if path.is_file() else {}
 
 
@@ -103,12 +106,9 @@ def _key(rule: str, wildcards: Mapping[str, str]) -> str:
 def _records(study: Path) -> dict[str, tuple[dict, str]]:
     """Run records by rule and wildcards, and where they lie in the study's folder."""
     found = {}
-    for path in sorted((study / "runs").glob("*.json")):
-        try:
-            record = json.loads(path.read_text())
+    for path, record in run_records(study / "runs"):
+        with suppress(KeyError):
             found[_key(record["rule"], record["wildcards"])] = record, path.relative_to(study).as_posix()
-        except (ValueError, KeyError):
-            continue
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 
 from waferbench.artifacts import read_json, read_provenance, read_table
 from waferbench.report.study import COLUMNS, Study
+from waferbench.running import run_records
 from waferbench.wafers import open_store
 
 SHORT = {"reference": "against", "mean_difference": "difference", "ci_low": "low", "ci_high": "high"}
@@ -89,15 +89,8 @@ def tidy(name: str, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 def read_runs(folder: str | Path | None) -> list[dict]:
     """The run records of a study, the last of each job; unreadable ones are left out."""
-    records = []
-    for path in sorted(Path(folder, "runs").glob("*.json")) if folder else []:
-        try:
-            record = json.loads(path.read_text())
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict) and record.get("rule", "make_report") != "make_report":
-            records.append(record)
-    return records
+    records = run_records(Path(folder, "runs")) if folder else ()
+    return [record for _, record in records if record.get("rule", "make_report") != "make_report"]
 
 
 def _paths(value: Any) -> list[Path]:

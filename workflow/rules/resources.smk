@@ -1,0 +1,58 @@
+# What jobs claim of a machine or a cluster. No rule here.
+
+import os
+from contextlib import suppress
+
+from waferbench.machine import has_gpu, processors
+from waferbench.slurm import check_requests
+
+
+def submitted():
+    """Whether jobs are sent to a cluster, or this is Snakemake inside such a job, where the executor is a local one again.
+    Snakemake knows its executor only once all rules are read."""
+    return not workflow.local_exec or workflow.remote_exec
+
+
+def gpu(_):
+    """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit. In a job
+    on Slurm the one that it was granted: `--resources gpu=0` does not reach a job, and a step may not ask for more."""
+    if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
+        return 1 if int(os.environ.get("SLURM_GPUS_ON_NODE", 0)) else 0
+    return 1 if has_gpu() or submitted() else 0
+
+
+def network_threads(_):
+    """Threads a job with a network claims. Locally half of the cores, beside a GPU at most 4, so that jobs without a
+    network run meanwhile: small networks gain more from a second job at their side than from a second thread. On a
+    cluster 4, whatever the machine has that submits; `workflow.cores` has no value there."""
+    if submitted():
+        return 4
+    half = max(1, (workflow.cores or processors()) // 2)
+    return min(4, half) if gpu(_) else half
+
+
+def svm_threads(_):
+    """Threads an SVM's fit claims; on a cluster the machine that submits says nothing about a node."""
+    return 4 if submitted() else min(4, processors())
+
+
+def ask_slurm():
+    """Show Slurm every distinct request before the first job is sent: it says less, or nothing, of a group's job later."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if not (job.is_norun or job.is_local)]
+    for line in checked(check_requests, [(job.rule.name, {**job.resources, "cpus": job.threads}) for job in jobs]):
+        logger.warning(f"{line}. No GPU in this cluster: add --resources gpu=0. Else see docs/cluster.md.")
+
+
+def growing(mem_mb):
+    """A job's memory in MB: that much, and as much again with every attempt, for what a kill for memory would repeat."""
+    return lambda wildcards, attempt: mem_mb * attempt
+
+
+def memory_of_rules():
+    """The memory that each rule claims at its first attempt, in MB, but for what a profile states as an expression."""
+    claims = {}
+    for rule in workflow.rules:
+        with suppress(TypeError):  # an expression asks for more than the attempt
+            if rule.script and "mem_mb" in rule.resources:
+                claims[rule.name] = rule.resources["mem_mb"].evaluate(None, attempt=1).value
+    return claims
