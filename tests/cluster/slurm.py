@@ -69,11 +69,11 @@ SlurmdParameters=config_overrides
 PartitionName=main Nodes=gpu[1-{gpu_nodes}] Default=YES
 PartitionName=cpu Nodes=cpu1
 """
-NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=16000 {more}"
+NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=16000 {more}"
 
 
 class Slurm:
-    """A cluster of ``gpu_nodes`` nodes with 4 processors, 16 GB and one GPU each, all of them make-believe, in the
+    """A cluster of ``gpu_nodes`` nodes with 8 processors, 16 GB and one GPU each, all of them make-believe, in the
     partition ``main``, and one node without a GPU in the partition ``cpu``. The account is ``lab``. A requeued job
     waits as long as a credential lasts (``cred_expire``)."""
 

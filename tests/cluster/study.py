@@ -12,7 +12,8 @@ from helpers.workflow_copy import copy_workflow
 
 T = TypeVar("T")
 SNAKEMAKE = Path(__file__).with_name("impatient.py")
-CONDITIONS = ("--configfile", "tests/config/tiny.yaml", "--config", "set=conditions=[real]")
+OVERLAY = "tests/config/tiny.yaml"
+REAL = "conditions=[real]"
 
 
 class Study:
@@ -33,9 +34,10 @@ class Study:
         path.write_text(text)
         return self
 
-    def start(self, *arguments: str, profile: str = "profiles/slurm") -> subprocess.Popen:
+    def start(self, *arguments: str, profile: str = "profiles/slurm", settings: str = REAL) -> subprocess.Popen:
         """Start Snakemake with a profile; its output goes to a file, as nobody reads a pipe meanwhile."""
-        command = [sys.executable, str(SNAKEMAKE), *arguments, "--profile", profile, "--latency-wait", "5", *CONDITIONS]
+        command = [sys.executable, str(SNAKEMAKE), *arguments, "--profile", profile, "--latency-wait", "5"]
+        command += ["--configfile", OVERLAY, "--config", f"set={settings}"]
         with open(self.output, "w") as said:
             return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=said, stderr=said)
 

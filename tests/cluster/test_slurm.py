@@ -11,7 +11,9 @@ from cluster.study import Study
 pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
 SCORES = "results/tiny/scores.parquet"
 FIELDS = ("JobID", "State", "Comment", "AllocTRES", "TimelimitRaw", "ReqMem", "Account", "Partition")
-FOLDS = "results/tiny/duplicate_cv5/seed{}/folds.parquet"
+CELL = "results/tiny/{}/seed42/fold{}/cells/test_resnet.r160_in1k/real/checkpoint.safetensors"
+FOLDS = "results/tiny/duplicate_cv5/seed7/folds.parquet"
+NETWORKS = "results/tiny/networks.json"
 COST = "results/tiny/backbones/test_resnet.r160_in1k.json"
 
 
@@ -68,14 +70,28 @@ def test_jobs_of_seconds_share_a_submission(sent):
     assert not of_rule(sent, "select_wafers")
 
 
-def test_twenty_jobs_run_side_by_side(slurm, sent):
-    run = sent.study.start(*(FOLDS.format(seed) for seed in range(100, 124)), "--groups", "ingest=data")
+def test_twenty_trainings_of_the_grid_run_side_by_side(slurm, sent):
+    grid = [CELL.format(protocol, fold) for protocol in ("cv12", "duplicate_cv12") for fold in range(12)]
+    run = sent.study.start(*grid, settings="conditions=[real] folds.protocols=[cv12,duplicate_cv12]")
     try:
-        sent.study.wait_for(lambda: len(slurm.running("make_folds")) >= 20, run)
-    finally:  # they need not end: that would take two processors a minute
+        sent.study.wait_for(lambda: len(slurm.running("train_classifier")) >= 20, run, seconds=300)
+    finally:  # they need not end: that would take two processors minutes
         run.kill()
         slurm.run("scancel", "--user=root")
     run.wait()
+
+
+def test_without_partition_and_account_a_job_gets_the_defaults_or_slurms_refusal(slurm, tmp_path):
+    study, before = Study(tmp_path, slurm.environment), len(slurm.jobs(*FIELDS))
+    study.send(NETWORKS)
+    [job] = slurm.jobs(*FIELDS)[before:]
+    assert (job["State"], job["Partition"], job["Account"]) == ("COMPLETED", "main", "root")  # both of them Slurm's own
+    slurm.run("scontrol", "update", "PartitionName=main", "Default=NO")
+    try:
+        output = study.send(COST, expect=1)
+    finally:
+        slurm.run("scontrol", "update", "PartitionName=main", "Default=YES")
+    assert "Slurm refuses what" in output and "default partition" in output and "profiles/slurm/profile.yaml" in output
 
 
 @pytest.mark.parametrize(
@@ -93,8 +109,9 @@ def test_a_wrong_partition_or_account_is_said_before_anything_is_sent(slurm, tmp
 
 def test_what_no_node_can_serve_is_warned_of_and_rejected_in_slurms_words_and_costs_nothing(sent):
     before = (sent.study.folder / SCORES).stat().st_mtime_ns
-    more = ("check_networks:mem_mb=99999999", "measure_backbone:slurm_partition=cpu")
-    output = sent.study.send("results/tiny/networks.json", COST, "--retries", "0", "--set-resources", *more, expect=1)
+    more = ("check_networks:mem_mb=99999999", "measure_backbone:slurm_partition=cpu", "make_folds:mem_mb=88888888")
+    output = sent.study.send(NETWORKS, COST, FOLDS, "--retries", "0", "--set-resources", *more, expect=1)
+    assert "group data: no node that is up can serve" in output and "--mem=88888888" in output
     assert "check_networks: no node that is up can serve" in output and "--mem=99999999" in output
     assert "measure_backbone: no node that is up can serve" in output and "--gpus=1" in output
     assert output.count("Batch job submission failed: Requested node configuration is not available") == 2

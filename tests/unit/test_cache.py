@@ -2,9 +2,14 @@
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr
+from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,6 +138,76 @@ def test_an_entry_has_the_rights_of_its_folder_whatever_the_umask(tmp_path: Path
         os.umask(before)
     modes = {path.stat().st_mode & 0o777 for path in entry(cache).rglob("*") if path.is_file()}
     assert modes == {0o664} and entry(cache).stat().st_mode & 0o777 == 0o775
+
+
+LAB, MAKER, COLLEAGUE, STRANGER = 64100, 64101, 64102, 64103
+
+
+def become(user: int) -> None:
+    """Be another user, who keeps files to themselves; all but the stranger are in the lab's group."""
+    os.setgroups([] if user == STRANGER else [LAB])
+    os.setgid(user)
+    os.setuid(user)
+    os.umask(0o077)
+
+
+def of_user(user: int, act, lab: Path):
+    """What an action returns and says when another user's process does it."""
+    with ProcessPoolExecutor(1, mp_context=get_context("fork"), initializer=become, initargs=(user,)) as pool:
+        return pool.submit(heard, act, lab / "cache", lab / str(user) / act.__name__).result()
+
+
+def heard(act, cache: Path, home: Path):
+    with redirect_stderr(StringIO()) as said:
+        return act(Cache(cache), home), said.getvalue()
+
+
+def add(cache: Cache, home: Path) -> list[str]:
+    cache.store(MADE_FROM, made(home), RECORD)
+    return [digest(path) for path in outputs(home)]
+
+
+def take(cache: Cache, home: Path) -> list[str] | None:
+    return cache.fetch(MADE_FROM, outputs(home)) and [digest(path) for path in outputs(home)]
+
+
+@pytest.fixture
+def lab() -> Iterator[Path]:
+    """A common cache as docs/sharing.md says, and a private folder for each user."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become other users")
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        lab = Path(folder)
+        lab.chmod(0o755)
+        for user in (MAKER, COLLEAGUE, STRANGER):
+            (lab / str(user)).mkdir(mode=0o700)
+            os.chown(lab / str(user), user, user)
+        (lab / "cache").mkdir()
+        os.chown(lab / "cache", 0, LAB)
+        (lab / "cache").chmod(0o2770)
+        yield lab
+
+
+def test_users_of_a_group_share_and_nobody_else_does(lab: Path):
+    digests, said = of_user(MAKER, add, lab)
+    assert said == ""
+    assert of_user(COLLEAGUE, take, lab) == (digests, "")
+    taken, said = of_user(STRANGER, take, lab)
+    assert taken is None and "could not be taken (" in said and "Permission denied" in said
+    digests, said = of_user(STRANGER, add, lab)
+    assert len(digests) == 2 and "nothing added" in said and "Permission denied" in said
+
+
+def test_a_cache_that_may_only_be_read_is_read(lab: Path):
+    digests, _ = of_user(MAKER, add, lab)
+    (lab / "cache").chmod(0o2750)
+    assert of_user(COLLEAGUE, take, lab) == (digests, "")
+    os.truncate(entry(Cache(lab / "cache")) / "0", 1)
+    taken, said = of_user(COLLEAGUE, take, lab)
+    assert taken is None and "it is not ours to remove, and made anew here" in said
+    shutil.rmtree(entry(Cache(lab / "cache")))
+    _, said = of_user(COLLEAGUE, add, lab)
+    assert "nothing added" in said and "Permission denied" in said
 
 
 def work(folder: Path, number: int) -> int:

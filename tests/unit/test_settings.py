@@ -117,8 +117,10 @@ def test_quoted_values_may_hold_blanks():
 
 
 def test_home_is_expanded():
-    settings = resolve({**DEFAULT, "set": "weights.folder=~/weights"}, SCHEMA)
-    assert not settings["weights"]["folder"].startswith("~")
+    given = "weights.folder=~/weights dataset.path=~/data cache=~/cache wafers=~/mine"
+    settings = resolve({**DEFAULT, "set": given}, SCHEMA)
+    paths = [settings["weights"]["folder"], settings["dataset"]["path"], settings["cache"], settings["wafers"]]
+    assert all(path.startswith(str(Path.home())) for path in paths)
 
 
 def test_equal_gammas_are_equal_settings():

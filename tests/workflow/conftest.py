@@ -1,5 +1,6 @@
 """One finished tiny study, made once, that the workflow tests look at and edit copies of."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,14 @@ def differing(study: Study, other: Study) -> list[str]:
 def may_unplug() -> bool:
     """Whether this machine allows a namespace without a network."""
     return subprocess.run([*UNPLUGGED, "true"], capture_output=True).returncode == 0
+
+
+def as_anybody() -> tuple[str, ...]:
+    """What holds a command to the rights of files where the tests run as root, who is else held to none."""
+    held = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    if subprocess.run([*held, "true"], capture_output=True).returncode:
+        pytest.skip("root may not drop its own rights here (setpriv --bounding-set)")
+    return held
 
 
 def write_npz(path: Path, seed: int = 1) -> None:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Study, write_npz
+from conftest import Study, as_anybody, write_npz
 
 pytestmark = pytest.mark.workflow
 
@@ -26,9 +26,9 @@ def user(folder: Path, data: str, like: Path | None = None) -> Study:
     return study
 
 
-def run(study: Study, name: str, cache: Path, *targets: str, settings: str = "") -> str:
+def run(study: Study, name: str, cache: Path, *targets: str, settings: str = "", within: tuple = ()) -> str:
     targets = [f"results/{name}/{target}" for target in targets]
-    return study.snakemake(*targets, "--config", f"study={name}", f"cache={cache}", f"set={settings}")
+    return study.snakemake(*targets, "--config", f"study={name}", f"cache={cache}", f"set={settings}", within=within)
 
 
 def jobs(study: Study, name: str) -> tuple[set[str], set[str]]:
@@ -102,10 +102,11 @@ def test_what_has_changed_is_computed_and_never_taken(change, computed, first: S
     assert jobs(study, "changed") == (computed, (BEFORE | {"make_folds"}) - computed)
 
 
-def test_a_cache_that_cannot_be_used_is_named_and_costs_nothing(first: Study, tmp_path: Path):
+@pytest.mark.parametrize("rights", [0o555, 0o000])
+def test_a_cache_without_rights_is_named_and_costs_nothing(rights: int, first: Study, tmp_path: Path):
     study = user(tmp_path, "wafers.npz", like=first.folder / "wafers.npz")
-    (tmp_path / "cache").write_text("a file where a folder should be")
-    output = run(study, "alone", tmp_path / "cache", "data/wafers.parquet")
+    (tmp_path / "cache").mkdir(mode=rights)
+    output = run(study, "alone", tmp_path / "cache", "data/wafers.parquet", within=as_anybody())
     assert f"cache: {tmp_path / 'cache'} cannot be written to" in output
     assert "nothing added" in (tmp_path / "results/alone/logs/ingest.log").read_text()
     mine, theirs = (

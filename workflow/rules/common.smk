@@ -1,6 +1,7 @@
 # Settings, paths and digests that the rules share. No rule here, and nothing that imports torch.
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -28,6 +29,9 @@ def checked(function, *arguments):
         return function(*arguments)
     except InputError as error:
         raise WorkflowError(str(error)) from None
+    except PermissionError as error:
+        where = f"{error.filename}: {error.strerror}"
+        raise WorkflowError(f"{where}; ask its owner for the right to read it, or name a file of your own") from None
 
 
 checked(require_runnable, workflow.basedir)
@@ -215,7 +219,7 @@ def weights_of(network):
     """A network's entry of the manifest, and the identity of the user's own file for it where there is one."""
     entry = WEIGHTS.get(network, {})
     names = [f"{network}.safetensors", *(Path(source["file"]).name for source in entry.get("sources", []))]
-    return {"manifest": {network: entry}, "own_file": own_weights(CFG["weights"]["folder"], names)}
+    return {"manifest": {network: entry}, "own_file": checked(own_weights, CFG["weights"]["folder"], names)}
 
 
 def base_of(wildcards):
@@ -224,7 +228,7 @@ def base_of(wildcards):
     return (
         ""
         if has_native_base(wildcards.source)
-        else own_weights(CFG["weights"]["folder"], [base, Path(base).name], Path(base))
+        else checked(own_weights, CFG["weights"]["folder"], [base, Path(base).name], Path(base))
     )
 
 
@@ -294,7 +298,7 @@ def histories(source):
 def source_file(_):
     """The file that ingest reads, where it reads one."""
     path = Path(CFG["dataset"]["path"])
-    one_file = {"lswmd": True, "npz": True, "dielist": True, "g85": path.is_file()}
+    one_file = {"lswmd": True, "npz": True, "dielist": True, "g85": os.path.isfile(path)}
     return {"data": local(str(path))} if one_file.get(CFG["dataset"]["source"]) else {}
 
 
@@ -304,8 +308,8 @@ UNREAD = {"simulated": ["pass_bins"], "dielist": ["simulated"], "g85": ["simulat
 def dataset_settings():
     """The keys of `dataset` that its source reads; of the data's place the name alone, and where wafers are called so."""
     read = without(CFG["dataset"], "path", *UNREAD.get(CFG["dataset"]["source"], ["simulated", "pass_bins"]))
-    path = Path(CFG["dataset"]["path"])
-    return {**read, "name": path.name} if read["source"] == "g85" and path.is_file() else read
+    path = CFG["dataset"]["path"]
+    return {**read, "name": Path(path).name} if read["source"] == "g85" and os.path.isfile(path) else read
 
 
 def dataset_place():
@@ -340,7 +344,7 @@ def cell_samples(wildcards):
     return {"samples": samples_for(wildcards, source)[0]} if source else {}
 
 
-OWN = Path(CFG["wafers"]).expanduser()
+OWN = Path(CFG["wafers"])
 OWN_NAME = re.sub(r"[^A-Za-z0-9._-]+", "-", OWN.name).strip(".-") or "none"
 PREDICTED = f"{STUDY}/predictions/{OWN_NAME}"
 
@@ -361,7 +365,7 @@ def own_wafers(_):
     """The file of wafers to be judged; a folder is known by the identity of its files alone."""
     if not CFG["wafers"]:
         raise WorkflowError("predict: no wafers are named; add --config wafers=FILE")
-    if not OWN.exists():
+    if not checked(OWN.exists):
         raise WorkflowError(f"wafers: nothing at {OWN}; give the path of a file or folder of wafers")
     return {"own": local(str(OWN))} if OWN.is_file() else {}
 

@@ -45,7 +45,7 @@ rule predict_wafers:
             **CFG["predict"],
             pass_bins=CFG["dataset"]["pass_bins"],
             wafers=str(OWN),
-            wafers_stat=own_weights("", [], OWN) if CFG["wafers"] else "",
+            wafers_stat=checked(own_weights, "", [], OWN) if CFG["wafers"] else "",
         ),
         code=code("predict_wafers"),
     script:

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from copy import copy
 
 from waferbench.machine import has_gpu, processors
 from waferbench.slurm import check_requests
@@ -37,10 +38,20 @@ def svm_threads(_):
 
 
 def ask_slurm():
-    """Show Slurm every distinct request before the first job is sent: it says less, or nothing, of a group's job later."""
+    """Show Slurm every distinct request before the first is sent: it says less, or nothing, of a group's later."""
     jobs = [job for job in workflow.dag.needrun_jobs() if not (job.is_norun or job.is_local)]
-    for line in checked(check_requests, [(job.rule.name, {**job.resources, "cpus": job.threads}) for job in jobs]):
+    for line in checked(
+        check_requests, [request(unit) for unit in {workflow.dag.get_job_group(job) or job for job in jobs}]
+    ):
         logger.warning(f"{line}. No GPU in this cluster: add --resources gpu=0. Else see docs/cluster.md.")
+
+
+def request(unit):
+    """What a job or a group asks for, and its name. A group keeps what it once claimed, so a copy is asked: some of its
+    jobs' claims are not known yet."""
+    name = f"group {unit.groupid}" if unit.is_group() else unit.rule.name
+    unit = copy(unit) if unit.is_group() else unit
+    return name, {**unit.resources, "cpus": unit.threads}
 
 
 def growing(mem_mb):
@@ -51,8 +62,8 @@ def growing(mem_mb):
 def memory_of_rules():
     """The memory that each rule claims at its first attempt, in MB, but for what a profile states as an expression."""
     claims = {}
-    for rule in workflow.rules:
+    for each in workflow.rules:
         with suppress(TypeError):  # an expression asks for more than the attempt
-            if rule.script and "mem_mb" in rule.resources:
-                claims[rule.name] = rule.resources["mem_mb"].evaluate(None, attempt=1).value
+            if each.script and "mem_mb" in each.resources:
+                claims[each.name] = each.resources["mem_mb"].evaluate(None, attempt=1).value
     return claims

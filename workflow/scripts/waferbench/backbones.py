@@ -153,7 +153,7 @@ def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -
     settings = weights_settings or {}
     sources = load_manifest(settings).get(name, {}).get("sources") or _timm_source(name)
     own = {"kind": "file", "file": f"{name}.safetensors", "keys": "own", "sha256": None}
-    folder = Path(settings["folder"]).expanduser() if settings.get("folder") else None
+    folder = Path(settings["folder"]) if settings.get("folder") else None
     if folder is not None:
         for source in [own, *(s for s in sources if s["kind"] != "hub")]:
             path = folder / Path(source["file"]).name

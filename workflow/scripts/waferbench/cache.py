@@ -29,7 +29,7 @@ class Cache:
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder).expanduser()
+        self.folder = Path(folder)
 
     def fetch(self, made_from: Mapping, outputs: Sequence[str | Path]) -> dict | None:
         """Put an entry's files in place of these outputs.
@@ -65,8 +65,8 @@ class Cache:
             _say(f"{entry} could not be taken ({error}); computing instead")
             return None
         except (ValueError, KeyError, IndexError, TypeError) as error:
-            _say(f"{entry} is damaged ({error}); it is removed, and made anew here")
-            self._discard(entry)
+            done = "it is removed" if self._discard(entry) else "it is not ours to remove"
+            _say(f"{entry} is damaged ({error}); {done}, and made anew here")
             return None
         finally:
             for copy in copies:
@@ -75,10 +75,10 @@ class Cache:
     def store(self, made_from: Mapping, outputs: Sequence[str | Path], record: Mapping) -> None:
         """Add an entry of these outputs; of two that are made at once the first stays."""
         entry = self.folder / _key(made_from, outputs)
-        if entry.is_dir():
-            return
         making = self.folder / f".{uuid4().hex}"
         try:
+            if entry.is_dir():
+                return
             making.mkdir(parents=True)
             for i, path in enumerate(outputs):
                 _copy(Path(path), making / str(i))
@@ -93,12 +93,15 @@ class Cache:
         finally:
             _remove(making)
 
-    def _discard(self, entry: Path) -> None:
-        """Make room for a sound entry; renamed first, so that nobody meets half of it."""
-        with suppress(OSError):
-            away = self.folder / f".{uuid4().hex}"
+    def _discard(self, entry: Path) -> bool:
+        """Make room for a sound entry, where we may; renamed first, so that nobody meets half of it."""
+        away = self.folder / f".{uuid4().hex}"
+        try:
             entry.rename(away)
-            _remove(away)
+        except OSError:
+            return False
+        _remove(away)
+        return True
 
 
 def _key(made_from: Mapping, outputs: Sequence[str | Path]) -> str:
@@ -127,10 +130,10 @@ def _replace(copy: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink()
 
 

@@ -58,5 +58,6 @@ def allocation() -> str:
 
 def may_write(folder: Path) -> bool:
     """Whether files can be added to a folder, or to the one that it would be made in."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    places = (folder, *folder.absolute().parents)
+    there = next(path for path in places if os.path.exists(path))  # in a closed folder nothing is, and nothing raises
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

@@ -44,8 +44,13 @@ def resolve(config: Mapping, schema: Mapping) -> dict:
     for key, text in _overrides(config.get("set") or ""):
         _assign(settings, key, text)
     settings = coerce(settings, schema, "")
-    for section, key in (("dataset", "path"), ("weights", "folder")):
-        settings[section][key] = os.path.expanduser(settings[section][key])
+    for section, key in (
+        (settings["dataset"], "path"),
+        (settings["weights"], "folder"),
+        (settings, "cache"),
+        (settings, "wafers"),
+    ):
+        section[key] = os.path.expanduser(section[key])
     check_consistency(settings)
     return settings
 

@@ -20,7 +20,7 @@ def fingerprint(dataset: Mapping) -> str:
     """
     if dataset["source"] == "simulated":
         return ""
-    path = Path(dataset["path"]).expanduser()
+    path = Path(dataset["path"])
     if not path.exists():
         raise InputError(
             f"dataset.path: nothing at {path} (looked in {os.getcwd()}); give the path of your data, for instance "
@@ -42,7 +42,7 @@ def own_weights(folder: str, names: Iterable[str], *paths: Path) -> str:
         names: what is looked for in it.
         paths: looked for before.
     """
-    inside = [Path(folder).expanduser() / name for name in names] if folder else []
+    inside = [Path(folder) / name for name in names] if folder else []
     found = next((path for path in [*paths, *inside] if path.exists()), None)
     if found is None:
         return ""
