@@ -11,10 +11,11 @@ from cluster.study import Study
 pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
 SCORES = "results/tiny/scores.parquet"
 FIELDS = ("JobID", "State", "Comment", "AllocTRES", "TimelimitRaw", "ReqMem", "Account", "Partition")
-CELL = "results/tiny/{}/seed42/fold{}/cells/test_resnet.r160_in1k/real/checkpoint.safetensors"
+CELL = "results/tiny/duplicate_cv5/seed42/fold{}/cells/{}/real/checkpoint.safetensors"
 FOLDS = "results/tiny/duplicate_cv5/seed7/folds.parquet"
 NETWORKS = "results/tiny/networks.json"
 COST = "results/tiny/backbones/test_resnet.r160_in1k.json"
+TINY = ["byobnet", "convnext", "convnext2", "convnext3", "efficientnet", "mambaout", "nfnet", "vit"]  # timm's test_*
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +72,13 @@ def test_jobs_of_seconds_share_a_submission(sent):
 
 
 def test_twenty_trainings_of_the_grid_run_side_by_side(slurm, sent):
-    grid = [CELL.format(protocol, fold) for protocol in ("cv12", "duplicate_cv12") for fold in range(12)]
-    run = sent.study.start(*grid, settings="conditions=[real] folds.protocols=[cv12,duplicate_cv12]")
+    backbones = [f"test_{name}" for name in TINY]
+    grid = [CELL.format(fold, backbone) for fold in (0, 1, 2) for backbone in backbones]
+    known = " ".join(f"define.backbones.{name}={{pretrained: false}}" for name in backbones)
+    used = f"backbones=[test_resnet.r160_in1k,{','.join(backbones)}]"
+    run = sent.study.start(*grid, settings=f"conditions=[real] {known} {used}")
     try:
-        sent.study.wait_for(lambda: len(slurm.running("train_classifier")) >= 20, run, seconds=300)
+        sent.study.wait_for(lambda: len(slurm.running("train_classifier")) >= 20, run)
     finally:  # they need not end: that would take two processors minutes
         run.kill()
         slurm.run("scancel", "--user=root")
