@@ -37,7 +37,7 @@ onstart:
         ask_slurm()
     if not gpu(None):
         logger.warning("No GPU on this machine: networks train on the CPU, two jobs side by side.")
-    if CFG["cache"] and not may_write(Path(CFG["cache"]).expanduser()):
+    if CFG["cache"] and not may_write(Path(CFG["cache"])):
         logger.warning(
             f"cache: {CFG['cache']} cannot be written to: what is found there is taken, nothing is added."
         )

@@ -9,6 +9,8 @@ submit)
     shift 4
     [ "$gpus" -eq 0 ] || set -- -gpu "num=$gpus" "$@"
     mkdir -p .snakemake/lsf_logs
+    WAFERBENCH_GPUS=$gpus # LSF hands a job the environment of its submission
+    export WAFERBENCH_GPUS
     said=$(bsub -n "$threads" -R "span[hosts=1] rusage[mem=${mem}MB]" -M "${mem}MB" -W "$minutes" -r \
         -o ".snakemake/lsf_logs/%J.log" "$@") # a refusal ends this script, and Snakemake says so
     number=$(printf '%s\n' "$said" | sed -n 's/^Job <\([0-9]*\)>.*/\1/p')

@@ -1,7 +1,9 @@
 """Other schedulers: a stand-in of a few lines takes the jobs where LSF and PBS would."""
 
+import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,18 @@ import yaml
 from cluster.study import Study
 from helpers.workflow_copy import ROOT
 
-STAND_IN = """#!/bin/sh
-# bsub and qsub: run the script, the last argument, behind the caller's back; keep the arguments and how it ended.
-number=$$
-printf '%s\\n' "$*" > {folder}/$number.arguments
+# bsub and qsub: run the script behind the caller's back; keep the arguments, what GPUs it was told of, how it ended.
+BSUB = """#!/bin/sh
 for script; do :; done
-(sh "$script" > {folder}/$number.log 2>&1; echo $? > {folder}/$number.ended) > /dev/null 2>&1 &
-{answer}
+printf '%s\\n' "$*" > {folder}/$$.arguments
+(sh "$script" > {folder}/$$.log 2>&1; echo $? > {folder}/$$.ended) > /dev/null 2>&1 &
+echo "Job <$$> is submitted to default queue <normal>."
+"""
+QSUB = """#!/bin/sh
+cat > {folder}/$$.script
+printf '%s\\n' "$*" > {folder}/$$.arguments
+(PBS_JOBID=$$.server sh {folder}/$$.script > {folder}/$$.log 2>&1; touch {folder}/$$.ended) > /dev/null 2>&1 &
+echo $$.server
 """
 BJOBS = """#!/bin/sh
 for job; do :; done
@@ -24,10 +31,13 @@ for job; do :; done
 [ "$(cat {folder}/$job.ended)" = 0 ] && echo DONE || echo EXIT
 """
 QSTAT = """#!/bin/sh
-[ -e {folder}/$2.ended ] || { echo '    job_state = R'; exit; }
-printf '    job_state = F\\n    Exit_status = %s\\n' "$(cat {folder}/$2.ended)"
+[ -e {folder}/${2%.server}.ended ] || { echo '    job_state = R'; exit; }
+echo "qstat: Unknown Job Id $2" >&2 # as PBS says of a job that has ended, where its history is off
+exit 153
 """
-ANSWERS = {"bsub": 'echo "Job <$number> is submitted to default queue <normal>."', "qsub": "echo $number"}
+
+
+COST = "results/tiny/backbones/test_resnet.r160_in1k.json"
 
 
 @pytest.fixture
@@ -35,8 +45,7 @@ def scheduler(tmp_path) -> Path:
     """A folder with stand-ins for the commands of LSF and PBS."""
     folder = tmp_path / "scheduler"
     folder.mkdir()
-    scripts = {name: STAND_IN.replace("{answer}", answer) for name, answer in ANSWERS.items()}
-    for name, text in (scripts | {"bjobs": BJOBS, "qstat": QSTAT}).items():
+    for name, text in {"bsub": BSUB, "qsub": QSUB, "bjobs": BJOBS, "qstat": QSTAT}.items():
         (folder / name).write_text(text.replace("{folder}", str(folder)))
         (folder / name).chmod(0o755)
     return folder
@@ -59,25 +68,43 @@ def test_jobs_go_through_the_submit_command_of_the_generic_profile(tmp_path, sch
     ]
 
 
+@pytest.mark.workflow
+def test_a_job_on_pbs_without_history_succeeds_and_claims_the_gpus_that_it_was_sent_with(
+    tmp_path, scheduler, environment
+):
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    study = Study(tmp_path / "study", environment)
+    path = study.folder / "profiles/generic/profile.yaml"
+    path.write_text(path.read_text().replace("lsf.sh", "pbs.sh").replace("bkill", "qdel"))
+    study.send(COST, "--resources", "gpu=0", profile="profiles/generic")
+    [sent] = [path.read_text() for path in scheduler.glob("*.arguments")]
+    assert "-l select=1:ncpus=4:mem=" in sent and "ngpus" not in sent
+    [record] = (study.folder / "results/tiny/runs").glob("*.json")
+    assert json.loads(record.read_text())["gpus"] == 0
+
+
+@pytest.mark.parametrize("ends", [0, 3])
 @pytest.mark.parametrize(
     ("kind", "gpus", "asks"),
     [("lsf", 2, "-gpu num=2"), ("lsf", 0, "-W 90"), ("pbs", 1, "mem=4000mb:ngpus=1"), ("pbs", 0, "walltime=5400")],
 )
-def test_a_submit_script_asks_for_gpus_where_a_job_has_some(tmp_path, scheduler, environment, kind, gpus, asks):
+def test_a_submit_script_asks_for_gpus_where_a_job_has_some(tmp_path, scheduler, environment, kind, gpus, asks, ends):
     def call(*arguments: str) -> str:
         command = [ROOT / f"profiles/generic/{kind}.sh", *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
 
-    job = tmp_path / "job.sh"
-    job.write_text("sleep 1; exit 3\n")
+    job = tmp_path / "a job.sh"
+    job.write_text(f"#!/bin/sh\necho $WAFERBENCH_GPUS > {tmp_path}/told; sleep 1; exit {ends}\n")
     number = call("submit", "4", "4000", "90", str(gpus), "-q", "night", str(job)).strip()
-    asked = (scheduler / f"{number}.arguments").read_text()
-    assert asks in asked and asked.endswith(f"-q night {job}\n")
-    assert ("gpu" in asked) == bool(gpus)
+    asked = (scheduler / f"{number.removesuffix('.server')}.arguments").read_text()
+    assert asks in asked and "-q night" in asked and ("gpu" in asked) == bool(gpus)
     assert call("status", number) == "running\n"
-    while not (scheduler / f"{number}.ended").exists():
-        pass
-    assert call("status", number) == "failed\n"
+    until = time.monotonic() + 30
+    while not (scheduler / f"{number.removesuffix('.server')}.ended").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert call("status", number) == ("failed\n" if ends else "success\n")
+    assert (tmp_path / "told").read_text() == f"{gpus}\n"
 
 
 def test_profiles_of_clusters_agree_on_limits_and_groups_and_limit_no_gpu():

@@ -206,7 +206,7 @@ def server(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["hub", "url"])
 def test_weights_are_fetched_once_where_that_is_allowed(server, kind):
-    folder, address, _ = server
+    folder, address, running = server
     (folder / "net.safetensors").write_bytes(b"weights")
     source = {"kind": kind, "repo": "somebody/net", "url": f"{address}/net.safetensors", "file": "net.safetensors"}
     entry = {"sources": [{**source, "sha256": digest(folder / "net.safetensors"), "keys": "own"}]}
@@ -216,6 +216,8 @@ def test_weights_are_fetched_once_where_that_is_allowed(server, kind):
     assert find_weights("net", settings)[0].read_bytes() == b"weights"
     (folder / "net.safetensors").write_bytes(b"altered")
     assert find_weights("net", settings)[0].read_bytes() == b"weights", "fetched again"
+    running.shutdown()
+    assert find_weights("net", {**settings, "download": False})[0].read_bytes() == b"weights", "fetched once is enough"
     entry["sources"][0]["sha256"] = "ab" * 32
     with pytest.raises(InputError, match="expects abab"):
         find_weights("net", settings)

@@ -87,6 +87,10 @@ DAMAGES = {
     "a torn file": lambda entry: os.truncate(entry / "1" / "unet" / "part", 10),
     "a missing file": lambda entry: (entry / "0").unlink(),
     "a torn manifest": lambda entry: os.truncate(entry / "entry.json", 40),
+    "a record that is none": lambda entry: (entry / "entry.json").write_text(
+        (entry / "entry.json").read_text().replace('"record": {', '"record": [], "other": {')
+    ),
+    "a manifest without end": lambda entry: (entry / "entry.json").write_text("[" * 100_000),
     "no manifest": lambda entry: (entry / "entry.json").write_text("{}"),
     "the entry of something else": lambda entry: (entry / "entry.json").write_text(
         (entry / "entry.json").read_text().replace("train_gan", "train_flow")
@@ -280,6 +284,14 @@ def test_a_script_edited_while_it_ran_adds_nothing(script: Path, tmp_path: Path,
         codehash._file_digest.cache_clear()  # as in the process of a job, which has read nothing yet
     assert "nothing added, as code" in capsys.readouterr().err and not (tmp_path / "cache").exists()
     assert (tmp_path / "runs" / "train-fold0.json").exists()
+
+
+def test_data_replaced_while_they_were_read_add_nothing(script: Path, tmp_path: Path, capsys):
+    (tmp_path / "data.csv").write_text("first")
+    with job(tmp_path, tmp_path / "cache", script, tmp_path / "data.csv"):
+        (tmp_path / "out.txt").write_text("of which data?")
+        (tmp_path / "data.csv").write_text("other")
+    assert "data.csv has changed meanwhile" in capsys.readouterr().err and not (tmp_path / "cache").exists()
 
 
 def test_a_folder_of_data_counts_by_its_content_and_not_by_its_place_or_times(script: Path, tmp_path: Path):

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from waferbench.artifacts import digest, write_h5, write_json, write_table
-from waferbench.doctor import OK, PROBLEM, WARNING, Finding, examine, leftovers, machine, study, table
+from waferbench.doctor import OK, PROBLEM, WARNING, Finding, cluster, examine, leftovers, machine, study, table
 from waferbench.running import mark
 
 ROOT = Path(__file__).parents[2]
@@ -95,25 +95,58 @@ def test_a_gpu_that_torch_cannot_use_is_told_from_none(monkeypatch):
 
 
 SNAKEMAKE = ["python", "-m", "snakemake", "--profile"]
+SBATCH = """#!/bin/sh
+case "$*" in
+*nowhere*) echo "allocation failure: Invalid partition name specified" >&2; exit 1 ;;
+*--gpus=1*) echo "allocation failure: Requested node configuration is not available" >&2; exit 1 ;;
+esac
+"""
+
+
+def check(folder) -> list:
+    return list(cluster.check_cluster(cluster.profile_in_use([["python", "job.py"], [*SNAKEMAKE, str(folder)]])))
+
+
+def command(folder, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
 
 
 def test_a_slurm_profile_is_read_and_the_scheduler_asked(tmp_path, monkeypatch):
-    (tmp_path / "profile.yaml").write_text("executor: slurm\ndefault-resources: [slurm_partition=gpu, mem_mb=1]\n")
-    sinfo = tmp_path / "sinfo"
-    sinfo.write_text("#!/bin/sh\necho gpu up\n")
-    sinfo.chmod(0o755)
+    profile = tmp_path / "profile.yaml"
+    profile.write_text("executor: slurm\ndefault-resources: [slurm_partition=gpu, mem_mb=1]\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = list(machine.check_cluster([["python", "job.py"], [*SNAKEMAKE, str(tmp_path)]]))
-    assert levels(found) == [OK, WARNING, OK] and "slurm_account" in found[1].found
-    sinfo.write_text("#!/bin/sh\necho no controller >&2; exit 1\n")
-    assert [f.found for f in machine.check_cluster([[*SNAKEMAKE, str(tmp_path)]])][-1] == "sinfo fails: no controller"
+    command(tmp_path, "sinfo", "#!/bin/sh\necho gpu up\n")
+    command(tmp_path, "sbatch", "#!/bin/sh\n")
+    found = check(tmp_path)
+    assert levels(found) == [OK, WARNING, OK, OK] and "slurm_account" in found[1].found
+    command(tmp_path, "sbatch", SBATCH)
+    found = check(tmp_path)[-1]
+    assert found.level == WARNING and "--gpus=1" in found.found and "gpu=0" in found.advice
+    profile.write_text("executor: slurm\ndefault-resources: {slurm_partition: nowhere, slurm_account: lab}\n")
+    found = check(tmp_path)[-1]
+    assert found.level == PROBLEM and "Invalid partition" in found.found and "slurm_partition" in found.advice
+    command(tmp_path, "sinfo", "#!/bin/sh\necho no controller >&2; exit 1\n")
+    assert check(tmp_path)[-1].found == "sinfo fails: no controller"
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    assert levels(machine.check_cluster([[*SNAKEMAKE, str(tmp_path)]]))[-1] == PROBLEM
+    assert check(tmp_path)[-1].level == PROBLEM
+
+
+def test_the_commands_of_another_scheduler_are_looked_for(tmp_path, monkeypatch):
+    command(tmp_path, "pbs.sh", "#!/bin/sh\n")
+    settings = f"executor: cluster-generic\ncluster-generic-submit-cmd: {tmp_path}/pbs.sh submit 1\n"
+    (tmp_path / "profile.yaml").write_text(settings)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert levels(check(tmp_path)) == [OK, PROBLEM] and "qsub, qstat: no such command" in check(tmp_path)[-1].found
+    for name in ("qsub", "qstat"):
+        command(tmp_path, name, "#!/bin/sh\n")
+    assert levels(check(tmp_path)) == [OK, OK]
 
 
 def test_without_a_profile_jobs_run_here(monkeypatch):
     monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
-    assert levels(machine.check_cluster([["snakemake", "doctor"]])) == [OK]
+    profile = cluster.profile_in_use([["snakemake", "doctor"]])
+    assert profile.executor == "local" and levels(cluster.check_cluster(profile)) == [OK]
 
 
 def test_wafers_are_there_and_readable(tmp_path):

@@ -108,3 +108,21 @@ def test_a_job_takes_all_it_needs_or_nothing(tmp_path, monkeypatch, no_scheduler
     finally:
         holder.kill()
         holder.communicate()
+
+
+def test_locks_are_open_to_every_user_whatever_the_umask_and_long_gone_allocations_are_swept(
+    tmp_path, monkeypatch, no_scheduler
+):
+    monkeypatch.setenv(machine.VISIBLE, "0")
+    for name, days in (("11", 31), ("12", 1)):
+        (tmp_path / "locks" / name).mkdir(parents=True)
+        os.utime(tmp_path / "locks" / name, (time.time() - days * 86400,) * 2)
+    monkeypatch.setenv("SLURM_JOB_ID", "13")
+    before = os.umask(0o077)
+    try:
+        gpus.claim(1, tmp_path / "locks")
+    finally:
+        assert os.umask(before) == 0o077
+    assert sorted(place.name for place in (tmp_path / "locks").iterdir()) == ["12", "13"]
+    assert (tmp_path / "locks/13").stat().st_mode & 0o7777 == 0o1777
+    assert (tmp_path / "locks/13/0.lock").stat().st_mode & 0o777 == 0o644

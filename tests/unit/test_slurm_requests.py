@@ -12,6 +12,7 @@ echo "$@" >> {log}
 case "$*" in
 *nowhere*) echo "allocation failure: Invalid partition name specified" >&2; exit 1 ;;
 *--gpus=1*) echo "allocation failure: Requested node configuration is not available" >&2; exit 1 ;;
+*busy*) echo "allocation failure: Job violates accounting/QOS policy (job submit limit, user's size)" >&2; exit 1 ;;
 esac
 """
 
@@ -38,3 +39,16 @@ def test_what_no_node_can_serve_is_named_with_its_rule(asked):
 def test_a_refused_partition_is_an_error_that_says_what_to_set(asked):
     with pytest.raises(InputError, match=r"what ingest asks for .*nowhere.*Invalid partition.*slurm_partition"):
         check_requests([("ingest", {"slurm_partition": "nowhere"})])
+
+
+def test_a_user_with_all_the_jobs_that_a_site_allows_may_start_another_study(asked):
+    [line] = check_requests([("ingest", {"qos": "busy", "mem_mb": 1000})])
+    assert line.startswith("ingest: Slurm says of --qos=busy --mem=1000: ") and "submit limit" in line
+
+
+def test_what_a_site_adds_is_shown_too_and_where_partitions_come_later_a_refusal_is_a_warning(asked):
+    jobs = [("ingest", {"slurm_partition": "nowhere", "clusters": "north", "slurm_extra": "--exclude='node 1' -x 2"})]
+    [line] = check_requests(jobs, more=["--reservation=ours"], final=False)
+    assert line.startswith("ingest: Slurm says of") and "Invalid partition" in line
+    expected = "--test-only --reservation=ours --partition=nowhere --clusters=north --exclude=node 1 -x 2 --wrap=true\n"
+    assert asked.read_text() == expected

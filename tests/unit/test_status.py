@@ -23,7 +23,7 @@ def records(tmp_path):
 
 
 def job(rule, started, name=LONG):
-    return Running(name, rule, "host", 7, started, 1)
+    return Running(name, rule, "host", 7, started, "", 1)
 
 
 def test_what_is_left_costs_the_median_of_finished_jobs_of_the_same_rule(tmp_path):

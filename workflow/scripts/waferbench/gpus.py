@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from waferbench.errors import InputError
 from waferbench.machine import VISIBLE, allocation, gpu_devices
 
-LOCKS = "waferbench-gpus"  # a folder among the machine's temporary files, shared by all studies and users
+LOCKS = Path("/tmp/waferbench-gpus")  # of all studies and users, whose TMPDIR may each be another
+OLD = 30 * 24 * 3600  # seconds after which an allocation's locks are nobody's
 PATIENCE = 60.0  # seconds between two lines of a log that tell of waiting
 _held: list[int] = []  # open files of the locks of this process
 
@@ -31,7 +31,7 @@ def claim(count: int = 1, folder: str | Path | None = None) -> list[str]:
 
     Args:
         count: GPUs needed; where fewer are visible, all are taken.
-        folder: of the lock files; by default `LOCKS` among the machine's temporary files.
+        folder: of the lock files.
 
     Returns:
         The names taken.
@@ -39,10 +39,13 @@ def claim(count: int = 1, folder: str | Path | None = None) -> list[str]:
     devices = gpu_devices()
     if not devices:
         return []
-    common = Path(folder or Path(tempfile.gettempdir(), LOCKS))
+    common = Path(folder or LOCKS)
     mine = common / (allocation() if VISIBLE in os.environ else "")
-    _make(common)
-    _make(mine)
+    with _open_to_all():
+        for place in (common, mine):
+            with suppress(FileExistsError):
+                place.mkdir(mode=0o1777)
+    _sweep(common)
     taken = _wait(devices, min(count, len(devices)), mine)
     os.environ[VISIBLE] = ",".join(taken)
     return taken
@@ -79,25 +82,27 @@ def _try(devices: Sequence[str], count: int, folder: Path) -> list[str]:
     return []
 
 
-def _make(folder: Path) -> None:
-    if not folder.exists():
-        folder.mkdir(exist_ok=True)
-        folder.chmod(0o1777)  # other users lock here, too
+@contextmanager
+def _open_to_all() -> Iterator[None]:
+    """What is made here gets the rights that it is made with, at once: another user may look this very moment."""
+    before = os.umask(0)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the locks of allocations that have long ended."""
+    for place in folder.iterdir():
+        if place.is_dir() and time.time() - place.stat().st_mtime > OLD:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _open(path: Path) -> int:
     """A lock file of anybody: reading is all that a lock needs."""
-    try:
+    with suppress(FileNotFoundError):
         return os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        with suppress(PermissionError):  # another user has made it just now, and the kernel protects it
-            lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
-            if os.fstat(lock).st_uid == os.getuid():
-                os.fchmod(lock, 0o644)  # whatever the umask
-            return lock
-    except PermissionError:
-        pass
-    try:
-        return os.open(path, os.O_RDONLY)
-    except PermissionError:
-        raise InputError(f"{path}: a GPU's lock that you may not read; its owner must `chmod a+r` it") from None
+    with _open_to_all(), suppress(PermissionError):  # another user has made it just now, and the kernel protects it
+        return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    return os.open(path, os.O_RDONLY)

@@ -92,7 +92,7 @@ class Job:
 
     def __enter__(self) -> Job:
         self._started, now = time.monotonic(), time.time()
-        self._startup = now - (process_start() or now)
+        self._startup = now - process_start()
         self._marker = mark(self.study / "runs", self.name, self._snakemake.rule, self.gpus)
         if self._snakemake.log:
             self._log = open(self._snakemake.log[0], "w", buffering=1)
@@ -116,7 +116,7 @@ class Job:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
         if error is None:
             record = self._measured()
-            if self._cache and self._as_planned():
+            if self._cache and self._as_planned() and self._same_data():
                 self._cache.store(self.provenance, list(self._snakemake.output), record)
             self._end(record)
         self._marker.unlink(missing_ok=True)
@@ -167,6 +167,14 @@ class Job:
         if now != self.provenance["code"]:
             print(f"cache: nothing added, as code or packages are not those of the plan ({now})", file=sys.stderr)
         return now == self.provenance["code"]
+
+    def _same_data(self) -> bool:
+        """Whether the data are still those of the digest: a file replaced while it was read must not reach others."""
+        digested = self.provenance.get("data") or self.provenance["inputs"].get("data")
+        same = not self.place.get("path") or data_digest(self.place["path"]) == digested
+        if not same:
+            print(f"cache: nothing added, as {self.place['path']} has changed meanwhile", file=sys.stderr)
+        return same
 
     def _measured(self) -> dict:
         usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -11,17 +11,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 SUFFIX = ".running"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class Running:
-    """One job under way. started: seconds since the epoch, of the process. gpus: as granted."""
+    """One job under way.
+
+    Attributes:
+        started: seconds since the epoch, of the process.
+        birth: what tells the process from another one that was given its number, whatever the clock says since.
+        gpus: as granted.
+    """
 
     name: str
     rule: str
     host: str
     pid: int
     started: float
+    birth: str
     gpus: int = 0
 
     @property
@@ -29,27 +37,38 @@ class Running:
         """Whether its process still runs; of another host nothing is known, and the marker is believed."""
         if self.host != platform.node():
             return True
-        started = process_start(self.pid)
-        return started is not None and abs(started - self.started) < 2  # else the number was given to another process
+        return _birth(self.pid) == self.birth
 
 
-def process_start(pid: int | None = None) -> float | None:
-    """When a process of this host (by default this one) began, in seconds since the epoch; None where there is none.
-
-    Where the system has no ``/proc`` the process is only asked whether it lives, and said to have begun now.
-    """
-    pid = pid or os.getpid()
-    if not Path("/proc/self/stat").exists():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
+def process_start() -> float:
+    """When this process began, in seconds since the epoch; now, where the system has no ``/proc``."""
+    ticks = _ticks(os.getpid())
+    if ticks is None:
         return time.time()
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _birth(pid: int) -> str | None:
+    """The boot of this host and the process's start since, or None where there is no such process. Without ``/proc``
+    the process is only asked whether it lives."""
+    if BOOT.exists():
+        ticks = _ticks(pid)
+        return None if ticks is None else f"{BOOT.read_text().strip()} {ticks}"
     try:
-        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:  # somebody else's
+        pass
+    return ""
+
+
+def _ticks(pid: int) -> int | None:
+    """When a process began, in the kernel's ticks since the boot."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except OSError:
         return None
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def run_records(runs: Path) -> Iterator[tuple[Path, dict]]:
@@ -65,7 +84,7 @@ def run_records(runs: Path) -> Iterator[tuple[Path, dict]]:
 
 def mark(runs: Path, name: str, rule: str, gpus: int) -> Path:
     """Write the marker of this process's job; the path, for whoever ends it."""
-    job = Running(name, rule, platform.node(), os.getpid(), process_start() or time.time(), gpus)
+    job = Running(name, rule, platform.node(), os.getpid(), process_start(), _birth(os.getpid()) or "", gpus)
     runs.mkdir(parents=True, exist_ok=True)
     path = runs / f"{name}{SUFFIX}"
     path.write_text(json.dumps(asdict(job)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from waferbench.errors import InputError
@@ -11,6 +12,9 @@ from waferbench.errors import InputError
 OPTIONS = {  # a resource and the option of sbatch it becomes
     "slurm_partition": "--partition",
     "slurm_account": "--account",
+    "cluster": "--clusters",  # the three names that the executor knows for it
+    "clusters": "--clusters",
+    "slurm_cluster": "--clusters",
     "constraint": "--constraint",
     "qos": "--qos",
     "runtime": "--time",
@@ -18,20 +22,30 @@ OPTIONS = {  # a resource and the option of sbatch it becomes
     "cpus": "--cpus-per-task",
     "gpu": "--gpus",
 }
-FINAL = ("partition", "account", "qos", "time limit")  # what no option that is not shown here could mend
+FINAL = (  # Slurm's words for what no wait could mend; not for a user who has as many jobs as the site allows
+    "invalid partition",
+    "no partition specified",
+    "invalid account",
+    "invalid qos",
+    "time limit is invalid",
+)
 PATIENCE = 60  # seconds
 NO_NODE = "Requested node configuration is not available"
 
 
-def check_requests(requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+def check_requests(
+    requests: Iterable[tuple[str, Mapping[str, Any]]], more: Sequence[str] = (), final: bool = True
+) -> list[str]:
     """Show Slurm what jobs will ask for, each distinct request once (``sbatch --test-only`` sends nothing).
 
     Args:
         requests: rule and resources of each job; ``cpus`` are its threads.
+        more: options of sbatch that all of them get.
+        final: whether a refusal is an error; else it is a line, too: the executor may send other partitions yet.
 
     Returns:
         A line for each request that Slurm would not take now: perhaps no node can serve it ever, perhaps those that
-        could are down, perhaps an option of the site's own (``slurm_extra``) makes the difference.
+        could are down, perhaps the user has as many jobs as the site allows.
 
     Raises:
         InputError: Slurm refuses a request whatever its nodes do: an unknown partition or account, a time limit
@@ -40,10 +54,11 @@ def check_requests(requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[st
     rules: dict[tuple[str, ...], str] = {}
     for rule, resources in requests:
         options = tuple(f"{option}={resources[key]}" for key, option in OPTIONS.items() if _known(resources.get(key)))
+        options += tuple(shlex.split(str(resources.get("slurm_extra") or "")))
         rules.setdefault(options, rule)
     unserved = []
     for options, rule in rules.items():
-        command = ["sbatch", "--test-only", *options, "--wrap=true"]
+        command = ["sbatch", "--test-only", *more, *options, "--wrap=true"]
         try:
             asked = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         except FileNotFoundError:
@@ -55,7 +70,7 @@ def check_requests(requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[st
         said = asked.stderr.strip().splitlines()[-1] if asked.stderr.strip() else f"exit status {asked.returncode}"
         if NO_NODE in said:
             unserved.append(f"{rule}: no node that is up can serve {' '.join(options)}")
-        elif not any(word in said.lower() for word in FINAL):
+        elif not (final and any(words in said.lower() for words in FINAL)):
             unserved.append(f"{rule}: Slurm says of {' '.join(options)}: {said}")
         else:
             raise InputError(

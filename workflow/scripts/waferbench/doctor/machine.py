@@ -1,23 +1,19 @@
-"""The machine and what is installed on it: Python, packages, GPU, processors, memory, cluster."""
+"""The machine and what is installed on it: Python, packages, GPU, processors, memory."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-
-import yaml
 
 from waferbench.doctor import OK, PROBLEM, WARNING, Finding
 from waferbench.machine import has_gpu, processors
 
 OLDEST, TOO_NEW = (3, 11), (3, 14)
-SCHEDULER_PATIENCE = 10  # seconds that `sinfo` gets
 
 
 def check_python() -> Iterator[Finding]:
@@ -125,55 +121,6 @@ def memory() -> tuple[int, int]:
 
 def _remedy(rule: str) -> str:
     return "svm.memory_gb a lower value" if rule == "fit_svm" else "smaller batches and images"
-
-
-def check_cluster(commands: Iterable[list[str]]) -> Iterator[Finding]:
-    """The profile that Snakemake was started with, where it sends jobs to a cluster.
-
-    Args:
-        commands: the command lines that led here (`waferbench.doctor.leftovers.ancestors`).
-    """
-    name = next(filter(None, map(_profile, commands)), os.environ.get("SNAKEMAKE_PROFILE"))
-    if not name:
-        yield Finding(OK, "cluster", "no profile: jobs run on this machine")
-        return
-    files = [Path(name) / "profile.yaml", Path(name) / "config.yaml", *sorted(Path(name).glob("config.v*.yaml"))]
-    file = next((file for file in files if file.is_file()), None)
-    if file is None:
-        yield Finding(WARNING, "cluster", f"profile {name}, not read: it lies in no folder here")
-        return
-    profile = yaml.safe_load(file.read_text()) or {}
-    executor = profile.get("executor", "local")
-    yield Finding(OK, "cluster", f"profile {name}, executor {executor}")
-    if executor == "slurm":
-        yield from _check_slurm(profile, file)
-
-
-def _profile(command: list[str]) -> str | None:
-    """The value of ``--profile`` in a command line."""
-    for word, following in zip(command, [*command[1:], ""], strict=True):
-        if word == "--profile":
-            return following
-        if word.startswith("--profile="):
-            return word.partition("=")[2]
-    return None
-
-
-def _check_slurm(profile: Mapping, file: Path) -> Iterator[Finding]:
-    given = profile.get("default-resources", [])
-    names = set(given) if isinstance(given, Mapping) else {str(item).partition("=")[0] for item in given}
-    for key in ("slurm_partition", "slurm_account"):
-        if key not in names:
-            advice = f"fine where the cluster has a default; else add {key} to default-resources in {file}"
-            yield Finding(WARNING, "cluster", f"{key} is not set", advice)
-    if shutil.which("sinfo") is None:
-        yield Finding(PROBLEM, "cluster", "no sinfo on this machine", "start Snakemake on a login node of the cluster")
-        return
-    done = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=SCHEDULER_PATIENCE)
-    if done.returncode:
-        yield Finding(PROBLEM, "cluster", f"sinfo fails: {done.stderr.strip()[:200]}", "ask the cluster's operators")
-    else:
-        yield Finding(OK, "cluster", f"SLURM answers with {len(done.stdout.splitlines())} partitions and states")
 
 
 def _some(names: list[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from waferbench.doctor import PROBLEM, examine, leftovers, machine, study, table
+from waferbench.doctor import PROBLEM, cluster, examine, leftovers, machine, study, table
 from waferbench.errors import InputError
 
 
@@ -22,20 +22,21 @@ def visit(settings: Mapping, networks: Mapping, memory: Mapping[str, int], targe
         InputError: there is a problem; the table says which.
     """
     root, folder = Path(), Path("results", settings["study"])
+    profile = cluster.profile_in_use(leftovers.ancestors())
+    here = {"GPU": machine.check_gpu, "memory": partial(machine.check_memory, memory)}
     text = table(
         examine(
             {
                 "Python": machine.check_python,
                 "packages": partial(machine.check_packages, root / "requirements.txt", root / "requirements.in"),
-                "GPU": machine.check_gpu,
-                "memory": partial(machine.check_memory, memory),
+                **(here if profile.executor == "local" else {"nodes": cluster.check_nodes}),
                 "disk": partial(study.check_disk, settings, folder),
                 "wafers": partial(study.check_data, settings["dataset"], folder),
                 "weights": partial(study.check_weights, settings, networks, settings["weights"]),
                 "artifacts": partial(study.check_artifacts, folder),
                 "lock": partial(leftovers.check_lock, root),
                 "leftovers": partial(leftovers.check_leftovers, folder),
-                "cluster": lambda: machine.check_cluster(leftovers.ancestors()),
+                "cluster": partial(cluster.check_cluster, profile),
             }
         )
     )

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from waferbench.artifacts import canonical_json, digest
 from waferbench.provenance.files import CODE, SETTINGS, Outside
 from waferbench.provenance.jobs import MadeJob
+from waferbench.seals import describe
 
 CONTEXT = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
 PROFILES = [
@@ -153,8 +154,8 @@ def _artifact(made: Made, path: str) -> Iterable[dict]:
     if not place.is_dir():
         yield _file(inner, place, made.digests[path])
         return
-    files = sorted(p for p in place.rglob("*") if p.is_file() and not p.name.startswith(".snakemake"))
-    names = [file.relative_to(made.folder).as_posix() for file in files]
+    inside = describe(place)
+    names = [f"{inner}/{name}" for name in inside]
     yield {
         "@id": f"{quote(inner)}/",
         "@type": "Dataset",
@@ -162,7 +163,7 @@ def _artifact(made: Made, path: str) -> Iterable[dict]:
         "identifier": f"sha256 over names and digests: {made.digests[path]}",
         "hasPart": _ref(*map(quote, names)),
     }
-    yield from (_file(name, file, digest(file)) for name, file in zip(names, files, strict=True))
+    yield from (_file(f"{inner}/{name}", place / name, found) for name, found in inside.items())
 
 
 def _outside(name: str, thing: Outside) -> dict:
