@@ -58,8 +58,12 @@ def test_a_checkpoint_is_what_was_saved_last(tmp_path, capsys):
     for step in (1, 2):
         checkpoint.save({"step": step, "weights": torch.full((3,), float(step))})
     assert checkpoint.load()["step"] == 2 and checkpoint.load()["weights"].tolist() == [2, 2, 2]
-    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:100])  # torn
-    assert checkpoint.load() is None and "unreadable checkpoint ignored" in capsys.readouterr().err
+    whole = checkpoint.path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(torch.full((3,), 2.0).numpy().tobytes())] ^= 4
+    for damaged in (whole[:100], bytes(flipped)):
+        checkpoint.path.write_bytes(damaged)
+        assert checkpoint.load() is None and "unreadable checkpoint ignored" in capsys.readouterr().err
 
 
 def test_a_checkpoint_is_due_when_its_time_has_passed(tmp_path, monkeypatch):

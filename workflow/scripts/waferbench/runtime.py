@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from waferbench.artifacts import atomic
+from waferbench.artifacts import KEY, atomic
 from waferbench.errors import InputError
 from waferbench.machine import processors
 from waferbench.progress import progress
+from waferbench.seals import BLANK, seal, verify
 
 if TYPE_CHECKING:
     import torch
@@ -135,13 +136,15 @@ class Checkpoint:
         return time.monotonic() - self._saved >= SAVE_EVERY
 
     def load(self) -> dict | None:
-        """The last saved state on the CPU, or None (an unreadable file counts as none)."""
+        """The last saved state on the CPU, or None (a damaged file counts as none; torch itself checks no sums)."""
         import torch
 
         if self.path is None or not self.path.exists():
             return None
         try:
-            return torch.load(self.path, map_location="cpu", weights_only=True)
+            verify(self.path)
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            return {key: value for key, value in state.items() if key != KEY}
         except Exception as error:  # a torn file is not worth failing for: the work starts anew
             print(f"{self.path}: unreadable checkpoint ignored ({error})", file=sys.stderr)
             return None
@@ -152,5 +155,6 @@ class Checkpoint:
 
         if self.path is not None:
             with atomic(self.path) as temporary:
-                torch.save(dict(state), temporary)
+                torch.save({**state, KEY: BLANK}, temporary)
+                seal(temporary)
         self._saved = time.monotonic()
