@@ -68,14 +68,18 @@ SlurmdParameters=config_overrides
 {nodes}
 PartitionName=main Nodes=gpu[1-{gpu_nodes}] Default=YES
 PartitionName=cpu Nodes=cpu1
+PartitionName=urgent Nodes=gpu[1-{gpu_nodes}] PriorityTier=10
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 """
 NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=16000 {more}"
 
 
 class Slurm:
     """A cluster of ``gpu_nodes`` nodes with 8 processors, 16 GB and one GPU each, all of them make-believe, in the
-    partition ``main``, and one node without a GPU in the partition ``cpu``. The account is ``lab``. A requeued job
-    waits as long as a credential lasts (``cred_expire``)."""
+    partition ``main``, and one node without a GPU in the partition ``cpu``; what is sent to ``urgent`` takes the place
+    of jobs of ``main``. The account is ``lab``. A requeued job waits as long as a credential lasts
+    (``cred_expire``)."""
 
     def __init__(self, folder: Path, gpu_nodes: int):
         self.folder, self.gpu_nodes = folder, gpu_nodes
@@ -140,6 +144,12 @@ class Slurm:
         lines = [line.split() for line in self.run("squeue", "-h", "-t", "RUNNING", "-o", "%i %k").splitlines()]
         return [number for number, comment in lines if comment.startswith(f"rule_{rule}")]
 
+    def preempt(self, job: str) -> None:
+        """Send a job of more weight to the node where another one runs, and all of the node for it."""
+        node = self.run("squeue", "-h", "-j", job, "-o", "%N").strip()
+        urgent = ("--partition=urgent", "--account=lab", f"--nodelist={node}", "--exclusive", "--wrap=sleep 1")
+        self.run("sbatch", "--comment=urgent", "--output=/dev/null", *urgent)
+
     def _write_configuration(self) -> None:
         for name in ("state", "bin"):
             (self.folder / name).mkdir(parents=True)
@@ -187,7 +197,10 @@ class Slurm:
         self._daemon("slurmctld", "-D")
         for node in self.nodes:
             self._daemon("slurmd", "-D", "-N", node)
-        self._wait("the nodes", lambda: self.run("sinfo", "-hN", "-o", "%T").split() == ["idle"] * len(self.nodes))
+        self._wait(
+            "the nodes",
+            lambda: self.run("sinfo", "-hN", "-p", "main,cpu", "-o", "%T").split() == ["idle"] * len(self.nodes),
+        )
 
     def _daemon(self, name: str, *arguments: str) -> None:
         program = shutil.which(name, path=self.environment["PATH"])

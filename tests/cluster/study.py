@@ -41,6 +41,11 @@ class Study:
         with open(self.output, "w") as said:
             return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=said, stderr=said)
 
+    def run_here(self, *arguments: str) -> None:
+        """Run Snakemake on this machine."""
+        command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", OVERLAY, "--config", f"set={REAL}"]
+        subprocess.run(command, cwd=self.folder, env=self.environment, check=True, capture_output=True)
+
     def send(self, *arguments: str, profile: str = "profiles/slurm", expect: int = 0) -> str:
         """Run Snakemake with a profile to its end; its combined output."""
         return self.finish(self.start(*arguments, profile=profile), expect)

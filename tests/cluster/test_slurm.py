@@ -1,6 +1,7 @@
 """The workflow on a real Slurm: what its jobs get, and what it survives."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import pandas as pd
@@ -20,14 +21,15 @@ TINY = ["byobnet", "convnext", "convnext2", "convnext3", "efficientnet", "mambao
 
 @pytest.fixture(scope="module")
 def sent(slurm, tmp_path_factory) -> SimpleNamespace:
-    """A study that ran to its end on the cluster: its training was cancelled once, its SVM requeued once."""
+    """A study that ran to its end on the cluster: its training was cancelled once, its SVM preempted once."""
     study = Study(tmp_path_factory.mktemp("sent"), slurm.environment).at_site(partition="main", account="lab")
     run = study.start(SCORES)
     slurm.run("scancel", study.wait_for(lambda: slurm.running("train_classifier"), run)[0])
-    requeued = study.wait_for(lambda: slurm.running("fit_svm"), run)[0]
-    slurm.run("scontrol", "requeue", requeued)
+    preempted = study.wait_for(lambda: slurm.running("fit_svm"), run)[0]
+    slurm.preempt(preempted)
     output = study.finish(run)
-    return SimpleNamespace(study=study, output=output, requeued=requeued, jobs=slurm.jobs(*FIELDS))
+    jobs = [job for job in slurm.jobs(*FIELDS) if job["Comment"] != "urgent"]
+    return SimpleNamespace(study=study, output=output, preempted=preempted, jobs=jobs)
 
 
 def of_rule(sent: SimpleNamespace, rule: str) -> list[dict[str, str]]:
@@ -37,6 +39,15 @@ def of_rule(sent: SimpleNamespace, rule: str) -> list[dict[str, str]]:
 def test_a_study_runs_to_its_end_in_the_partition_and_account_of_the_site(sent):
     assert set(pd.read_parquet(sent.study.folder / SCORES)["head"]) == {"softmax", "ecoc_svm"}
     assert {(job["Account"], job["Partition"]) for job in sent.jobs} == {("lab", "main")}
+
+
+def test_its_scores_are_those_of_an_undisturbed_run_on_one_machine(sent, slurm, tmp_path):
+    local = Study(tmp_path, slurm.environment)
+    alike = ("--set-resources", "train_classifier:gpu=1")  # as many threads: without a GPU's claim it takes half
+    local.run_here(SCORES, "--cores", "8", "--resources", "gpu=1", *alike)
+    here, there = (pd.read_parquet(study.folder / SCORES) for study in (local, sent.study))
+    assert len(here) == 2 and here["macro_f1"].between(0.05, 1).all()
+    pd.testing.assert_frame_equal(here, there, check_exact=True)
 
 
 def test_slurm_gives_a_gpu_to_training_and_to_nothing_else(sent):
@@ -60,10 +71,10 @@ def test_a_cancelled_job_is_sent_again_with_more_time_and_memory(sent):
     assert int(second["ReqMem"][:-1]) == 2 * int(first["ReqMem"][:-1])
 
 
-def test_a_requeued_job_is_waited_for_and_not_sent_twice(sent):
+def test_a_preempted_job_waits_for_another_turn_and_is_not_sent_twice(sent):
     fits = of_rule(sent, "fit_svm")
-    assert {job["JobID"] for job in fits} == {sent.requeued}
-    assert [job["State"] for job in fits] == ["REQUEUED", "COMPLETED"]
+    assert {job["JobID"] for job in fits} == {sent.preempted}
+    assert [job["State"] for job in fits] == ["PREEMPTED", "COMPLETED"]
 
 
 def test_jobs_of_seconds_share_a_submission(sent):
@@ -73,22 +84,37 @@ def test_jobs_of_seconds_share_a_submission(sent):
 
 def test_twenty_trainings_of_the_grid_run_side_by_side(slurm, sent):
     backbones = [f"test_{name}" for name in TINY]
-    grid = [CELL.format(fold, backbone) for fold in (0, 1, 2) for backbone in backbones]
+    grid = [CELL.format(fold, backbone) for fold in (1, 2, 3) for backbone in backbones]
     known = " ".join(f"define.backbones.{name}={{pretrained: false}}" for name in backbones)
     used = f"backbones=[test_resnet.r160_in1k,{','.join(backbones)}]"
     run = sent.study.start(*grid, settings=f"conditions=[real] {known} {used}")
     try:
-        sent.study.wait_for(lambda: len(slurm.running("train_classifier")) >= 20, run)
+        sent.study.wait_for(lambda: len(slurm.running("train_classifier")) >= 20, run, seconds=300)
     finally:  # they need not end: that would take two processors minutes
         run.kill()
         slurm.run("scancel", "--user=root")
     run.wait()
 
 
+def test_jobs_outlive_a_killed_snakemake_and_are_not_repeated(slurm, tmp_path):
+    study = Study(tmp_path, slurm.environment).at_site(partition="main", account="lab")
+    run = study.start(NETWORKS)
+    [number] = study.wait_for(lambda: slurm.running("check_networks"), run)
+    run.kill()
+    run.wait()
+    until = time.monotonic() + 120
+    while slurm.running("check_networks"):
+        assert time.monotonic() < until, "the job does not end"
+        time.sleep(0.5)
+    assert "Nothing to be done" in study.send(NETWORKS)
+    since = [(job["JobID"], job["State"]) for job in slurm.jobs(*FIELDS) if int(job["JobID"]) >= int(number)]
+    assert since == [(number, "COMPLETED")]
+
+
 def test_without_partition_and_account_a_job_gets_the_defaults_or_slurms_refusal(slurm, tmp_path):
-    study, before = Study(tmp_path, slurm.environment), len(slurm.jobs(*FIELDS))
+    study = Study(tmp_path, slurm.environment)
     study.send(NETWORKS)
-    [job] = slurm.jobs(*FIELDS)[before:]
+    job = max(slurm.jobs(*FIELDS), key=lambda job: int(job["JobID"]))
     assert (job["State"], job["Partition"], job["Account"]) == ("COMPLETED", "main", "root")  # both of them Slurm's own
     slurm.run("scontrol", "update", "PartitionName=main", "Default=NO")
     try:

@@ -1,7 +1,7 @@
 """Damages valid files in many ways and reads them: ``python -m helpers.fuzz SEED COUNT FOLDER TARGET...`` prints JSON.
 
-Every input is made from (seed, target, number) alone, so that a find can be made again. A process has a bound of memory
-and each input a bound of time; what is neither read nor refused by a clear error is a find.
+Hypothesis decides what is damaged, from the seed alone, and makes a find smaller before it is told. A process has a
+bound of memory and each input a bound of time; what is neither read nor refused by a clear error is a find.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from waferbench.errors import InputError
 from waferbench.isolation import limit_memory
@@ -128,7 +131,11 @@ def damaged_member(random: Random, content: bytes) -> bytes:
     return packed.getvalue()
 
 
-def run(targets: dict[str, Target], seed: str, count: int, folder: Path) -> dict[str, Any]:
+class Find(Exception):
+    """An input that was neither read nor refused by a clear error."""
+
+
+def run(targets: dict[str, Target], number: int, count: int, folder: Path) -> dict[str, Any]:
     """Read ``count`` damaged inputs of each target; what came of them.
 
     Returns:
@@ -143,20 +150,38 @@ def run(targets: dict[str, Target], seed: str, count: int, folder: Path) -> dict
         for path in (place / f"valid-{i}{target.suffix}" for i in range(len(target.contents))):
             path.write_bytes(target.contents[int(path.stem.partition("-")[2])])
             target.read(path)  # what is damaged was valid
-        path = place / f"{name}{target.suffix}"
-        for number in range(count):
-            random = Random(f"{seed} {name} {number}")
-            path.write_bytes(target.damage(random, random.choice(target.contents)))
-            print(name, number, file=sys.stderr, flush=True)  # the last line is the input that ended the process
-            started = time.monotonic()
-            outcome, find = _outcome(target.read, path)
-            result["slowest"] = max(result["slowest"], time.monotonic() - started)
-            if find:
-                result["finds"].append(f"{name} {number}: {find}")
-            else:
-                result[outcome][name] = result[outcome].get(name, 0) + 1
+        try:
+            _inputs(name, target, number, count, place, result)()
+        except Find as find:
+            result["finds"].append(f"{name}: {find}")
     result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return result
+
+
+def _inputs(name: str, target: Target, number: int, count: int, folder: Path, result: dict) -> Callable[[], None]:
+    """What reads ``count`` damaged inputs of a target; it raises `Find` at the first that deserves it."""
+    path = folder / f"{name}{target.suffix}"
+
+    @seed(number)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.randoms(use_true_random=False))
+    def read(random: Random) -> None:
+        path.write_bytes(target.damage(random, random.choice(target.contents)))
+        print(name, path, file=sys.stderr, flush=True)  # the last line names the input that ended the process
+        started = time.monotonic()
+        outcome, find = _outcome(target.read, path)
+        result["slowest"] = max(result["slowest"], time.monotonic() - started)
+        if find:
+            raise Find(find)
+        result[outcome][name] = result[outcome].get(name, 0) + 1
+
+    return read
 
 
 def _outcome(read: Callable[[Path], Any], path: Path) -> tuple[str, str]:
@@ -186,4 +211,4 @@ if __name__ == "__main__":
     where = Path(sys.argv[3])
     where.mkdir(parents=True, exist_ok=True)
     wanted = targets(where, sys.argv[4:])
-    print(json.dumps(run(wanted, sys.argv[1], int(sys.argv[2]), where)))
+    print(json.dumps(run(wanted, int(sys.argv[1]), int(sys.argv[2]), where)))

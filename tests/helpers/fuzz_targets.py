@@ -19,7 +19,8 @@ from PIL import Image
 from helpers import legacy_lswmd
 from helpers.fuzz import NUMBERS, TEXTS, Target, damaged, damaged_member
 from waferbench import artifacts
-from waferbench.errors import require_plain
+from waferbench.cache import MANIFEST, Cache
+from waferbench.errors import InputError, require_plain
 from waferbench.ingest import read_unlabelled, read_wafers
 from waferbench.manifest import load_manifest
 from waferbench.settings import load_schema, resolve
@@ -221,6 +222,27 @@ def checkpoint(_: Path) -> Target:
     return Target(contents, _weights, ".pth", lambda r, c: (damaged_member if c[:2] == b"PK" else damaged)(r, c))
 
 
+def entries(folder: Path) -> Target:
+    """The manifest of an entry in a cache that others write to."""
+    made_from, output = {"rule": "fit", "settings": {"lr": 1e-3}}, folder / "out.txt"
+    output.write_text("result")
+    cache = Cache(folder / "cache")
+    cache.store(made_from, [output], {"seconds": 3.5})
+    (entry,) = cache.folder.iterdir()
+    whole = shutil.copytree(entry, folder / "whole")
+
+    def read(path: Path) -> None:
+        shutil.rmtree(entry, ignore_errors=True)  # a damaged one may have been removed
+        shutil.copytree(whole, entry)
+        shutil.copy(path, entry / MANIFEST)
+        record = cache.fetch(made_from, [output])
+        if record is None:
+            raise InputError(f"{path}: refused")
+        assert isinstance(record, dict) and output.read_text() == "result"
+
+    return Target([(whole / MANIFEST).read_bytes()], read, ".json", damaged)
+
+
 def _weights(path: Path) -> None:
     import torch
 
@@ -250,7 +272,7 @@ def arrays(_: Path) -> Target:
 
 
 OUTSIDE = (pickles, npz, images, arrays, dielist, g85, settings, manifest)
-INSIDE = (h5, table, facts, tensors, ported, checkpoint)
+INSIDE = (h5, table, facts, tensors, ported, checkpoint, entries)
 
 
 def targets(folder: Path, names: Sequence[str]) -> dict[str, Target]:

@@ -62,7 +62,6 @@ def hostile(tmp_path_factory) -> tuple[Study, set[Path]]:
     write_dies(study.folder / FILE)
     settings = {
         "dataset": {"source": "dielist", "path": FILE, "classes": list(CLASSES.values())},
-        "conditions": ["real"],
     }
     (study.folder / "tests/config/hostile.yaml").write_text(yaml.safe_dump(settings, allow_unicode=True))
     before = outside(study)
@@ -103,6 +102,23 @@ def test_the_report_shows_names_and_runs_none(hostile):
     assert not [tag for tag, given in page.tags if any(key.startswith("on") for key in given)]
     assert all(given["src"].startswith("data:") for tag, given in page.tags if tag == "img")
     assert json.dumps(list(CLASSES.values()))[1:20] not in content  # no bare JSON with tags in it
+
+
+def test_predictions_and_provenance_of_hostile_names_run_none(hostile):
+    study, before = hostile
+    study.snakemake("predict", "--config", f"wafers={FILE}", overlays=OVERLAYS)
+    (folder,) = (study.results / "predictions").iterdir()
+    predicted = read_table(folder / "predictions.parquet")
+    assert set(predicted["wafer_id"]) == {f"{WAFER}{i}" for i in range(90)}
+    assert set(predicted["class"]) <= set(CLASSES.values())
+    (page,) = folder.glob("*.html")
+    tags = Page(page.read_text(encoding="utf-8")).tags
+    assert not [tag for tag, given in tags if any(key.startswith("on") for key in given)]
+    assert all(given["src"].startswith("data:") for tag, given in tags if tag == "img")
+    study.snakemake("provenance", overlays=OVERLAYS)
+    crate = json.loads((study.results / "ro-crate-metadata.json").read_text(encoding="utf-8"))
+    assert FILE in {entity.get("location") for entity in crate["@graph"]}
+    assert outside(study) == before and not list(study.folder.parent.rglob("canary*"))
 
 
 def test_snakemakes_own_report_holds_no_tag_of_a_name(hostile):

@@ -102,6 +102,12 @@ def test_what_has_changed_is_computed_and_never_taken(change, computed, first: S
     assert jobs(study, "changed") == (computed, (BEFORE | {"make_folds"}) - computed)
 
 
+def test_another_generator_is_trained_and_not_taken(first: Study, tmp_path: Path):
+    study = user(tmp_path, "wafers.npz", like=first.folder / "wafers.npz")
+    run(study, "wider", first.folder / "cache", SAMPLES, settings="define.sources.gan.stage2_iterations=3")
+    assert jobs(study, "wider") == ({"train_gan", "sample_gan"}, BEFORE | {"make_folds"})
+
+
 @pytest.mark.parametrize("rights", [0o555, 0o000])
 def test_a_cache_without_rights_is_named_and_costs_nothing(rights: int, first: Study, tmp_path: Path):
     study = user(tmp_path, "wafers.npz", like=first.folder / "wafers.npz")
