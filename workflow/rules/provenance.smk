@@ -10,10 +10,10 @@ rule provenance:
     resources:
         mem_mb=2000,
     params:
-        settings=json.dumps(CFG, sort_keys=True),
+        settings=pack(**CFG),
         code=code("provenance"),
         seeds=SEEDS,
         scripts=lambda _: script_names(),
-        python=sys.executable,
+        python=lambda _: sys.executable,
     script:
         "../scripts/provenance.py"
