@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from copy import copy
 
-from waferbench.machine import has_gpu, processors
+from waferbench.machine import granted_gpus, has_gpu, processors
 from waferbench.slurm import check_requests
 
 
@@ -18,10 +18,8 @@ def gpu(_):
     """The GPUs a training job claims: one, but none on a local machine that has none, so that cores are the limit. In a job
     on a cluster the one that it was granted: `--resources gpu=0` does not reach a job, and a step on Slurm may not ask for
     more."""
-    if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
-        return 1 if int(os.environ.get("SLURM_GPUS_ON_NODE", 0)) else 0
-    if workflow.remote_exec and "WAFERBENCH_GPUS" in os.environ:  # said by the scripts of profiles/generic
-        return int(os.environ["WAFERBENCH_GPUS"])
+    if workflow.remote_exec and (granted := granted_gpus()) is not None:
+        return min(1, granted)
     return 1 if has_gpu() or submitted() else 0
 
 

@@ -95,8 +95,9 @@ def _open_to_all() -> Iterator[None]:
 def _sweep(folder: Path) -> None:
     """Remove the locks of allocations that have long ended."""
     for place in folder.iterdir():
-        if place.is_dir() and time.time() - place.stat().st_mtime > OLD:
-            shutil.rmtree(place, ignore_errors=True)
+        with suppress(OSError):  # swept by another job this very moment
+            if place.is_dir() and time.time() - place.stat().st_mtime > OLD:
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def _open(path: Path) -> int:

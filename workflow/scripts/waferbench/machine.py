@@ -56,6 +56,14 @@ def allocation() -> str:
     return next((os.environ[name] for name in SCHEDULERS if os.environ.get(name)), "")
 
 
+def granted_gpus() -> int | None:
+    """GPUs that a cluster has given to the job that this process runs in; None where nothing says so."""
+    if "SLURM_JOB_ID" in os.environ:
+        return int(os.environ.get("SLURM_GPUS_ON_NODE", 0))
+    told = os.environ.get("WAFERBENCH_GPUS")  # by the scripts of profiles/generic
+    return None if told is None else int(told)
+
+
 def may_write(folder: Path) -> bool:
     """Whether files can be added to a folder, or to the one that it would be made in."""
     places = (folder, *folder.absolute().parents)
