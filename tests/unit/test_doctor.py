@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from helpers.sbatch import put_sbatch
 from waferbench.artifacts import digest, write_h5, write_json, write_table
 from waferbench.doctor import OK, PROBLEM, WARNING, Finding, cluster, examine, leftovers, machine, study, table
 from waferbench.running import mark
@@ -95,12 +96,6 @@ def test_a_gpu_that_torch_cannot_use_is_told_from_none(monkeypatch):
 
 
 SNAKEMAKE = ["python", "-m", "snakemake", "--profile"]
-SBATCH = """#!/bin/sh
-case "$*" in
-*nowhere*) echo "allocation failure: Invalid partition name specified" >&2; exit 1 ;;
-*--gpus=1*) echo "allocation failure: Requested node configuration is not available" >&2; exit 1 ;;
-esac
-"""
 
 
 def check(folder) -> list:
@@ -120,7 +115,7 @@ def test_a_slurm_profile_is_read_and_the_scheduler_asked(tmp_path, monkeypatch):
     command(tmp_path, "sbatch", "#!/bin/sh\n")
     found = check(tmp_path)
     assert levels(found) == [OK, WARNING, OK, OK] and "slurm_account" in found[1].found
-    command(tmp_path, "sbatch", SBATCH)
+    put_sbatch(tmp_path)
     found = check(tmp_path)[-1]
     assert found.level == WARNING and "--gpus=1" in found.found and "gpu=0" in found.advice
     profile.write_text("executor: slurm\ndefault-resources: {slurm_partition: nowhere, slurm_account: lab}\n")

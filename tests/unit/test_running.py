@@ -58,6 +58,7 @@ def test_a_process_number_given_anew_is_no_running_job(tmp_path):
     mark(tmp_path, "mine", "fit", 0)
     (job,) = markers(tmp_path)
     assert not replace(job, birth=job.birth + "0").alive
+    assert not replace(job, pid=2**22 + 1).alive, "there is no such process"
     assert replace(job, host="elsewhere", pid=1).alive, "nothing is known of another host"
 
 

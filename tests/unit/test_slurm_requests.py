@@ -4,26 +4,15 @@ import os
 
 import pytest
 
+from helpers.sbatch import put_sbatch
 from waferbench.errors import InputError
 from waferbench.slurm import check_requests
-
-SBATCH = """#!/bin/sh
-echo "$@" >> {log}
-case "$*" in
-*nowhere*) echo "allocation failure: Invalid partition name specified" >&2; exit 1 ;;
-*--gpus=1*) echo "allocation failure: Requested node configuration is not available" >&2; exit 1 ;;
-*busy*) echo "allocation failure: Job violates accounting/QOS policy (job submit limit, user's size)" >&2; exit 1 ;;
-esac
-"""
 
 
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
-    log = tmp_path / "asked"
-    (tmp_path / "sbatch").write_text(SBATCH.replace("{log}", str(log)))
-    (tmp_path / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    return log
+    return put_sbatch(tmp_path)
 
 
 def test_each_distinct_request_is_shown_once_and_without_what_is_not_set(asked):

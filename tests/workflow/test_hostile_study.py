@@ -44,6 +44,12 @@ class Page(HTMLParser):
         self.text += data
 
 
+def assert_harmless(page: Page) -> None:
+    """No tag reacts to anything, and pictures come from the page itself."""
+    assert not [tag for tag, given in page.tags if any(key.startswith("on") for key in given)]
+    assert all(given["src"].startswith("data:") for tag, given in page.tags if tag == "img")
+
+
 def write_dies(path: Path) -> None:
     """Thirty wafers of a class as a die list."""
     maps, names, _ = simulate({"Center": 30, "Edge-Ring": 30, "Scratch": 30}, seed=1, duplicates=0.1)
@@ -99,8 +105,7 @@ def test_the_report_shows_names_and_runs_none(hostile):
         assert name in page.text
     assert "{{ 7*7 }}" in page.text and WAFER in page.text
     assert [tag for tag, _ in page.tags].count("script") == 1 and "alert(" not in content.rpartition("<script>")[2]
-    assert not [tag for tag, given in page.tags if any(key.startswith("on") for key in given)]
-    assert all(given["src"].startswith("data:") for tag, given in page.tags if tag == "img")
+    assert_harmless(page)
     assert json.dumps(list(CLASSES.values()))[1:20] not in content  # no bare JSON with tags in it
 
 
@@ -112,9 +117,7 @@ def test_predictions_and_provenance_of_hostile_names_run_none(hostile):
     assert set(predicted["wafer_id"]) == {f"{WAFER}{i}" for i in range(90)}
     assert set(predicted["called"]) <= set(read_table(study.results / "data/wafers.parquet")["label"])
     (page,) = folder.glob("*.html")
-    tags = Page(page.read_text(encoding="utf-8")).tags
-    assert not [tag for tag, given in tags if any(key.startswith("on") for key in given)]
-    assert all(given["src"].startswith("data:") for tag, given in tags if tag == "img")
+    assert_harmless(Page(page.read_text(encoding="utf-8")))
     study.snakemake("provenance", overlays=OVERLAYS)
     crate = json.loads((study.results / "ro-crate-metadata.json").read_text(encoding="utf-8"))
     assert FILE in {entity.get("location") for entity in crate["@graph"]}

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from waferbench.errors import InputError
 from waferbench.machine import VISIBLE, allocation, gpu_devices
 
 LOCKS = Path("/tmp/waferbench-gpus")  # of all studies and users, whose TMPDIR may each be another
@@ -102,8 +103,11 @@ def _sweep(folder: Path) -> None:
 
 def _open(path: Path) -> int:
     """A lock file of anybody: reading is all that a lock needs."""
-    with suppress(FileNotFoundError):
+    try:
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDONLY)
+        with _open_to_all(), suppress(PermissionError):  # another user has made it just now, and the kernel protects it
+            return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
         return os.open(path, os.O_RDONLY)
-    with _open_to_all(), suppress(PermissionError):  # another user has made it just now, and the kernel protects it
-        return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
-    return os.open(path, os.O_RDONLY)
+    except PermissionError:
+        raise InputError(f"{path}: a GPU's lock that you may not read; its owner must `chmod a+r` it") from None
