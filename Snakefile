@@ -19,15 +19,15 @@ include: "workflow/rules/common.smk"  # settings, paths, digests
 include: "workflow/rules/resources.smk"  # what jobs claim: GPUs, threads, memory
 include: "workflow/rules/data.smk"  # ingest, select, folds, audit
 include: "workflow/rules/networks.smk"  # names and weights, checked first
-include: "workflow/rules/gan.smk"  # TS-HingeGAN: train, sample
-include: "workflow/rules/diffusion.smk"  # native base, LoRA adapters, sample
-include: "workflow/rules/die_flow.smk"  # die flow: train, sample
-include: "workflow/rules/shape.smk"  # circular-shape filter: fit, apply
-include: "workflow/rules/quality.smk"  # distances, memorisation, class agreement
-include: "workflow/rules/classify.smk"  # injection, backbones, ECOC-SVM
-include: "workflow/rules/statistics.smk"  # scores, comparisons, what else the grid says
-include: "workflow/rules/report.smk"  # the answer on one page
-include: "workflow/rules/predict.smk"  # one's own wafers, ONNX
+include: "workflow/rules/synthesis/gan.smk"  # TS-HingeGAN: train, sample
+include: "workflow/rules/synthesis/diffusion.smk"  # native base, LoRA adapters, sample
+include: "workflow/rules/synthesis/die_flow.smk"  # die flow: train, sample
+include: "workflow/rules/synthesis/shape.smk"  # circular-shape filter: fit, apply
+include: "workflow/rules/synthesis/quality.smk"  # distances, memorisation, class agreement
+include: "workflow/rules/synthesis/classify.smk"  # injection, backbones, ECOC-SVM
+include: "workflow/rules/synthesis/statistics.smk"  # scores, comparisons, what else the grid says
+include: "workflow/rules/synthesis/report.smk"  # the answer on one page
+include: "workflow/rules/synthesis/predict.smk"  # one's own wafers, ONNX
 include: "workflow/rules/provenance.smk"  # the study as an RO-Crate
 include: "workflow/rules/doctor.smk"  # what may keep the study from running
 

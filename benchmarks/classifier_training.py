@@ -24,12 +24,12 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from waferbench.backbones import create_backbone
-from waferbench.classify.data import Split
-from waferbench.classify.train import Normaliser, focal_loss, train_classifier
-from waferbench.render import render
-from waferbench.runtime import Checkpoint, autocast
-from waferbench.simulate.dataset import CLASSES, simulate
+from waferbench.classification.data import Split
+from waferbench.classification.train import Normaliser, focal_loss, train_classifier
+from waferbench.learning.backbones import create_backbone
+from waferbench.learning.runtime import Checkpoint, autocast
+from waferbench.wafers.render import render
+from waferbench.wafers.simulate.dataset import CLASSES, simulate
 
 
 class PlainImages(Dataset):

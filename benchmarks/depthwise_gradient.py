@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from common import best_of, say
 
-from waferbench.backbones import create_backbone
-from waferbench.classify.depthwise import speed_up_depthwise
+from waferbench.learning.backbones import create_backbone
+from waferbench.learning.depthwise import speed_up_depthwise
 
 
 def milliseconds(model: torch.nn.Module, batch: int, size: int, steps: int) -> float:

@@ -22,10 +22,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_info
 
-from waferbench.artifacts import read_h5
-from waferbench.kernels import cuda_device
-from waferbench.machine import processors
-from waferbench.svm import fit_ecoc_svm
+from waferbench.base.artifacts import read_h5
+from waferbench.base.machine import processors
+from waferbench.classification.svm.kernels import cuda_device
+from waferbench.classification.svm.svm import fit_ecoc_svm
 
 SETTINGS = {"C": 10.0, "gamma": "scale", "code_size": 2.0, "seed": 42}
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]

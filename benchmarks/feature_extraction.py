@@ -16,9 +16,9 @@ from cleanfid.fid import get_files_features
 from common import best_of, say, say_hardware, say_peak_memory
 from PIL import Image
 
-from waferbench.quality.features import Features
-from waferbench.render import render
-from waferbench.simulate.dataset import simulate
+from waferbench.synthesis.quality.features import Features
+from waferbench.wafers.render import render
+from waferbench.wafers.simulate.dataset import simulate
 
 
 def main() -> None:

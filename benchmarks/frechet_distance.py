@@ -11,7 +11,7 @@ import numpy as np
 from cleanfid.fid import frechet_distance as cleanfid_distance
 from common import best_of, say, say_hardware, say_peak_memory
 
-from waferbench.quality.frechet import frechet_of_features
+from waferbench.synthesis.quality.frechet import frechet_of_features
 
 
 def main() -> None:

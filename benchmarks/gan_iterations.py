@@ -13,12 +13,12 @@ import torch
 from common import best_of, say, say_hardware, say_peak_memory, source_settings
 from torch.utils.data import DataLoader, TensorDataset
 
-from waferbench.gan.losses import hinge_discriminator, hinge_generator
-from waferbench.gan.networks import Discriminator, Generator, from_grey
-from waferbench.gan.sizes import image_size
-from waferbench.gan.state import Training
-from waferbench.render import render
-from waferbench.simulate.dataset import simulate
+from waferbench.synthesis.gan.losses import hinge_discriminator, hinge_generator
+from waferbench.synthesis.gan.networks import Discriminator, Generator, from_grey
+from waferbench.synthesis.gan.sizes import image_size
+from waferbench.synthesis.gan.state import Training
+from waferbench.wafers.render import render
+from waferbench.wafers.simulate.dataset import simulate
 
 
 def eager(images: np.ndarray, settings: dict, iterations: int, device: torch.device) -> None:

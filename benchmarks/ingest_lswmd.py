@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from common import ROOT, say
 
-from waferbench.artifacts import write_table
-from waferbench.ingest import read_wafers
-from waferbench.ingest.table import wafer_table
-from waferbench.simulate.dataset import CLASSES, simulate
-from waferbench.wafers import open_store, write_store
+from waferbench.base.artifacts import write_table
+from waferbench.wafers.ingest import read_wafers
+from waferbench.wafers.ingest.table import wafer_table
+from waferbench.wafers.simulate.dataset import CLASSES, simulate
+from waferbench.wafers.store import open_store, write_store
 
 sys.path.insert(0, str(ROOT / "tests"))
 from helpers import legacy_lswmd as legacy

@@ -15,12 +15,12 @@ import torch
 from common import best_of, say, say_hardware, say_peak_memory, source_settings
 from diffusers import StableDiffusionPipeline
 
-from waferbench.diffusion.adapters import write_adapter
-from waferbench.diffusion.base import build_base, load_base, save_base
-from waferbench.diffusion.lora import train_adapters
-from waferbench.diffusion.sample import Sampler, unipc
-from waferbench.render import render
-from waferbench.simulate.dataset import simulate
+from waferbench.synthesis.diffusion.adapters import write_adapter
+from waferbench.synthesis.diffusion.base import build_base, load_base, save_base
+from waferbench.synthesis.diffusion.lora import train_adapters
+from waferbench.synthesis.diffusion.sample import Sampler, unipc
+from waferbench.wafers.render import render
+from waferbench.wafers.simulate.dataset import simulate
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from common import ROOT, say
 
-from waferbench.simulate.dataset import CLASSES, simulate
-from waferbench.wafers import WaferStore
+from waferbench.wafers.simulate.dataset import CLASSES, simulate
+from waferbench.wafers.store import WaferStore
 
 PARTS = ("Snakefile", "config", "workflow", "profiles", "resources", "envs", "tests/config")
 

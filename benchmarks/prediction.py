@@ -19,12 +19,12 @@ from common import best_of, say, say_hardware, say_peak_memory
 from PIL import Image
 from torchvision import transforms
 
-from waferbench.backbones import create_backbone
-from waferbench.classify.train import Normaliser, predict
-from waferbench.kernels import cuda_device
-from waferbench.render import render
-from waferbench.simulate.dataset import CLASSES, simulate
-from waferbench.svm import fit_ecoc_svm
+from waferbench.classification.svm.kernels import cuda_device
+from waferbench.classification.svm.svm import fit_ecoc_svm
+from waferbench.classification.train import Normaliser, predict
+from waferbench.learning.backbones import create_backbone
+from waferbench.wafers.render import render
+from waferbench.wafers.simulate.dataset import CLASSES, simulate
 
 SVM = {"C": 10.0, "gamma": "scale", "code_size": 2.0, "seed": 42, "memory_gb": 1.0}
 

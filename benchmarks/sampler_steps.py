@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from common import say, say_hardware, say_peak_memory, source_settings
 
-from waferbench.artifacts import read_provenance, read_table
-from waferbench.diffusion.base import load_base
-from waferbench.diffusion.sample import Sampler
-from waferbench.quality.features import Features
-from waferbench.quality.frechet import frechet_of_features
-from waferbench.quality.kid import kernel_distance
-from waferbench.quality.selection import real_wafers
-from waferbench.render import render
-from waferbench.wafers import read_store
+from waferbench.base.artifacts import read_provenance, read_table
+from waferbench.synthesis.diffusion.base import load_base
+from waferbench.synthesis.diffusion.sample import Sampler
+from waferbench.synthesis.quality.features import Features
+from waferbench.synthesis.quality.frechet import frechet_of_features
+from waferbench.synthesis.quality.kid import kernel_distance
+from waferbench.synthesis.quality.selection import real_wafers
+from waferbench.wafers.render import render
+from waferbench.wafers.store import read_store
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import argparse
 
 from common import best_of, say
 
-from waferbench.simulate.dataset import simulate
+from waferbench.wafers.simulate.dataset import simulate
 
 MIX = {
     "Center": 150, "Donut": 48, "Edge-Loc": 180, "Edge-Ring": 240, "Loc": 150,

@@ -20,12 +20,12 @@ from common import say
 from sklearn.metrics import confusion_matrix, f1_score
 from torch.nn import functional as F
 
-from waferbench.backbones import create_backbone
-from waferbench.classify.depthwise import speed_up_depthwise
-from waferbench.render import render
-from waferbench.runtime import seed_everything
-from waferbench.seeds import derive_seed
-from waferbench.simulate.dataset import CLASSES, simulate
+from waferbench.base.seeds import derive_seed
+from waferbench.learning.backbones import create_backbone
+from waferbench.learning.depthwise import speed_up_depthwise
+from waferbench.learning.runtime import seed_everything
+from waferbench.wafers.render import render
+from waferbench.wafers.simulate.dataset import CLASSES, simulate
 
 PATTERNS = CLASSES[:-1]
 

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from waferbench.errors import InputError
-from waferbench.isolation import limit_memory
+from waferbench.base.errors import InputError
+from waferbench.wafers.ingest.isolated import limit_memory
 
 MEMORY, SECONDS = 2**30, 10.0  # beyond what the process has at its start; of one input
 NUMBERS = [b"-1", b"0", b"2", b"32768", b"2147483648", b"99999999999999999999", b"1e308", b"nan", b"-0.0", b"9" * 5000]

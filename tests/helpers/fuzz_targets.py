@@ -18,12 +18,12 @@ from PIL import Image
 
 from helpers import legacy_lswmd
 from helpers.fuzz import NUMBERS, TEXTS, Target, damaged, damaged_member
-from waferbench import artifacts
-from waferbench.cache import MANIFEST, Cache
-from waferbench.errors import InputError, require_plain
-from waferbench.ingest import read_unlabelled, read_wafers
-from waferbench.manifest import load_manifest
-from waferbench.settings import load_schema, resolve
+from waferbench.base import artifacts
+from waferbench.base.errors import InputError, require_plain
+from waferbench.config.settings import load_schema, resolve
+from waferbench.engine.cache import MANIFEST, Cache
+from waferbench.learning.manifest import load_manifest
+from waferbench.wafers.ingest import read_unlabelled, read_wafers
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["Center", "Loc", "none"]
@@ -246,7 +246,7 @@ def entries(folder: Path) -> Target:
 def _weights(path: Path) -> None:
     import torch
 
-    from waferbench.backbones import match_by_order, read_state
+    from waferbench.learning.backbones import match_by_order, read_state
 
     match_by_order(read_state(path), {"w.weight": torch.ones(3, 2)}, path)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.made_up_study import BACKBONES, CONDITIONS, LABELS, LEVEL
-from waferbench.artifacts import read_table, write_h5, write_table
+from waferbench.base.artifacts import read_table, write_h5, write_table
 
 COSTS = dict(zip(BACKBONES, ((3.5e6, 0.3e9), (21.2e6, 4.3e9), (4.7e6, 0.4e9)), strict=True))
 CHAIN = [("augmentation", "real_aug", "real"), *(("synthesis", c, "real_aug") for c in ("gan", "lora"))]

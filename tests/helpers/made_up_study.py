@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from waferbench.artifacts import write_h5, write_json, write_table
-from waferbench.wafers import WaferStore, write_store
+from waferbench.base.artifacts import write_h5, write_json, write_table
+from waferbench.wafers.store import WaferStore, write_store
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["Center", "Edge-Ring", "<b>Loc</b> & $x$"]

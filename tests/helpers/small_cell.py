@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from waferbench.artifacts import read_table, write_h5, write_table, write_weights
-from waferbench.backbones import create_backbone
-from waferbench.classify.data import drawn_for
-from waferbench.classify.train import Normaliser, predict
-from waferbench.ingest.table import WaferSet, wafer_table
-from waferbench.predictions import prediction_table
-from waferbench.render import render
-from waferbench.runtime import seed_everything
-from waferbench.svm import fit_ecoc_svm
-from waferbench.wafers import WaferStore, write_store
+from waferbench.base.artifacts import read_table, write_h5, write_table, write_weights
+from waferbench.classification.data import drawn_for
+from waferbench.classification.predictions import prediction_table
+from waferbench.classification.svm.svm import fit_ecoc_svm
+from waferbench.classification.train import Normaliser, predict
+from waferbench.learning.backbones import create_backbone
+from waferbench.learning.runtime import seed_everything
+from waferbench.wafers.ingest.table import WaferSet, wafer_table
+from waferbench.wafers.render import render
+from waferbench.wafers.store import WaferStore, write_store
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 TINY = "test_resnet.r160_in1k"
@@ -127,4 +127,5 @@ def run(study, name, settings, inputs, outputs):
         config={"machine": {"study": str(study), "svm_memory_gb": 1.0, "weights": {}}},
         log=[],
     )
-    runpy.run_path(str(SCRIPTS / f"{name}.py"), {"snakemake": snakemake})
+    (script,) = SCRIPTS.glob(f"*/{name}.py")
+    runpy.run_path(str(script), {"snakemake": snakemake})

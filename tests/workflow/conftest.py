@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from helpers.workflow_copy import copy_workflow
-from waferbench.simulate.dataset import simulate
-from waferbench.wafers import WaferStore
+from waferbench.wafers.simulate.dataset import simulate
+from waferbench.wafers.store import WaferStore
 
 OVERLAYS = ("tests/config/tiny.yaml", "tests/config/npz.yaml")
 UNPLUGGED = ("unshare", "--map-root-user", "--net")

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from conftest import Study
 
-from waferbench.artifacts import read_table
-from waferbench.simulate.dataset import simulate
+from waferbench.base.artifacts import read_table
+from waferbench.wafers.simulate.dataset import simulate
 
 pytestmark = pytest.mark.workflow
 

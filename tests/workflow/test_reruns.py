@@ -79,16 +79,16 @@ def replace_data(study: Study) -> tuple:
 LIBRARY = "workflow/scripts/waferbench"
 CASES = {
     "nothing": (lambda study: (), set()),
-    "a comment": (append(f"{LIBRARY}/svm.py", "\n# a remark\n"), set()),
-    "a docstring": (edit(f"{LIBRARY}/render.py", '"""Dies to pixels', '"""Some dies to pixels'), set()),
-    "a helper of one stage": (append(f"{LIBRARY}/svm.py", "\nEXTRA = 1\n"), {"fit_svm"} | TABLES),
+    "a comment": (append(f"{LIBRARY}/classification/svm/svm.py", "\n# a remark\n"), set()),
+    "a docstring": (edit(f"{LIBRARY}/wafers/render.py", '"""Dies to pixels', '"""Some dies to pixels'), set()),
+    "a helper of one stage": (append(f"{LIBRARY}/classification/svm/svm.py", "\nEXTRA = 1\n"), {"fit_svm"} | TABLES),
     "a helper of two stages": (
-        append(f"{LIBRARY}/classify/train.py", "\nEXTRA = 1\n"),
+        append(f"{LIBRARY}/classification/train.py", "\nEXTRA = 1\n"),
         GRID | OF_REAL | JUDGED,
     ),
-    "a helper of many stages": (append(f"{LIBRARY}/leakage.py", "\nEXTRA = 1\n"), AFTER_FOLDS),
+    "a helper of many stages": (append(f"{LIBRARY}/wafers/leakage.py", "\nEXTRA = 1\n"), AFTER_FOLDS),
     "a helper of the statistics": (
-        append(f"{LIBRARY}/stats/calibration.py", "\nEXTRA = 1\n"),
+        append(f"{LIBRARY}/statistics/calibration.py", "\nEXTRA = 1\n"),
         {"calibrate", "make_report"},
     ),
     "resamples of the bootstrap": (
@@ -104,7 +104,7 @@ CASES = {
         option("folds.protocols=[duplicate_cv5,holdout_80_10_10]"),
         EVERYTHING - {"ingest", "select_wafers", "explain_mistakes"},
     ),
-    "a touched script": (touch("workflow/scripts/train_gan.py"), set()),
+    "a touched script": (touch("workflow/scripts/synthesis/train_gan.py"), set()),
     "reordered keys": (reorder, set()),
     "a quality setting": (option("quality.neighbours=3"), {"measure_quality", "gather_quality", "make_report"}),
     "two swapped values": (

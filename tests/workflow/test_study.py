@@ -14,8 +14,8 @@ from conftest import UNPLUGGED, Study, may_unplug
 from safetensors.numpy import load_file
 
 from check_study import check
-from waferbench.artifacts import read_h5, read_provenance, write_h5
-from waferbench.leakage import fitted_on
+from waferbench.base.artifacts import read_h5, read_provenance, write_h5
+from waferbench.wafers.leakage import fitted_on
 
 pytestmark = pytest.mark.workflow
 

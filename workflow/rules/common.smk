@@ -11,16 +11,16 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from waferbench.codehash import code_digest, own_digest
-from waferbench.doctor.visit import visit
-from waferbench.errors import InputError
-from waferbench.machine import may_write
-from waferbench.manifest import load_manifest
-from waferbench.names import slugs
-from waferbench.objectstore import check_bucket
-from waferbench.protocols import NONE, protocol
-from waferbench.settings import load_schema, require_runnable, resolve
-from waferbench.sourcefiles import fingerprint, own_weights
+from waferbench.engine.codehash import code_digest, own_digest
+from waferbench.tools.doctor.visit import visit
+from waferbench.base.errors import InputError
+from waferbench.base.machine import may_write
+from waferbench.learning.manifest import load_manifest
+from waferbench.base.names import slugs
+from waferbench.engine.objectstore import check_bucket
+from waferbench.base.protocols import NONE, protocol
+from waferbench.config.settings import load_schema, require_runnable, resolve
+from waferbench.base.sourcefiles import fingerprint, own_weights
 
 
 def checked(function, *arguments):
@@ -381,8 +381,9 @@ def judging(*keys):
 
 
 def script_names():
-    """The script of each rule, by its name without the suffix."""
-    return {rule.name: Path(rule.script).stem for rule in workflow.rules if rule.script}
+    """The script of each rule, by its path in the folder of scripts without the suffix."""
+    named = ((rule.name, Path(rule.script).with_suffix("").parts) for rule in workflow.rules if rule.script)
+    return {name: "/".join(parts[parts.index("scripts") + 1 :]) for name, parts in named}
 
 
 def pretrained_networks():

@@ -19,9 +19,9 @@ rule ingest:
             seed=CFG["seed"] if CFG["dataset"]["source"] == "simulated" else None,
         ),
         place=pack(**dataset_place()),
-        code=code("ingest"),
+        code=code("wafers/ingest"),
     script:
-        "../scripts/ingest.py"
+        "../scripts/wafers/ingest.py"
 
 
 rule select_wafers:
@@ -37,9 +37,9 @@ rule select_wafers:
         mem_mb=growing(1000),
     params:
         settings=pack(classes=CLASSES, **CFG["filter"]),
-        code=code("select_wafers"),
+        code=code("wafers/select_wafers"),
     script:
-        "../scripts/select_wafers.py"
+        "../scripts/wafers/select_wafers.py"
 
 
 use rule select_wafers as select_wafers_with_none with:
@@ -49,7 +49,7 @@ use rule select_wafers as select_wafers_with_none with:
         f"{LOGS}/select_wafers_with_none.log",
     params:
         settings=pack(classes=[*CLASSES, NONE], **CFG["filter"]),
-        code=code("select_wafers"),
+        code=code("wafers/select_wafers"),
 
 
 rule make_folds:
@@ -65,9 +65,9 @@ rule make_folds:
         mem_mb=growing(1000),
     params:
         settings=lambda w: pack(folds=only(CFG["folds"], "seed"), **ids(w)),
-        code=code("make_folds"),
+        code=code("wafers/make_folds"),
     script:
-        "../scripts/make_folds.py"
+        "../scripts/wafers/make_folds.py"
 
 
 rule audit:
@@ -85,9 +85,9 @@ rule audit:
         mem_mb=growing(1000),
     params:
         settings=lambda w: pack(**ids(w)),
-        code=code("audit"),
+        code=code("wafers/audit"),
     script:
-        "../scripts/audit.py"
+        "../scripts/wafers/audit.py"
 
 
 rule gather_splits:
@@ -105,6 +105,6 @@ rule gather_splits:
         mem_mb=growing(1000),
     params:
         settings=pack(),
-        code=code("gather_splits"),
+        code=code("wafers/gather_splits"),
     script:
-        "../scripts/gather_splits.py"
+        "../scripts/wafers/gather_splits.py"

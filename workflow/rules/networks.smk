@@ -28,6 +28,6 @@ rule check_networks:
                 else None
             ),
         ),
-        code=code("check_networks"),
+        code=code("tools/check_networks"),
     script:
-        "../scripts/check_networks.py"
+        "../scripts/tools/check_networks.py"

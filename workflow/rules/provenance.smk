@@ -11,9 +11,9 @@ rule provenance:
         mem_mb=2000,
     params:
         settings=pack(**CFG),
-        code=code("provenance"),
+        code=code("tools/provenance"),
         seeds=SEEDS,
         scripts=lambda _: script_names(),
         python=lambda _: sys.executable,
     script:
-        "../scripts/provenance.py"
+        "../scripts/tools/provenance.py"

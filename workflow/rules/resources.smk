@@ -4,8 +4,8 @@ import os
 from contextlib import suppress
 from copy import copy
 
-from waferbench.machine import granted_gpus, has_gpu, processors
-from waferbench.slurm import check_requests
+from waferbench.base.machine import granted_gpus, has_gpu, processors
+from waferbench.engine.slurm import check_requests
 
 
 def submitted():

@@ -14,11 +14,11 @@ from pathlib import Path
 import yaml
 from snakemake.utils import update_config
 
-from waferbench.errors import InputError
-from waferbench.plan import planned_jobs
-from waferbench.running import markers, parted
-from waferbench.settings import load_schema, resolve
-from waferbench.status import gpu_hours, read_records, status_text, survey
+from waferbench.base.errors import InputError
+from waferbench.config.settings import load_schema, resolve
+from waferbench.engine.running import markers, parted
+from waferbench.tools.plan import planned_jobs
+from waferbench.tools.status import gpu_hours, read_records, status_text, survey
 
 ROOT = Path(__file__).resolve().parents[2]
 

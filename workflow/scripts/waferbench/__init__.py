@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 
-from waferbench.machine import end_with_parent
+from waferbench.base.machine import end_with_parent
 
 # How long idle OpenMP threads spin before they sleep; read once, when the first numeric library loads. The default,
 # hundreds of thousands of turns, is good for a process alone on its processors; two jobs on two cores spin against each

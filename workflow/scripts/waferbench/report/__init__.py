@@ -1,7 +1,1 @@
-"""The report of a study: one self-contained HTML page, and the figures and table that Snakemake's report shows."""
-
-from waferbench.report.page import render_page
-from waferbench.report.reading import read_study
-from waferbench.report.study import Study
-
-__all__ = ["Study", "read_study", "render_page"]
+"""Pages: one package a track, on one kit."""

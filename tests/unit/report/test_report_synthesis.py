@@ -1,0 +1,99 @@
+"""The report's parts about generators, samples, shape filter and quality, of a small made-up study."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from helpers.made_up_study import make_inputs, settings
+from waferbench.report.synthesis import read_study
+from waferbench.report.synthesis.figures import examples_that_fit, sample_rows
+from waferbench.report.synthesis.making import binned, borderline, closest_pairs, priors, training_curves
+from waferbench.report.synthesis.synthesis import agreement, corruptions, filter_agreement, quality, shape_reasons
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    return read_study(make_inputs(folder), settings(), folder)
+
+
+def test_samples_belong_to_their_source_and_scope(study, tmp_path):
+    assert {source for source, _ in study.samples} == {"gan", "lora"} and study.sample_fold == 0
+    rows = sample_rows(study, "center", 4)
+    t = study.shape_filter
+    kept = t[(t["fold"] == 0) & (t["source"] == "lora") & (t["label"] == "center")]["kept"].sum()
+    assert [(title, kind, total) for title, kind, _, total in rows] == [
+        ("real", "real", 16),  # training wafers of fold 0: no test wafer is shown
+        ("gan", "kept", 16),
+        ("lora", "kept", kept),
+        ("lora", "rejected", 16 - kept),
+    ]
+
+
+def test_curves_show_every_training_and_pairs_the_closest(study):
+    text = training_curves(study)
+    for title in (
+        "gan: discriminator",
+        "stage 2",
+        "lora: autoencoder",
+        "denoising, all classes",
+        "denoising, adapters",
+    ):
+        assert title in text
+    steps, means = binned(np.arange(1000.0))
+    assert len(steps) == 120 and steps[-1] == 1000 and means[0] == pytest.approx(4)
+    assert [list(a) for a in binned(np.array([2.0, 4.0]))] == [[1, 2], [2.0, 4.0]]
+    (alone,) = priors(study)
+    assert alone["title"] == "lora" and alone["image"].startswith("data:image/png")
+    pairs = closest_pairs(study)
+    assert list(pairs) == ["gan", "lora"]
+    samples, wafers = pairs["gan"]
+    assert samples["image"].startswith("data:image/png") and samples["image"] != wafers["image"]
+    assert samples["note"] == "10.0% to 11.0% of pixels differ", "the four nearest of all classes"
+
+
+def test_the_filter_shows_its_limit_its_agreement_and_what_it_catches(study):
+    t = study.shape_filter[study.shape_filter["source"] == "lora"]
+    row = next(row for row in filter_agreement(study).rows if row[0].text == "lora")
+    assert row[1].value == pytest.approx(100 * (t["passes_geometric"] & t["passes_cnn"]).mean())
+    assert sum(cell.value for cell in row[1:]) == pytest.approx(100)
+    table = corruptions(study)
+    assert table.head == ["Rejected", "cut rim", "spill"] and [c.text for c in table.rows[0][1:]] == ["80.0", "100.0"]
+    assert [strip["title"] for strip in borderline(study)] == ["just accepted", "just rejected"]
+
+
+def test_a_pool_that_met_its_cap_is_marked(study):
+    rows = {row[0].text: row for row in shape_reasons(study).rows}
+    gan, lora = rows["gan · Center"][4], rows["lora · Center"][4]
+    assert gan.note == "" and gan.text == "70"
+    short = dataclasses.replace(study, settings={**study.settings, "pool": {"n_accepted": 90}})
+    assert {row[0].text: row for row in shape_reasons(short).rows}["lora · Center"][4].note == "cap reached"
+    assert lora.value <= 70
+
+
+def test_agreement_flags_below_sixty_percent_of_the_pool(study):
+    rows = {row[0].text: row for row in agreement(study).rows}
+    gan, lora = rows["Center"][1:]
+    assert gan.tone == "bad" and gan.text == "⚑ 29%" and "Edge-Ring" in gan.note  # 4 of the 14 in the pool
+    assert lora.text == "100%" and lora.tone == ""
+
+
+def test_shape_table_counts_reasons_unknown_ones_too(study):
+    table = shape_reasons(study)
+    assert "novel_reason" in table.head
+    row = next(r for r in table.rows if r[0].text == "lora · all classes")
+    drawn, kept = int(row[1].value), int(row[3].value)
+    assert drawn == 5 * 3 * 16 and drawn - kept == sum(int(cell.value) for cell in row[5:])
+
+
+def test_quality_sets_kept_beside_raw_and_floor(study):
+    row = quality(study, "test").rows[0]
+    assert [cell.text for cell in row[2:6]] == ["40.0", "30.0", "30.0", "30.0"]
+    assert row[7].note == "10.0 to 30.0"
+
+
+def test_many_classes_get_fewer_examples(tmp_path):
+    inputs = make_inputs(tmp_path)
+    many = settings(classes=[f"class {i}" for i in range(38)], examples=64)
+    assert examples_that_fit(read_study(inputs, many, None)) < 64

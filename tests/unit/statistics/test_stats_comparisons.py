@@ -1,0 +1,151 @@
+"""The corrected t-test, the standardised effect and the table of comparisons."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from waferbench.statistics.comparisons import (
+    comparable,
+    compare_conditions,
+    corrected_t_test,
+    pair_cells,
+    standardised_effect,
+)
+
+
+def test_by_hand():
+    # d = 1, 2, 3: mean 2, s = 1; J = 3, ratio 1/3: error = sqrt(1/3 + 1/3) = 0.81650, t = 2.44949, df 2.
+    result = corrected_t_test([1, 2, 3], 1 / 3)
+    assert result["mean_difference"] == 2 and result["std_difference"] == 1 and result["df"] == 2
+    assert result["t"] == pytest.approx(2.449490, abs=1e-6)
+    # For df = 2: p = 1 - t / sqrt(t^2 + 2) = 1 - sqrt(6 / 8).
+    assert result["p_value"] == pytest.approx(1 - math.sqrt(6 / 8), abs=1e-12)
+    # The 97.5% point of t with 2 df: 0.95 sqrt(2 / (1 - 0.95^2)) = 4.302653.
+    reach = 0.95 * math.sqrt(2 / (1 - 0.95**2)) * math.sqrt(2 / 3)
+    assert result["ci_low"] == pytest.approx(2 - reach) and result["ci_high"] == pytest.approx(2 + reach)
+
+
+def test_without_correction_it_is_the_paired_t_test():
+    values = np.random.default_rng(0).normal(0.3, 1, 10)
+    ours, theirs = corrected_t_test(values, 0.0), stats.ttest_1samp(values, 0)
+    assert ours["t"] == pytest.approx(theirs.statistic) and ours["p_value"] == pytest.approx(theirs.pvalue)
+    assert corrected_t_test(values, 1 / 3)["p_value"] > ours["p_value"]
+
+
+def test_one_fold_and_no_spread():
+    one = corrected_t_test([0.25], 0.3)
+    assert one["mean_difference"] == 0.25 and math.isnan(one["p_value"]) and math.isnan(one["ci_low"])
+    assert corrected_t_test([0.0, 0.0], 0.3)["p_value"] == 1
+    alike = corrected_t_test([0.5, 0.5], 0.3)  # two folds that agree do not prove a difference
+    assert alike["mean_difference"] == 0.5 and alike["std_difference"] == 0
+    assert all(math.isnan(alike[name]) for name in ("t", "p_value", "ci_low", "ci_high"))
+    rounded = corrected_t_test([0.1 + 0.2 - 0.3, 0.0, 0.0], 0.3)  # 5e-17 is no difference
+    assert rounded["p_value"] == 1 and rounded["mean_difference"] == 0
+
+
+def test_effect_by_hand():
+    # d = 1, 2, 3: mean / s = 2; the correction at 2 df is Gamma(1) / Gamma(1/2) = 1 / sqrt(pi).
+    effect = standardised_effect([1, 2, 3], 1 / 3)
+    assert effect["effect"] == pytest.approx(2 / math.sqrt(math.pi))
+    unit, t = math.sqrt(2 / 3) / math.sqrt(math.pi), math.sqrt(6)
+    assert stats.nct.sf(t, 2, effect["effect_low"] / unit) == pytest.approx(0.025, abs=1e-6)
+    assert stats.nct.cdf(t, 2, effect["effect_high"] / unit) == pytest.approx(0.025, abs=1e-6)
+
+
+def test_effect_leaves_out_zero_where_the_test_is_significant():
+    rng = np.random.default_rng(1)
+    seen = set()
+    for _ in range(40):
+        values = rng.normal(1.5, 1, 5)
+        effect, p_value = standardised_effect(values, 0.3), corrected_t_test(values, 0.3)["p_value"]
+        assert effect["effect_low"] < effect["effect"] < effect["effect_high"]
+        assert (effect["effect_low"] > 0) == (p_value < 0.05)
+        seen.add(p_value < 0.05)
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize("values", [[0.1], [0.1, 0.3], [0.2, 0.2, 0.2]])
+def test_no_effect_without_three_folds_that_differ(values):
+    assert all(math.isnan(value) for value in standardised_effect(values, 0.3).values())
+
+
+def scores(folds, seeds=(1,)):
+    rows = []
+    for condition, gain in {"real": 0.0, "real_aug": 0.02, "gan": 0.05}.items():
+        for fold, seed in itertools.product(folds, seeds):
+            names = {"protocol": "cv5", "seed": seed, "backbone": "net", "head": "softmax", "condition": condition}
+            f1 = 0.8 + gain * (1 + fold) * seed + 0.01 * fold
+            sizes = {"n_train_real": 30, "n_train_synthetic": 5, "n_test": 10}
+            rows.append({**names, "fold": fold, "macro_f1": f1, "accuracy": f1, **sizes})
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+
+
+def test_pairs_against_real_and_baseline():
+    table = compare_conditions(scores([0, 1, 2]), "real_aug", 0.9)
+    table = table[table["metric"] == "macro_f1"].set_index(["condition", "reference"])
+    assert set(table.index) == {("real_aug", "real"), ("gan", "real"), ("real", "real_aug"), ("gan", "real_aug")}
+    row = table.loc[("gan", "real_aug")]
+    assert row["mean_difference"] == pytest.approx(0.06) and row["n_folds"] == 3 and row["confidence"] == 0.9
+    expected = corrected_t_test([0.03, 0.06, 0.09], 10 / 30, 0.9)
+    assert row["p_value"] == pytest.approx(expected["p_value"]) and row["ci_low"] == pytest.approx(expected["ci_low"])
+
+
+def test_one_fold_is_said(capsys):
+    table = compare_conditions(scores([0]), "real_aug")
+    assert table["p_value"].isna().all() and "one fold" in capsys.readouterr().err
+
+
+def test_missing_baseline_is_said(capsys):
+    table = compare_conditions(scores([0, 1]), "lora")
+    assert set(table["reference"]) == {"real"} and "'lora'" in capsys.readouterr().err
+
+
+def test_seeds_of_a_fold_are_averaged_and_are_no_folds():
+    table = compare_conditions(scores([0, 1, 2], seeds=[1, 3]), "real")
+    row = table.set_index(["condition", "metric"]).loc[("gan", "macro_f1")]
+    assert row["n_folds"] == 3 and row["n_seeds"] == 2 and row["df"] == 2
+    expected = corrected_t_test([0.1, 0.2, 0.3], 10 / 30)
+    assert row["p_value"] == pytest.approx(expected["p_value"])
+    assert row["mean_difference"] == pytest.approx(0.2) and row["mean_reference"] == pytest.approx(0.81)
+
+
+def test_only_shared_cells_are_compared():
+    table = scores([0, 1], seeds=[1, 2])
+    gan, real = (table[table["condition"] == name] for name in ("gan", "real"))
+    pair = pair_cells(gan[(gan["fold"] == 1) & (gan["seed"] == 2)], real, "macro_f1")
+    assert pair.differences == pytest.approx([0.2]) and pair.n_seeds == 1
+    assert pair_cells(gan[gan["fold"] == 0], real[real["fold"] == 1], "macro_f1") is None
+
+
+def test_holm_among_comparisons_of_one_kind():
+    table = compare_conditions(scores([0, 1, 2]).sample(frac=1, random_state=1), "real")
+    family = table[table["metric"] == "macro_f1"].sort_values("p_value")
+    least, most = family["p_value"]
+    # two comparisons: the smaller p counts twice, the larger at least as much as that
+    assert family["p_holm"].tolist() == pytest.approx([min(1, 2 * least), max(min(1, 2 * least), most)])
+    assert compare_conditions(scores([0]), "real")["p_holm"].isna().all()
+
+
+def test_folds_without_spread_count_as_no_comparison():
+    table = scores([0, 1, 2])
+    table.loc[table["condition"] == "gan", "macro_f1"] = 0.9 + 0.01 * table["fold"]
+    table.loc[table["condition"] == "real", "macro_f1"] = 0.8 + 0.01 * table["fold"]
+    found = compare_conditions(table, "real").set_index(["condition", "metric"])
+    assert math.isnan(found.loc[("gan", "macro_f1"), "p_value"]) and math.isnan(
+        found.loc[("gan", "macro_f1"), "p_holm"]
+    )
+    other = found.loc[("real_aug", "macro_f1")]
+    assert other["p_holm"] == other["p_value"], "one known p-value needs no correction"
+
+
+def test_leaky_protocols_are_left_out_of_comparisons(capsys):
+    both = pd.concat([scores([0, 1]), scores([0]).assign(protocol="leaky_80_20")])
+    kept = comparable(both, ["leaky_80_20"])
+    pd.testing.assert_frame_equal(kept, both[both["protocol"] == "cv5"])
+    assert "leaky_80_20: conditions are tested on different wafers" in capsys.readouterr().err
+    assert compare_conditions(kept.iloc[:0], "real").empty and capsys.readouterr().err == ""
+    assert comparable(both, []).equals(both)

@@ -1,0 +1,173 @@
+"""The crate of a small made-up study."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from waferbench.base.artifacts import digest, read_provenance, write_json
+from waferbench.base.errors import InputError
+from waferbench.config.settings import load_schema, resolve
+from waferbench.tools.plan import Output
+from waferbench.tools.provenance.crate import Made, build_crate
+from waferbench.tools.provenance.files import copy_workflow, outside, packages, timestamp, write_settings
+from waferbench.tools.provenance.jobs import digests_of, gather_jobs, require_finished
+from waferbench.tools.provenance.weights import used_weights
+
+ROOT = Path(__file__).parents[3]
+PARTS = (
+    "Snakefile",
+    "workflow/scripts/wafers/ingest.py",
+    "workflow/scripts/synthesis/pretrain_base.py",
+    "resources/weights.yaml",
+)
+STUDY = Path("results/s")
+OUTPUTS = [
+    Output("results/s/wafers.json", "ingest", "a.log", ("data.npz",), False),
+    Output("results/s/base", "pretrain_base", "b.log", ("results/s/wafers.json",), False),
+]
+
+
+def told(rule, inputs, **wildcards):
+    return {"rule": rule, "wildcards": wildcards, "settings": {"seed": 1}, "code": f"code of {rule}", "inputs": inputs}
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch) -> Path:
+    """Two jobs that have run: wafers read from a file, and a base trained on them, which is a folder."""
+    monkeypatch.chdir(tmp_path)
+    for part in PARTS:
+        Path(part).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / part, part)
+    Path("workflow/scripts/__pycache__").mkdir()
+    Path("workflow/scripts/__pycache__/x.pyc").touch()
+    Path("data.npz").write_bytes(b"wafers")
+    write_json(STUDY / "wafers.json", {"n": 3}, told("ingest", {"data": digest("data.npz")}))
+    inputs = {"store": [digest(STUDY / "wafers.json")]}
+    write_json(STUDY / "base/waferbench.json", {}, told("pretrain_base", inputs, fold="0"))
+    record = {"rule": "ingest", "wildcards": {}, "seconds": 50, "startup_seconds": 10, "device": "cpu", "host": "h"}
+    (STUDY / "runs").mkdir()
+    (STUDY / "runs/ingest.json").write_text(json.dumps({**record, "finished": "2026-01-01T12:01:00+0000"}))
+    write_settings({"study": "s", "seed": 1}, STUDY)
+    return STUDY
+
+
+def digests() -> dict[str, str]:
+    return digests_of(["data.npz", *(output.path for output in OUTPUTS)], Path())
+
+
+def crate_of(study: Path) -> dict:
+    return build_crate(
+        Made(
+            study="s",
+            folder=study,
+            jobs=gather_jobs(OUTPUTS, digests(), Path(), study),
+            scripts={"ingest": "ingest", "pretrain_base": "pretrain_base"},
+            code=frozenset(copy_workflow(Path(), study)),
+            digests=digests(),
+            seeds=[1, 2],
+            data=outside(Path("data.npz"), "the wafers"),
+            weights={},
+            packages={"snakemake": "9.27.1"},
+        )
+    )
+
+
+def references(value) -> set[str]:
+    if isinstance(value, dict):
+        return {value["@id"]} if set(value) == {"@id"} else {r for v in value.values() for r in references(v)}
+    return {r for item in value for r in references(item)} if isinstance(value, list) else set()
+
+
+def test_the_crate_describes_every_file_by_its_digest_and_whatever_it_names(study):
+    crate = crate_of(study)
+    entities = {entity["@id"]: entity for entity in crate["@graph"]}
+    assert len(entities) == len(crate["@graph"])
+    assert references(crate["@graph"]) - entities.keys() == {"https://w3id.org/ro/crate/1.1"}
+    inside = [e for e in crate["@graph"] if "File" in e["@type"] and not e["@id"].startswith("ni:")]
+    for entity in inside:
+        content = (study / entity["@id"]).read_bytes()
+        assert (entity["sha256"], entity["contentSize"]) == (hashlib.sha256(content).hexdigest(), str(len(content)))
+    found = {entity["@id"] for entity in inside}
+    assert found >= {"wafers.json", "base/waferbench.json", "settings.yaml", "runs/ingest.json", "code/Snakefile"}
+    assert not any("pycache" in name for name in entities)
+
+
+def test_a_job_says_what_it_read_and_wrote_by_which_code_and_when(study):
+    entities = {entity["@id"]: entity for entity in crate_of(study)["@graph"]}
+    ingest, base = entities["#job/ingest"], entities["#job/pretrain_base/fold%3D0"]
+    (data,) = (entity for name, entity in entities.items() if name.startswith("ni:"))
+    assert data["@id"] in references(ingest["object"]) and data["sha256"] == digest("data.npz")
+    assert references(ingest["result"]) == {"wafers.json"} < references(base["object"])
+    assert references(base["result"]) == {"base/"}
+    assert entities[base["instrument"]["@id"]]["version"] == "code of pretrain_base"
+    assert (ingest["endTime"][14:19], ingest["startTime"][14:19]) == ("01:00", "00:00"), "a minute with its imports"
+    assert "startTime" not in base, "its run record is gone"
+    settings = next(entities[name] for name in references(base["object"]) if name.startswith("#settings"))
+    assert json.loads(settings["value"]) == {"seed": 1}
+
+
+def test_the_same_study_gives_the_same_crate(study):
+    assert json.dumps(crate_of(study)) == json.dumps(crate_of(study))
+
+
+def test_an_artifact_made_from_something_else_is_named(study):
+    write_json(STUDY / "wafers.json", {"n": 4}, read_provenance(STUDY / "wafers.json"))
+    with pytest.raises(InputError, match=r"results/s/base: made from another store"):
+        gather_jobs(OUTPUTS, digests(), Path(), study)
+
+
+def test_a_lost_record_of_snakemake_is_named(study):
+    lost = [Output("results/s/wafers.json", "ingest", None, None, False)]
+    with pytest.raises(InputError, match="record of its making is gone"):
+        gather_jobs(lost, digests(), Path(), study)
+
+
+def test_an_unfinished_study_lists_what_is_missing():
+    outputs = [Output(f"results/s/{i}", "fit", None, None, i > 1) for i in range(20)]
+    with pytest.raises(InputError, match=r"18 of 20 outputs[\s\S]*results/s/2\n[\s\S]*and 8 more"):
+        require_finished(outputs)
+    require_finished(outputs[:2])
+
+
+def test_the_settings_in_the_crate_are_read_as_they_were(tmp_path):
+    schema = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    settings = resolve({**config, "set": "svm.C=3 dataset.classes=[Center,'no']"}, schema)
+    again = yaml.safe_load(write_settings(settings, tmp_path).read_text())
+    assert resolve({**config, **again}, schema) == settings and settings["svm"]["C"] == 3
+
+
+def test_the_time_of_a_file_can_be_given_back_to_the_nanosecond(tmp_path):
+    file, time = tmp_path / "x", 1_700_000_000_123_456_789
+    subprocess.run(["touch", "-d", timestamp(time), file], check=True)
+    assert file.stat().st_mtime_ns == time
+
+
+def test_an_older_copy_of_the_workflow_is_replaced(study):
+    (study / "code/workflow").mkdir(parents=True)
+    (study / "code/workflow/old.py").touch()
+    copied = copy_workflow(Path(), study)
+    assert sorted(copied) == sorted(PARTS) and not (study / "code/workflow/old.py").exists()
+
+
+def test_weights_are_found_where_the_study_found_them_and_others_are_an_error(tmp_path):
+    (tmp_path / "net.npz").write_bytes(b"weights")
+    pin = {"kind": "file", "file": "net.npz", "sha256": digest(tmp_path / "net.npz"), "keys": "own"}
+    entry = {"name": "net", "pretrained": True, "weights": {"manifest": {"net": {"licence": "MIT", "sources": [pin]}}}}
+    networks = {"backbones": {"net": entry}, "quality": None, "sources": {"gan": {"base": "native"}}}
+    places = {"folder": str(tmp_path), "download": False}
+    found = used_weights(networks, places)["net"]
+    assert (found.sha256, found.licence, found.size) == (pin["sha256"], "MIT", 7)
+    (tmp_path / "net.npz").write_bytes(b"altered")
+    with pytest.raises(InputError, match="sha256"):
+        used_weights(networks, places)
+
+
+def test_versions_are_those_installed(tmp_path):
+    (tmp_path / "lock.txt").write_text("# lock\npyyaml==1.0\nno-such-package==1.0 ; sys_platform == 'win32'\n")
+    assert packages(tmp_path / "lock.txt") == {"pyyaml": yaml.__version__}

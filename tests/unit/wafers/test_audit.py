@@ -1,0 +1,98 @@
+"""The audit finds planted copies, mirror images, shared lots and contradictory labels, and nothing else."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from waferbench.wafers.audit import audit
+from waferbench.wafers.ingest.table import WaferSet, wafer_table
+from waferbench.wafers.store import WaferStore
+
+
+def maps(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 3, (6, 7)).astype(np.uint8) for _ in range(n)]
+
+
+def tables(wafers, classes, lots, splits):
+    table = wafer_table(WaferSet(WaferStore.of(wafers), classes, lots, [f"w{i}" for i in range(len(wafers))]))
+    folds = pd.DataFrame({"protocol": "cv5", "seed": 7, "wafer_id": table["wafer_id"], "fold": 0, "split": splits})
+    return table, folds
+
+
+def value(result, check, label="", split="", fold=None):
+    rows = result[(result["check"] == check) & (result["label"] == label) & (result["split"] == split)]
+    if fold is not None:
+        rows = rows[rows["fold"] == fold]
+    assert len(rows) == 1
+    return rows["value"].iloc[0]
+
+
+@pytest.fixture
+def planted():
+    a, b, c, d, e, f = maps(6)
+    wafers = [a, b, c, d, a, b[::-1], e, e.T, f]
+    classes = ["Loc", "Loc", "Scratch", "Scratch", "Loc", "Loc", "Loc", "Scratch", "Scratch"]
+    lots = ["l1", "l2", "l3", "l4", "l1", "l5", "l6", "l7", ""]
+    splits = ["train", "train", "train", "val", "test", "test", "test", "test", "val"]
+    return tables(wafers, classes, lots, splits)
+
+
+def test_planted(planted):
+    table, folds = planted
+    result = audit(table, table, folds)
+    assert set(result["protocol"]) == {"cv5"} and set(result["seed"]) == {7}
+    assert value(result, "ingested") == 9
+    assert value(result, "selected", "loc") == 5
+    assert value(result, "split_count", "scratch", "val", 0) == 2
+    assert value(result, "split_count", "", "test", 0) == 4
+    assert value(result, "exact_duplicates") == 1
+    assert value(result, "exact_duplicates", "scratch") == 0
+    assert value(result, "symmetric_duplicates") == 2  # b and its mirror image, e and its transpose
+    assert value(result, "symmetric_duplicates", "loc") == 1
+    assert value(result, "crossing_exact", "", "test", 0) == 1
+    assert value(result, "crossing_symmetric", "", "test", 0) == 1
+    assert value(result, "crossing_symmetric", "loc", "test", 0) == 1
+    assert value(result, "crossing_exact", "", "val", 0) == 0
+    assert value(result, "known_lots") == 8
+    assert value(result, "crossing_lots", "", "test", 0) == 1
+    assert value(result, "crossing_lots", "", "val", 0) == 0
+    assert value(result, "conflicts") == 1
+    conflict = result[result["check"] == "conflict"]
+    assert conflict["detail"].tolist() == ["w6 (loc), w7 (scratch)"]
+    assert conflict["value"].tolist() == [2]
+
+
+def test_clean():
+    table, folds = tables(maps(6, 3), ["a", "b"] * 3, ["", "x", "y", "", "z", ""], ["train"] * 3 + ["test"] * 3)
+    result = audit(table, table, folds)
+    quiet = result[~result["check"].isin(["ingested", "selected", "split_count", "known_lots"])]
+    assert quiet["value"].sum() == 0
+    assert "conflict" not in set(result["check"])
+
+
+def test_unknown_lots_do_not_cross():
+    table, folds = tables(maps(4), ["a"] * 4, [""] * 4, ["train", "train", "test", "val"])
+    result = audit(table, table, folds)
+    assert value(result, "crossing_lots", "", "test", 0) == 0
+
+
+def test_only_selected_wafers_are_checked_and_order_does_not_matter(planted):
+    table, folds = planted
+    selected = table[table["class"] == "Scratch"]
+    part = folds[folds["wafer_id"].isin(selected["wafer_id"])]
+    result = audit(table, selected, part)
+    assert value(result, "ingested") == 9
+    assert value(result, "selected") == 4
+    assert value(result, "exact_duplicates") == 0
+    again = audit(table, selected, part.sample(frac=1, random_state=1))
+    pd.testing.assert_frame_equal(result, again)
+
+
+def test_folds_are_counted_apart(planted):
+    table, folds = planted
+    other = folds.assign(fold=1, split=["test", "test", "test", "train", "val", "val", "train", "train", "train"])
+    result = audit(table, table, pd.concat([folds, other]))
+    assert value(result, "split_count", "", "test", 0) == 4
+    assert value(result, "split_count", "", "test", 1) == 3
+    assert value(result, "crossing_exact", "", "test", 1) == 0

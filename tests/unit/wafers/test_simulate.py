@@ -1,0 +1,132 @@
+"""The simulator: contract, determinism, and that each class shows its pattern."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from waferbench.base.errors import InputError
+from waferbench.wafers.simulate.dataset import CLASSES, simulate
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "wm811k" / "wm811k_labelled.npz"
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    maps, names, _ = simulate({name: 60 for name in CLASSES}, seed=5, duplicates=0)
+    by_class = defaultdict(list)
+    for wafer, name in zip(maps, names, strict=True):
+        by_class[name].append(wafer)
+    return by_class
+
+
+def radius(wafer):
+    rows, columns = wafer.shape
+    y, x = (np.arange(rows) + 0.5) / rows * 2 - 1, (np.arange(columns) + 0.5) / columns * 2 - 1
+    return np.hypot(y[:, None], x[None])
+
+
+def failing(wafer, low=0.0, high=2.0):
+    zone = (wafer > 0) & (radius(wafer) >= low) & (radius(wafer) < high)
+    return np.mean(wafer[zone] == 2)
+
+
+def mean_failing(wafers, low=0.0, high=2.0):
+    return np.mean([failing(w, low, high) for w in wafers])
+
+
+def test_counts_types_and_shuffling():
+    counts = {"Donut": 7, "none": 30, "Scratch": 5}
+    maps, names, lots = simulate(counts, seed=1)
+    assert len(maps) == len(names) == len(lots) == 42
+    assert {name: names.count(name) for name in counts} == counts
+    assert names != sorted(names, key=list(counts).index)
+    for wafer in maps:
+        assert wafer.dtype == np.uint8 and wafer.ndim == 2 and set(np.unique(wafer)) <= {0, 1, 2}
+        assert 22 <= wafer.shape[0] <= 212 and 15 <= wafer.shape[1] <= 204
+
+
+def test_same_seed_same_wafers_other_seed_others():
+    first, second, other = (simulate({"Loc": 20, "Center": 10}, seed=s) for s in (3, 3, 4))
+    assert first[1:] == second[1:]
+    assert all(np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first[0], other[0], strict=True))
+
+
+def test_lots_share_their_grid_and_have_their_size():
+    maps, _, lots = simulate({"none": 95, "Edge-Loc": 30}, seed=2, wafers_per_lot=10, duplicates=0)
+    shapes, masks = defaultdict(set), defaultdict(list)
+    for wafer, lot in zip(maps, lots, strict=True):
+        shapes[lot].add(wafer.shape)
+        masks[lot].append(wafer > 0)
+    assert len(shapes) == 13 and all(len(s) == 1 for s in shapes.values())
+    assert sorted({lots.count(lot) for lot in shapes}) == [5, 10]
+    for lot in shapes:  # one missing test site at most
+        assert max(np.sum(mask != masks[lot][0]) for mask in masks[lot]) <= 2
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.2])
+def test_duplicates_are_copies_within_class_and_lot(fraction):
+    maps, names, lots = simulate({"Random": 60, "Near-full": 40}, seed=6, duplicates=fraction, difficulty=2.0)
+    keys = [(w.shape, w.tobytes()) for w in maps]
+    assert len(keys) - len(set(keys)) == round(fraction * 100)
+    owner = defaultdict(set)
+    for key, name, lot in zip(keys, names, lots, strict=True):
+        owner[key].add((name, lot))
+    assert all(len(owners) == 1 for owners in owner.values())
+    a, b = next(((i, j) for i, k in enumerate(keys) for j in range(i) if keys[j] == k), (0, 0))
+    assert a == b or not np.shares_memory(maps[a], maps[b])
+
+
+def test_patterns_fail_where_their_names_say(drawn):
+    assert mean_failing(drawn["Center"], 0, 0.12) > 2.5 * mean_failing(drawn["Center"], 0.75, 0.9)
+    assert mean_failing(drawn["Donut"], 0.35, 0.6) > 1.5 * mean_failing(drawn["Donut"], 0, 0.2)
+    assert mean_failing(drawn["Edge-Ring"], 0.95) > 3 * mean_failing(drawn["Edge-Ring"], 0, 0.8)
+    assert mean_failing(drawn["Edge-Loc"], 0.9) > 1.5 * mean_failing(drawn["Edge-Loc"], 0, 0.5)
+    assert min(failing(w) for w in drawn["Near-full"]) > 0.6
+    assert 0.3 < mean_failing(drawn["Random"]) < 0.6
+    assert mean_failing(drawn["none"]) < 0.2 < mean_failing(drawn["Random"])
+
+
+def test_scratch_dies_touch_each_other():
+    share = {}
+    for name in ("Scratch", "none"):
+        maps = simulate({name: 60}, seed=8, difficulty=0.0)[0]
+        near = [np.lib.stride_tricks.sliding_window_view(np.pad(w == 2, 1), (3, 3)).sum((2, 3))[w == 2] for w in maps]
+        share[name] = np.mean(np.concatenate(near) >= 3)
+    assert share["Scratch"] > share["none"] + 0.25
+
+
+def test_difficulty_zero_is_quieter():
+    easy, hard = (simulate({"Edge-Ring": 80}, seed=9, difficulty=d)[0] for d in (0.0, 1.0))
+    assert mean_failing(easy, 0, 0.7) < 0.5 * mean_failing(hard, 0, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("counts", "options", "found"),
+    [
+        ({"Centre": 3}, {}, "'Centre'"),
+        ({"Center": -1}, {}, "counts.Center: found -1"),
+        ({"Center": 0}, {}, "no wafers"),
+        ({"Center": 3}, {"wafers_per_lot": 0}, "wafers_per_lot: found 0"),
+        ({"Center": 3}, {"duplicates": 1.0}, "duplicates: found 1.0"),
+        ({"Center": 3}, {"difficulty": 9}, "difficulty: found 9"),
+    ],
+)
+def test_bad_settings_are_named(counts, options, found):
+    with pytest.raises(InputError, match=found):
+        simulate(counts, seed=0, **options)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL.exists(), reason="the labelled part of WM-811K is not here")
+def test_failing_fractions_are_those_of_real_wafers(drawn):
+    with np.load(REAL, allow_pickle=False) as data:
+        flat, offsets, shapes, label = (data[k] for k in ("flat", "offsets", "shapes", "label"))
+        classes = [str(name) for name in data["classes"]]
+    for name in CLASSES:
+        rows = np.flatnonzero(label == classes.index(name))
+        rows = rows[np.linspace(0, len(rows) - 1, 149).astype(int)]  # the file is ordered: from all of it
+        real = np.mean([failing(flat[offsets[i] : offsets[i + 1]].reshape(shapes[i])) for i in rows])
+        assert mean_failing(drawn[name]) == pytest.approx(real, abs=0.1), name

@@ -1,0 +1,62 @@
+# TS-HingeGAN: one generator on all classes pooled, then one per class from its weights.
+
+GAN = f"{RUN}/{{scope}}/sources/{{source}}"
+
+
+rule train_gan:
+    input:
+        unpack(folds_table),
+        store=rules.ingest.output.store,
+        selected=rules.select_wafers.output.selected,
+    output:
+        stage1=f"{GAN}/stage1.safetensors",
+        generators=[f"{GAN}/generators/{label}.safetensors" for label in LABELS],
+        history=f"{GAN}/history.parquet",
+        facts=f"{GAN}/facts.json",
+    log:
+        f"{RUN_LOGS}-train_gan-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        source=of_kind("ts_hinge_gan"),
+    priority: 10
+    conda:
+        "../../../envs/torch.yaml"
+    threads: network_threads
+    resources:
+        gpu=gpu,
+        mem_mb=growing(3000),
+    params:
+        settings=lambda w: pack(source=SOURCES[w.source], render=DRAWN, classes=CLASSES, seed=int(w.seed)),
+        code=code("synthesis/train_gan"),
+    script:
+        "../../scripts/synthesis/train_gan.py"
+
+
+rule sample_gan:
+    input:
+        unpack(verdict_of),
+        generators=rules.train_gan.output.generators,
+    output:
+        samples=[f"{GAN}/raw/{label}.h5" for label in LABELS],
+    log:
+        f"{RUN_LOGS}-sample_gan-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        source=of_kind("ts_hinge_gan"),
+    priority: 10
+    conda:
+        "../../../envs/torch.yaml"
+    threads: network_threads
+    resources:
+        gpu=gpu,
+        mem_mb=growing(2000),
+    params:
+        settings=lambda w: pack(
+            source=only(SOURCES[w.source], "latent", "generator_channels", "discriminator_channels"),
+            render=DRAWN,
+            classes=CLASSES,
+            seed=int(w.seed),
+            pool=pool_of(w.source),
+        ),
+        sampler=sampler_code("synthesis/sample_gan", "waferbench/synthesis/gan/sample"),
+        code=code("synthesis/sample_gan"),
+    script:
+        "../../scripts/synthesis/sample_gan.py"

@@ -1,0 +1,1 @@
+"""What decides bytes everywhere: errors, names, seeds, artifacts, tables. Imports nothing of the library but itself."""

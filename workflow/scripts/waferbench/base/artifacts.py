@@ -1,0 +1,225 @@
+"""Artifacts: HDF5 arrays, Parquet tables, safetensors weights, JSON facts.
+
+Each is written to a temporary name and renamed, carries its provenance and a digest of itself, and has no timestamp,
+so that equal content is equal bytes. ``provenance`` is any JSON-able mapping.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError
+
+from waferbench.base.errors import InputError, WriteError, readable
+from waferbench.base.seals import BLANK, describe, file_digest, seal
+from waferbench.base.sourcefiles import files_of
+
+KEY = "waferbench"
+SEAL = "sha256_of_this_file"
+LITTLE = 1 << 20  # bytes: a disk with less is full
+RERUN = "delete it and rerun"
+MOST_FIXED = 60_000  # bytes of a text of fixed length beside the arrays
+MOST_SWELL = 2000  # bytes of an array a packed byte: gzip reaches a thousand
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary sibling of ``path``; rename it to ``path`` on success, remove it on failure.
+
+    An existing ``path`` survives any failure, a full disk included.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = partial(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and h5py raise RuntimeError when a write fails
+        said = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        if shutil.disk_usage(path.parent).free < LITTLE:  # torch and h5py do not say it
+            said = os.strerror(errno.ENOSPC)
+        raise WriteError(f"could not write {path} ({said}); free space or mend rights, then rerun") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def partial(path: Path) -> Path:
+    """Where this process writes a file or folder until it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def partials(path: Path) -> Iterator[Path]:
+    """What this and other processes have begun to write in place of a file or folder."""
+    return path.parent.glob(f".{escape(path.name)}.*.partial")
+
+
+def canonical_json(value: Any) -> str:
+    """One sorted, compact JSON text for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(path: str | Path) -> str:
+    """sha256 of a file, or of the names and digests of all files of a folder."""
+    path = Path(path)
+    return _joined(describe(path)) if path.is_dir() else file_digest(path)
+
+
+def data_digest(path: str | Path) -> str:
+    """sha256 of a file of data, or of the names and contents of a folder of them."""
+    path = Path(path)
+    if not path.is_dir():
+        return file_digest(path)
+    return _joined({file.relative_to(path).as_posix(): file_digest(file) for file in files_of(path)})
+
+
+def _joined(digests: Mapping[str, str]) -> str:
+    text = "\n".join(f"{name} {found}" for name, found in digests.items())
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_h5(path: str | Path, arrays: Mapping[str, np.ndarray], provenance: Mapping | None = None) -> None:
+    """Write named arrays (numeric, or str as UTF-8) to one HDF5 file, gzip-compressed.
+
+    Texts are of fixed length: where HDF5 keeps others, one wrong byte can keep its reader busy for ever.
+    """
+    with atomic(path) as temporary:
+        with h5py.File(temporary, "w", track_order=False) as file:
+            text = canonical_json(dict(provenance or {})).encode()
+            fixed = len(text) if len(text) < MOST_FIXED else None
+            file.attrs.create(KEY, text, dtype=h5py.string_dtype(length=fixed))
+            file.attrs.create(SEAL, BLANK.encode(), dtype=h5py.string_dtype(length=len(BLANK)))
+            for name in sorted(arrays):
+                array = np.asarray(arrays[name])
+                if array.dtype.kind in "UO":
+                    texts = np.char.encode(array.astype(str), "utf-8")
+                    array = texts.astype(h5py.string_dtype(length=max(1, texts.dtype.itemsize)))
+                packed = {"compression": "gzip", "compression_opts": 1} if array.size and array.ndim else {}
+                file.create_dataset(name, data=array, track_times=False, **packed)
+        seal(temporary)
+
+
+def read_h5(path: str | Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """The named arrays of an HDF5 artifact (all by default)."""
+    with readable(path, "HDF5 file", RERUN), h5py.File(path, "r") as file:
+        wanted = list(file) if names is None else names
+        missing = [name for name in wanted if name not in file]
+        if missing:
+            raise InputError(f"{path}: no array {missing[0]!r}; it holds {sorted(file)}")
+        return {name: _array(file, name) for name in wanted}
+
+
+def _array(file: h5py.File, name: str) -> np.ndarray:
+    dataset = file[name]
+    linked = not isinstance(file.get(name, getlink=True), h5py.HardLink)
+    if linked or not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name!r} is no array of this file")
+    if dataset.size and dataset.nbytes > MOST_SWELL * max(dataset.id.get_storage_size(), 2**16):
+        raise ValueError(f"{dataset.nbytes:,} bytes out of {dataset.id.get_storage_size():,} packed ones")
+    return dataset.asstr()[()] if h5py.check_string_dtype(dataset.dtype) else dataset[()]
+
+
+def write_table(path: str | Path, frame: pd.DataFrame, provenance: Mapping | None = None) -> None:
+    """Write a table to Parquet; the index is dropped."""
+    table = pa.Table.from_pandas(frame.reset_index(drop=True), preserve_index=False)
+    table = table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), KEY: canonical_json(dict(provenance or {})), SEAL: BLANK}
+    )
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+        seal(temporary)
+
+
+def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """A Parquet artifact as a data frame."""
+    with readable(path, "Parquet file", RERUN):
+        return pq.read_table(path, columns=list(columns) if columns else None).to_pandas()
+
+
+def write_json(path: str | Path, value: Mapping, provenance: Mapping | None = None) -> None:
+    """Write a JSON object; its provenance stands under the key ``waferbench``."""
+    with atomic(path) as temporary:
+        facts = {**value, KEY: dict(provenance or {}), SEAL: BLANK}
+        temporary.write_text(json.dumps(facts, sort_keys=True, indent=1) + "\n")
+        seal(temporary)
+
+
+def read_json(path: str | Path) -> dict:
+    """A JSON artifact without its provenance."""
+    return {key: value for key, value in _json(Path(path)).items() if key not in (KEY, SEAL)}
+
+
+def _json(path: Path) -> dict:
+    with readable(path, "JSON file", RERUN):
+        value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: found a {type(value).__name__}, expected a JSON object; {RERUN}")
+    return value
+
+
+def write_weights(path: str | Path, tensors: Mapping[str, Any], provenance: Mapping | None = None) -> None:
+    """Write torch tensors to safetensors (contiguous, on the CPU)."""
+    from safetensors.torch import save
+
+    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic(path) as temporary:
+        temporary.write_bytes(with_metadata(save(ready), {KEY: canonical_json(dict(provenance or {})), SEAL: BLANK}))
+        seal(temporary)
+
+
+def with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file with these entries in sorted order; the library's own order varies from run to run."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    text = json.dumps({"__metadata__": dict(sorted(metadata.items())), **header}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + content[8 + length :]
+
+
+def read_weights(path: str | Path) -> dict[str, Any]:
+    """The tensors of a safetensors file."""
+    from safetensors.torch import load_file
+
+    with readable(path, "safetensors file", RERUN):
+        return load_file(path)
+
+
+def read_provenance(path: str | Path) -> dict:
+    """What an artifact says of its own making; ``{}`` where it says nothing."""
+    path = Path(path)
+    with readable(path, "artifact", RERUN):
+        value = json.loads(_provenance(path))
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: its provenance is a {type(value).__name__}, expected a JSON object; {RERUN}")
+    return value
+
+
+def _provenance(path: Path) -> str:
+    if path.suffix == ".h5":
+        with h5py.File(path, "r") as file:
+            text = file.attrs.get(KEY, "{}")
+            return text.decode() if isinstance(text, bytes) else text
+    if path.suffix == ".parquet":
+        return (pq.read_schema(path).metadata or {}).get(KEY.encode(), b"{}").decode()
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with safe_open(path, "np") as file:
+            return (file.metadata() or {}).get(KEY, "{}")
+    if path.suffix == ".json":
+        return json.dumps(_json(path).get(KEY, {}))
+    return "{}"

@@ -1,0 +1,1 @@
+"""Classifiers of wafer maps: trained, scored, put to work."""

@@ -1,0 +1,65 @@
+"""The scores that follow from the cells' predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+
+from waferbench.base.errors import InputError
+from waferbench.classification.predictions import CELL, COUNTS, PREDICTIONS
+
+
+def collect(
+    cells: Iterable[pd.DataFrame], labels: Mapping[str, Sequence[str]]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """All predictions, a row of scores per cell, a row per cell and class.
+
+    Macro-F1 is the plain mean of F1 over the protocol's classes, one that is neither present nor predicted counting 0.
+
+    Args:
+        cells: tables by `prediction_table`.
+        labels: protocol -> slugs of its classes.
+
+    Returns:
+        predictions (protocol, seed, wafer_id, fold, backbone, condition, head, y_true, y_pred); scores (cell columns,
+        macro_f1, accuracy, n_train_real, n_train_synthetic, n_train_repeated, n_test); per_class (cell columns,
+        label, precision, recall, f1, support). Fractions are 0-1.
+
+    Raises:
+        InputError: a wafer predicted twice by one cell and head, or an unknown label.
+    """
+    everything = pd.concat([frame[PREDICTIONS + COUNTS] for frame in cells], ignore_index=True)
+    for protocol, part in everything.groupby("protocol"):
+        known = labels[protocol]
+        strange = sorted((set(part["y_true"]) | set(part["y_pred"])) - set(known))
+        if strange:
+            raise InputError(
+                f"predictions: label {strange[0]!r} is not one of dataset.classes ({', '.join(known)}); rerun"
+            )
+    twice = everything.duplicated([*CELL, "wafer_id"])
+    if twice.any():
+        row = everything[twice].iloc[0]
+        raise InputError(f"predictions: wafer {row['wafer_id']!r} stands twice in {dict(row[CELL])}; delete and rerun")
+    scores, per_class = [], []
+    for key, group in everything.groupby(CELL, sort=True):
+        cell = dict(zip(CELL, key, strict=True))
+        true, predicted, known = group["y_true"], group["y_pred"], list(labels[cell["protocol"]])
+        scores.append(
+            {
+                **cell,
+                "macro_f1": f1_score(true, predicted, labels=known, average="macro", zero_division=0),
+                "accuracy": accuracy_score(true, predicted),
+                **{name: int(group[name].iloc[0]) for name in COUNTS},
+                "n_test": len(group),
+            }
+        )
+        columns = precision_recall_fscore_support(true, predicted, labels=known, zero_division=0)
+        for label, precision, recall, f1, support in zip(known, *columns, strict=True):
+            per_class.append(
+                {**cell, "label": label, "precision": precision, "recall": recall, "f1": f1, "support": int(support)}
+            )
+    order = [*CELL, "wafer_id"]
+    predictions = everything.sort_values(order, ignore_index=True)[PREDICTIONS]
+    return predictions, pd.DataFrame(scores), pd.DataFrame(per_class)

@@ -1,0 +1,1 @@
+"""The ECOC-SVM head."""

@@ -1,0 +1,66 @@
+"""A trained classifier from its checkpoint, checked against the network and the classes that it is to tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from waferbench.base.artifacts import read_provenance, read_weights
+from waferbench.base.errors import InputError
+from waferbench.classification.train import Normaliser
+from waferbench.learning.backbones import create_backbone
+
+
+def load_classifier(
+    checkpoint: str | Path,
+    backbone: str,
+    labels: Sequence[str],
+    classifier: Mapping[str, Any],
+    levels: Sequence[int],
+    weights: Mapping[str, Any],
+) -> tuple[nn.Module, Normaliser]:
+    """A cell's network with its trained weights, in evaluation mode on the CPU, and what turns greys into its input.
+
+    Args:
+        checkpoint: ``checkpoint.safetensors`` of the cell.
+        labels: slugs of the classes that it must tell apart.
+        classifier: ``image_size`` and ``input``.
+        levels: grey of off-wafer, passing, failing.
+        weights: see `create_backbone`; of it the manifest's mean and deviation are used.
+
+    Raises:
+        InputError: not a weight file, or weights of another network or of another number of classes.
+    """
+    try:
+        state = read_weights(checkpoint)
+        cell = read_provenance(checkpoint).get("cell", {})
+    except Exception as error:  # safetensors reports damage by a type of its own, missing files by another
+        raise InputError(f"{checkpoint}: not a readable checkpoint ({error}); delete it and rerun the study") from error
+    if cell.get("backbone", backbone) != backbone:
+        raise InputError(f"{checkpoint}: weights of {cell['backbone']!r}, expected {backbone!r}; rerun the study")
+    size = classifier["image_size"]
+    model, mean, std = create_backbone(backbone, len(labels), False, weights, size)
+    _require_tensors(checkpoint, state, model.state_dict(), backbone, labels)
+    model.load_state_dict(state)
+    return model.eval(), Normaliser(mean, std, size, classifier["input"], levels)
+
+
+def _require_tensors(path: str | Path, state: Mapping, wanted: Mapping, backbone: str, labels: Sequence[str]) -> None:
+    """`InputError` where a checkpoint is not exactly the tensors of the network."""
+    missing, strange = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
+    network = f"{backbone} of {len(labels)} classes"
+    if missing or strange:
+        what = f"no tensor {missing[0]!r}" if missing else f"the tensor {strange[0]!r}"
+        raise InputError(
+            f"{path}: {what}; {len(missing)} missing and {len(strange)} too many, expected the {len(wanted)} of "
+            f"{network}; rerun the study"
+        )
+    for name, tensor in wanted.items():
+        if state[name].shape != tensor.shape:
+            raise InputError(
+                f"{path}: tensor {name!r} has the shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)} of "
+                f"{network}; dataset.classes may have changed: rerun the study"
+            )

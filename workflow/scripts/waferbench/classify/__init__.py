@@ -1,1 +1,0 @@
-"""Classifiers: images in, a timm backbone with a softmax head and penultimate features out."""

@@ -1,0 +1,1 @@
+"""What every training shares: devices, checkpoints, resumable loops, backbones and their weights."""

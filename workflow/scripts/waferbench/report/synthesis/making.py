@@ -1,0 +1,149 @@
+"""How the samples came about: losses, the diffusion base alone, the shape filter's limit, copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from waferbench.base.artifacts import read_h5
+from waferbench.report.synthesis.figures import INK, LINE, MUTED, SERIES, STYLE, svg
+from waferbench.report.synthesis.study import Study
+from waferbench.wafers.pictures import strip
+from waferbench.wafers.render import render, snap_greys
+from waferbench.wafers.symmetries import turned_to
+
+POINTS = 120  # of a curve: longer trainings are averaged to that many
+
+
+def curves(source: str, file: str, history: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
+    """Panels of one history: title -> name of a line -> loss of each step."""
+    if file == "base_history":
+        return {
+            f"{source}: {title}": {"": part["loss"].to_numpy()}
+            for stage, title in (("vae", "autoencoder"), ("unet", "denoising, all classes"))
+            if len(part := history[history["stage"] == stage])
+        }
+    if file == "adapters_history":
+        return {f"{source}: denoising, adapters": _by_label(history, "loss")}
+    if "loss_d" in history:
+        pooled, own = history[history["stage"] == "stage1"], history[history["stage"] == "stage2"]
+        sides = {"real": pooled["d_real"].to_numpy(), "drawn": pooled["d_fake"].to_numpy()}
+        panels = {f"{source}: discriminator’s score, stage 1": sides}
+        return panels | ({f"{source}: discriminator’s loss, stage 2": _by_label(own, "loss_d")} if len(own) else {})
+    return {f"{source}: hidden dies, nats a die": {"": history["loss"].to_numpy()}}
+
+
+def _by_label(history: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
+    return {label: part[column].to_numpy() for label, part in history.groupby("label", sort=False)}
+
+
+def training_curves(study: Study) -> str | None:
+    """Inline SVG of every generator's losses in the fold whose samples are shown; None without a history."""
+    panels: dict[str, dict[str, np.ndarray]] = {}
+    for (source, file), history in study.histories.items():
+        panels |= curves(source, file, history)
+    if not panels:
+        return None
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(3.4 * columns, 2.1 * lines), layout="constrained")
+        grid = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes, (title, series) in zip(grid, panels.items(), strict=False):
+            _draw(axes, study, title, series)
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+        most = max(grid, key=lambda axes: len(axes.lines))
+        if len(most.lines) > 2:  # a line a class, in one order in every panel
+            figure.legend(
+                *most.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8
+            )
+        return svg(figure, "Losses of the generators over their training")
+
+
+def _draw(axes, study: Study, title: str, series: Mapping[str, np.ndarray]) -> None:
+    for k, (name, values) in enumerate(series.items()):
+        steps, means = binned(values)
+        axes.plot(steps, means, color=SERIES[(k + 1) % len(SERIES)], lw=1.3, label=study.names.get(name, name))
+    axes.set_title(title, color=INK, fontsize=9, loc="left")
+    axes.set_facecolor("none")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(LINE)
+    axes.tick_params(colors=MUTED, length=0, labelsize=8)
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3, integer=True))
+    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
+    if len(series) == 2:
+        axes.legend(frameon=False, labelcolor=INK, fontsize=8)
+
+
+def binned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Last step and mean of each of at most `POINTS` stretches of a curve."""
+    parts = np.array_split(np.asarray(values, float), min(POINTS, len(values)))
+    return np.cumsum([len(part) for part in parts]), np.array([part.mean() for part in parts])
+
+
+def priors(study: Study) -> list[dict]:
+    """Strips {title, image} of what each diffusion base draws without an adapter."""
+    count, levels = study.settings["report"]["examples"], tuple(study.settings["render"]["levels"])
+    images = {source: read_h5(path, ["images"])["images"][:count] for source, path in study.priors.items()}
+    return [{"title": source, "image": strip(some, levels, count)} for source, some in images.items()]
+
+
+def borderline(study: Study) -> list[dict]:
+    """Strips of the samples that pass the shape filter by least, and of those that fail it by least.
+
+    Each is {title, image}; of all classes in the fold whose samples are shown, and of the sources that the filter is
+    applied to, or of all where it is applied to none.
+    """
+    applied = study.settings["shape_filter"]["apply_to"]
+    t = study.shape_filter.dropna(subset=["margin"])
+    t = t[(t["fold"] == study.sample_fold) & (t["source"].isin(applied) if applied else True)]
+    count, levels, strips = study.settings["report"]["examples"], tuple(study.settings["render"]["levels"]), []
+    t = t.assign(margin=t["margin"].astype(float), passes=t["passes"].astype(bool))
+    for title, passes in (("just accepted", True), ("just rejected", False)):
+        nearest = t[t["passes"] == passes].sort_values("margin", ascending=not passes, kind="stable").head(count)
+        images = _samples(study, nearest)
+        if len(images):
+            strips.append({"title": title, "image": strip(images, levels, count)})
+    return strips
+
+
+def _samples(study: Study, rows: pd.DataFrame) -> np.ndarray:
+    """The images of a table's samples (source, label, index), uint8 (N, S, S); none where a pool of them is missing."""
+    wanted = list(zip(rows["source"], rows["label"], strict=True))
+    if not set(wanted) <= set(study.samples):
+        return np.zeros((0, 1, 1), np.uint8)
+    pools = {key: read_h5(study.samples[key], ["images"])["images"] for key in set(wanted)}
+    images = [pools[key][index] for key, index in zip(wanted, rows["index"], strict=True)]
+    return np.stack(images) if images else np.zeros((0, 1, 1), np.uint8)
+
+
+def closest_pairs(study: Study) -> dict[str, list[dict]]:
+    """Source -> its samples with the smallest Hamming distance to a training wafer, and that wafer turned to it.
+
+    Each is {title, image, note}: a strip of samples, and under it a strip of wafers in the same order.
+    """
+    if study.store is None or not len(study.closest):
+        return {}
+    count, settings = study.settings["report"]["examples"], study.settings["render"]
+    levels, found = tuple(settings["levels"]), {}
+    for source, mine in study.closest.groupby("source", sort=False):
+        nearest = mine.sort_values("hamming", kind="stable").head(count)
+        images = _samples(study, nearest)
+        if not len(images):
+            continue
+        drawn = snap_greys(images, levels)
+        real = snap_greys(render(study.store.take(nearest["row"]), **settings), levels)
+        twins = np.stack([turned_to(sample, wafer) for sample, wafer in zip(drawn, real, strict=True)])
+        note = f"{nearest['hamming'].min():.1%} to {nearest['hamming'].max():.1%} of pixels differ"
+        found[str(source)] = [
+            {"title": "samples", "image": strip(drawn, levels, count), "note": note},
+            {"title": "nearest wafers", "image": strip(twins, levels, count), "note": ""},
+        ]
+    return found

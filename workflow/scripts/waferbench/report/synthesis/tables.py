@@ -1,0 +1,247 @@
+"""The score tables of the report, as rows of cells that the template draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from waferbench.report.synthesis.study import HEADS, Study
+from waferbench.report.synthesis.summary import REFERENCE, known, points, score
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: as shown. value: sort key (the text by default). note: small print. tone: good, bad, best, muted, name.
+
+    heat: 0-1, the depth of the background, or None. title: on hover.
+    """
+
+    text: str
+    value: float | str | None = None
+    note: str = ""
+    tone: str = ""
+    heat: float | None = None
+    title: str = ""
+
+    @property
+    def key(self) -> float | str:
+        """What the column is sorted by."""
+        return self.text if self.value is None else self.value
+
+
+@dataclass(frozen=True)
+class Table:
+    """head: column titles. groups: (title, span) above them. numeric: False keeps cells to the left."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    groups: Sequence[tuple[str, int]] = ()
+    kind: str = "plain"
+    totals: Sequence[Sequence[Cell]] = field(default_factory=list)
+
+
+COST = ("Parameters, M", "GMACs", "Latency, ms")
+BLANK = Cell("–", value="", tone="muted")
+
+
+def name(text: str, note: str = "") -> Cell:
+    """A row's name."""
+    return Cell(str(text), note=note, tone="name")
+
+
+def number(value: float | None, form: str = ".3f", note: str = "", tone: str = "", **more: object) -> Cell:
+    """A number, or a dash where there is none."""
+    if not known(value):
+        return BLANK
+    text = format(float(value), form).replace("-", "−") if isinstance(value, (int, float, np.number)) else str(value)
+    return Cell(text, float(value), note, tone, **more)
+
+
+def table1(study: Study) -> Table:
+    """Macro-F1 of every backbone, head and condition; to the right the paper's numbers, and what an image costs."""
+    published = study.published.get("table1", {})
+    columns = dict(published.get("columns", {}))
+    shown = any(study.paper_row(b) for b in study.backbones) and bool(columns)
+    dear, rows = bool(study.costs.notna().any(axis=None)), []
+    for head in study.heads:
+        means = study.means(head)
+        for backbone in study.backbones:
+            present = {c: means.loc[(backbone, c)] for c in study.conditions if (backbone, c) in means.index}
+            top = max((m["mean"] for m in present.values()), default=None)
+            row = [name(study.short(backbone), _also_known_as(study, backbone)), Cell(HEADS.get(head, head))]
+            for condition in study.conditions:
+                m = present.get(condition)
+                if m is None:
+                    row.append(BLANK)
+                    continue
+                title = f"accuracy {score(m['accuracy'], m['accuracy_std'])}; mean over {int(m['n'])} {study.over}"
+                tone = "best" if m["mean"] == top else ""
+                note = spread(study, m["std"], backbone, condition, head)
+                row.append(Cell(f"{m['mean']:.4f}", float(m["mean"]), note, tone, title=title))
+            row += [_paper_cell(study, backbone, column, head) for column in columns] if shown else []
+            row += cost_cells(study, backbone) if dear else []
+            rows.append(row)
+    names = ["Backbone", "Head", *study.conditions, *(columns.values() if shown else ()), *(COST if dear else ())]
+    mine = f"This study, {study.protocol}" + (" (leaky)" if study.leaky else "")
+    groups = [("", 2), (mine, len(study.conditions))]
+    groups += [("The paper (5 folds, pooled generators)", len(columns))] if shown else []
+    groups += [("Cost of one image", len(COST))] if dear else []
+    return Table(names, rows, groups)
+
+
+def cost_cells(study: Study, backbone: str) -> list[Cell]:
+    """Parameters in millions, multiply-accumulates in thousand millions, milliseconds: the columns `COST`."""
+    c = study.costs.loc[backbone]
+    per_second = f"{c['images_per_second']:,.0f} a second in batches" if known(c["images_per_second"]) else ""
+    return [
+        number(c["parameters"] / 1e6, ".1f"),
+        number(c["macs"] / 1e9, ".3g"),
+        number(c["latency_ms"], ".3g", title=per_second),
+    ]
+
+
+def _also_known_as(study: Study, backbone: str) -> str:
+    """timm's name where it says more than the short one, and the paper's backbone where that is another one."""
+    known = [backbone] if backbone != study.short(backbone) else []
+    if study.paper_row(backbone) and not study.paper_backbone(backbone):
+        known.append(f"the paper's nearest is {study.paper_row(backbone)}")
+    return "; ".join(known)
+
+
+def _paper_cell(study: Study, backbone: str, column: str, head: str) -> Cell:
+    published, paper = study.published["table1"], study.paper_row(backbone)
+    row = next((r for r in published["rows"] if r["backbone"] == paper), None)
+    if row is None or head != published["head"] or row.get(column) is None:
+        return BLANK
+    std = published.get("std", {}).get(paper, {}).get(column)
+    top = max(v for v in (row.get(c) for c in published["columns"]) if v is not None)
+    return number(row[column], ".4f", f"± {std:.4f}" if std else "", "best" if row[column] == top else "")
+
+
+def table1_frame(study: Study) -> pd.DataFrame:
+    """Table 1 of every protocol in long form, for the file."""
+    rows = [
+        {
+            "protocol": protocol,
+            "leaky": part.leaky,
+            "backbone": backbone,
+            "head": head,
+            "condition": condition,
+            "macro_f1_mean": m["mean"],
+            "macro_f1_std": m["std"],
+            "accuracy_mean": m["accuracy"],
+            "accuracy_std": m["accuracy_std"],
+            "n_folds": int(m["n"]),
+            "n_seeds": part.n_seeds,
+            "paper_macro_f1": None if part.leaky else study.paper_score(backbone, condition, head),
+        }
+        for protocol in study.protocols
+        for part in [study.of(protocol)]
+        for head in part.heads
+        for (backbone, condition), m in part.means(head).iterrows()
+    ]
+    return pd.DataFrame(rows)
+
+
+def spread(study: Study, std: float, backbone: str, condition: str, head: str) -> str:
+    """What stands below a score: its deviation over folds; with one fold its interval over test wafers."""
+    if known(std):
+        return f"± {std:.4f}"
+    interval = study.score_interval(backbone, condition, head)
+    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "one fold"
+
+
+def comparisons(study: Study) -> Table | None:
+    """Every comparison with its interval, p-values and standardised effect."""
+    rows, corrected = [], bool(study.comparisons["p_holm"].notna().any())
+    for r in study.comparisons.itertuples():
+        low, high = (points(v) if known(v) else "–" for v in (r.low, r.high))
+        tone = "good" if known(r.low) and r.low > 0 else "bad" if known(r.high) and r.high < 0 else ""
+        rows.append(
+            [
+                name(study.short(r.backbone)),
+                Cell(HEADS.get(r.head, r.head)),
+                Cell(r.condition),
+                Cell(r.against),
+                Cell(points(r.difference), float(r.difference), tone=tone) if known(r.difference) else BLANK,
+                Cell(f"{low} to {high}", float(r.low)) if known(r.low) else BLANK,
+                gap_of_wafers(r),
+                number(r.p_value, ".3f"),
+                *((number(r.p_holm, ".3f"), _effect(r)) if corrected else ()),
+                number(r.n_folds, ".0f"),
+            ]
+        )
+    head = ["Backbone", "Head", "Condition", "Against", "Gain (points)", f"{study.confidence:.0%} interval"]
+    head += ["Over test wafers alone", "p"]
+    head += ["p, Holm", "Effect"] if corrected else []
+    head += ["Folds"]
+    return Table(head, rows) if rows else None
+
+
+def gap_of_wafers(row) -> Cell:
+    """The interval of a difference over test wafers alone."""
+    if not known(row.wafer_low):
+        return BLANK
+    return Cell(f"{points(row.wafer_low)} to {points(row.wafer_high)}", float(row.wafer_low))
+
+
+def _effect(row) -> Cell:
+    note = f"{row.effect_low:.2f} to {row.effect_high:.2f}" if known(row.effect_low) and known(row.effect_high) else ""
+    return number(row.effect, ".2f", note.replace("-", "−"))
+
+
+def gap(difference: float | None, low: float | None, high: float | None, note: str = "") -> Cell:
+    """A difference of fractions in points, its interval below; good or bad where the interval leaves zero out."""
+    if not known(difference):
+        return BLANK
+    tone = ""
+    if known(low) and known(high):
+        tone = "good" if low > 0 else "bad" if high < 0 else ""
+        note = f"{points(low)} to {points(high)}" + (f"; {note}" if note else "")
+    return Cell(points(difference), float(difference), note, tone)
+
+
+def per_class(study: Study, backbone: str | None = None) -> Table:
+    """F1 of each class under each condition, mean over folds (and over backbones where none is named)."""
+    t = study.per_class[study.per_class["head"] == study.head]
+    t = t if backbone is None else t[t["backbone"] == backbone]
+    means = t.pivot_table(index="label", columns="condition", values="f1", aggfunc="mean")
+    wide = means.reindex(index=[n for n in study.names if n in means.index], columns=study.conditions)
+    support = t.drop_duplicates(["fold", "label"]).groupby("label")["support"].sum()
+    values = wide.to_numpy(float)
+    low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
+    rows = []
+    for label, row in wide.iterrows():
+        cells = [name(study.name_of(label)), number(support.get(label), ",.0f")]
+        for condition in study.conditions:
+            comparable = REFERENCE in row and condition != REFERENCE and not study.leaky
+            change = row[condition] - row[REFERENCE] if comparable else None
+            note = points(change) if known(change) else ""
+            tone = "best" if row[condition] == row.max() else ""
+            heat = (row[condition] - low) / max(high - low, 1e-9) if known(row[condition]) else None
+            cells.append(number(row[condition], ".3f", note, tone, heat=heat))
+        rows.append(cells)
+    return Table(["Class", "Test wafers", *study.conditions], rows, kind="heat")
+
+
+def confusion(study: Study, backbone: str, condition: str) -> Table:
+    """Counts of (true, predicted) summed over folds and seeds; the shade is the share of the true class."""
+    t = study.predictions
+    t = t[(t["backbone"] == backbone) & (t["condition"] == condition) & (t["head"] == study.head)]
+    found = set(t["y_true"]) | set(t["y_pred"])
+    labels = [label for label in study.names if label in found] + sorted(found - set(study.names))
+    counts = pd.crosstab(t["y_true"], t["y_pred"]).reindex(index=labels, columns=labels, fill_value=0)
+    rows = []
+    for true, row in counts.iterrows():
+        total = max(1, int(row.sum()))
+        cells = [name(study.name_of(true))]
+        for predicted, count in row.items():
+            share, right = count / total, true == predicted
+            title = f"{count} of {total} {study.name_of(true)} called {study.name_of(predicted)} ({share:.1%})"
+            tone = "right" if right else "wrong" if count else "muted"
+            cells.append(Cell(f"{count:,}" if count else "·", int(count), "", tone, float(share), title))
+        rows.append(cells)
+    return Table(["True \\ called", *map(study.name_of, labels)], rows, kind="confusion")

@@ -1,0 +1,204 @@
+"""Comparisons of conditions over folds that share their training data."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import special, stats
+from statsmodels.stats.multitest import multipletests
+
+REFERENCE = "real"
+METRICS = ("macro_f1", "accuracy")
+ROUNDING = 1e-12  # scores are fractions: what is smaller than this is not a difference
+LARGEST_T = 1e5  # beyond it the folds hardly differ, and noncentralities are not to be had
+COMPARISONS = [
+    *("protocol", "backbone", "head", "condition", "reference", "metric", "mean", "mean_reference"),
+    *("mean_difference", "std_difference", "n_folds", "n_seeds", "t", "df", "p_value", "p_holm", "ci_low", "ci_high"),
+    *("effect", "effect_low", "effect_high", "confidence"),
+]
+
+
+def corrected_t_test(
+    differences: Sequence[float], test_train_ratio: float, confidence: float = 0.95
+) -> dict[str, float]:
+    """The corrected resampled t-test of paired differences.
+
+    Folds share training wafers, so their differences vary less than independent ones would; the variance of the
+    mean is taken as (1/J + n_test/n_train) s^2 instead of s^2/J (Nadeau and Bengio 2003, eq. 9).
+
+    Args:
+        differences: J scores of one condition minus those of the other, fold by fold.
+        test_train_ratio: n_test / n_train of a fold.
+        confidence: of the interval, 0-1.
+
+    Returns:
+        mean_difference, std_difference (J - 1 in the denominator), n_folds, t, df, p_value (two-sided), ci_low,
+        ci_high. With one fold, or the same difference in every fold, nothing is known of the spread: t, p_value and the
+        interval are NaN. Where there is no difference in any fold, t is 0 and p_value 1.
+    """
+    values = np.asarray(differences, np.float64)
+    count, mean = len(values), _clean(values.mean())
+    if count < 2:
+        nothing = dict.fromkeys(("std_difference", "t", "p_value", "ci_low", "ci_high"), math.nan)
+        return {"mean_difference": mean, "n_folds": count, "df": count - 1, **nothing}
+    deviation = _clean(values.std(ddof=1))
+    error = math.sqrt(1 / count + test_train_ratio) * deviation
+    if error > 0:
+        t = mean / error
+        p_value = float(2 * stats.t.sf(abs(t), count - 1))
+    else:
+        t, p_value, error = (math.nan, math.nan, math.nan) if mean else (0.0, 1.0, 0.0)
+    reach = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * error
+    return {
+        "mean_difference": mean,
+        "std_difference": deviation,
+        "n_folds": count,
+        "t": t,
+        "df": count - 1,
+        "p_value": p_value,
+        "ci_low": mean - reach,
+        "ci_high": mean + reach,
+    }
+
+
+def _clean(value: float) -> float:
+    return float(value) if abs(value) > ROUNDING else 0.0
+
+
+def standardised_effect(
+    differences: Sequence[float], test_train_ratio: float, confidence: float = 0.95
+) -> dict[str, float]:
+    """Hedges' g of paired differences: their mean in standard deviations of one fold, small samples corrected.
+
+    g = c mean / s with c = Gamma(df/2) / (sqrt(df/2) Gamma((df-1)/2)) (Hedges 1981, eq. 6a). The interval holds the
+    noncentralities under which the observed t is neither too large nor too small (Steiger and Fouladi 1997); t is the
+    one of `corrected_t_test`, so that the interval leaves out 0 where that test is significant.
+
+    Returns:
+        effect, effect_low, effect_high; NaN below three folds (c is 0 at one degree of freedom) and without spread.
+    """
+    test = corrected_t_test(differences, test_train_ratio, confidence)
+    df, t = test["df"], test["t"]
+    if df < 2 or test["std_difference"] == 0 or abs(t) > LARGEST_T:
+        return dict.fromkeys(("effect", "effect_low", "effect_high"), math.nan)
+    correction = math.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) * math.sqrt(2 / df)
+    unit = correction * math.sqrt(1 / test["n_folds"] + test_train_ratio)
+    tail = (1 - confidence) / 2
+    return {
+        "effect": unit * t,
+        "effect_low": unit * float(special.nctdtrinc(df, 1 - tail, t)),
+        "effect_high": unit * float(special.nctdtrinc(df, tail, t)),
+    }
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two cells' scores over the folds they share, each the mean over the seeds they share.
+
+    Seeds of one fold are trained and tested on the same wafers: they make its score steadier, but are no further folds.
+    values, reference: float (J,), fractions; ratio: n_test / n_train of a fold; n_seeds: shared seeds, over all folds.
+    """
+
+    values: np.ndarray
+    reference: np.ndarray
+    ratio: float
+    n_seeds: int
+
+    @property
+    def differences(self) -> np.ndarray:
+        """float (J,), fold by fold."""
+        return self.values - self.reference
+
+    def gain(self, confidence: float) -> dict[str, float]:
+        """difference, low, high, p_value, n_folds of the corrected t-test."""
+        test = corrected_t_test(self.differences, self.ratio, confidence)
+        names = {"difference": "mean_difference", "low": "ci_low", "high": "ci_high"}
+        return {name: test[names.get(name, name)] for name in (*names, "p_value", "n_folds")}
+
+
+def pair_cells(mine: pd.DataFrame, other: pd.DataFrame, metric: str) -> Pair | None:
+    """Scores of two conditions (or heads) side by side; None where they share no seed and fold.
+
+    Args:
+        mine, other: rows of the table of scores, a row per seed and fold.
+    """
+    mine, other = mine.set_index(["seed", "fold"]), other.set_index(["seed", "fold"])
+    shared = mine.index.intersection(other.index).sort_values()
+    if not len(shared):
+        return None
+    mine, other = mine.loc[shared], other.loc[shared]
+    values, reference = (part[metric].groupby("fold").mean().to_numpy() for part in (mine, other))
+    ratio = float(other["n_test"].mean() / other["n_train_real"].mean())
+    return Pair(values, reference, ratio, shared.unique("seed").size)
+
+
+def comparable(table: pd.DataFrame, leaky: Collection[str]) -> pd.DataFrame:
+    """The rows of protocols under which all conditions are tested on the same wafers; the others are named on stderr.
+
+    A leaky protocol splits added wafers, too, so that each condition is tested on others. A difference of two of them
+    holds the difference of their test wafers and is no gain.
+
+    Args:
+        table: of cells or predictions, with the column ``protocol``.
+        leaky: names of the leaky protocols.
+    """
+    found = table["protocol"].isin(list(leaky))
+    for protocol in sorted(table["protocol"][found].unique()):
+        print(f"{protocol}: conditions are tested on different wafers; they are not compared", file=sys.stderr)
+    return table[~found]
+
+
+def compare_conditions(scores: pd.DataFrame, baseline: str, confidence: float = 0.95) -> pd.DataFrame:
+    """Every condition against ``real`` and against the baseline, per protocol, backbone, head and metric.
+
+    Args:
+        scores: table of `waferbench.classification.scores.collect`; cells are paired by seed and fold.
+        baseline: the second reference condition.
+        confidence: of the intervals, 0-1.
+
+    Returns:
+        One row per pair and metric, columns `COMPARISONS`; scores and differences are fractions. ``p_value`` is not
+        corrected for the number of comparisons, ``p_holm`` is, among all that share protocol, head, metric and
+        reference (Holm 1979).
+    """
+    references = list(dict.fromkeys([REFERENCE, baseline]))
+    missing = [name for name in references if name not in set(scores["condition"])]
+    if missing and len(scores):
+        print(f"compare: condition {missing[0]!r} is not in this study: nothing is compared with it", file=sys.stderr)
+    rows = []
+    for (protocol, backbone, head), group in scores.groupby(["protocol", "backbone", "head"], sort=True):
+        cells = dict(list(group.groupby("condition", sort=True)))
+        names = {"protocol": protocol, "backbone": backbone, "head": head, "confidence": confidence}
+        for reference in references:
+            for condition, mine in cells.items():
+                if condition == reference or reference not in cells:
+                    continue
+                for metric in METRICS:
+                    pair = pair_cells(mine, cells[reference], metric)
+                    if pair is not None:
+                        row = {**names, "condition": condition, "reference": reference, "metric": metric}
+                        rows.append({**row, **_comparison(pair, confidence)})
+    table = _holm(pd.DataFrame(rows, columns=COMPARISONS))
+    if len(table) and (table["n_folds"] < 2).any():
+        print("compare: one fold only: no p-values or intervals; add folds to folds.run", file=sys.stderr)
+    return table
+
+
+def _comparison(pair: Pair, confidence: float) -> dict[str, float]:
+    means = {"mean": pair.values.mean(), "mean_reference": pair.reference.mean(), "n_seeds": pair.n_seeds}
+    given = (pair.differences, pair.ratio, confidence)
+    return {**means, **corrected_t_test(*given), **standardised_effect(*given)}
+
+
+def _holm(table: pd.DataFrame) -> pd.DataFrame:
+    """The column p_holm; NaN where there is no p-value, which then counts as no comparison."""
+    corrected = pd.Series(math.nan, index=table.index, dtype=float)
+    known = table[table["p_value"].notna()]
+    for _, family in known.groupby(["protocol", "head", "metric", "reference"]):
+        corrected[family.index] = multipletests(family["p_value"], method="holm")[1]
+    return table.assign(p_holm=corrected)

@@ -1,0 +1,154 @@
+"""Where the gains come from: the head, each step of a condition, the backbone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from waferbench.statistics.comparisons import REFERENCE, pair_cells
+from waferbench.statistics.verdicts import too_few
+
+METRIC = "macro_f1"
+GAIN = ["difference", "low", "high", "p_value", "n_folds"]
+HEADS = ["protocol", "backbone", "condition", *GAIN, "confidence"]
+DECOMPOSITION = ["protocol", "head", "backbone", "step", "condition", "reference", *GAIN]
+SATURATION = [
+    *("protocol", "head", "condition", "against", "rho", "p_value", "slope", "slope_low", "slope_high"),
+    *("n_backbones", "verdict"),
+]
+PERMUTATIONS = 9999  # all orders are tried where there are no more than so many, up to seven backbones
+
+
+def compare_heads(scores: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """ECOC-SVM minus softmax macro-F1, per protocol, backbone and condition; columns `HEADS`.
+
+    Both heads stand on the same network; folds are compared by the corrected resampled t-test.
+    """
+    rows = []
+    for key, group in scores.groupby(["protocol", "backbone", "condition"], sort=True):
+        heads = dict(list(group.groupby("head")))
+        if not {"ecoc_svm", "softmax"} <= set(heads):
+            continue
+        pair = pair_cells(heads["ecoc_svm"], heads["softmax"], METRIC)
+        if pair is not None:
+            names = dict(zip(HEADS, key, strict=False))
+            rows.append({**names, **pair.gain(confidence), "confidence": confidence})
+    return pd.DataFrame(rows, columns=HEADS)
+
+
+def steps(conditions: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """The steps that lead from real wafers alone to each synthetic condition: (step, condition, reference).
+
+    augmentation: real wafers, augmented or not; repetition: real wafers repeated to the counts that synthetic ones
+    fill up to; synthesis: those repeats replaced by synthetic wafers. The last two keep augmentation as it is. Where
+    two conditions are alike, the first stands for both; a step without its reference is left out.
+
+    Args:
+        conditions: the study's definitions in order, ``{"source": "none" | "repeat" | name, "augment": bool}``.
+    """
+    place: dict[tuple[str, bool], str] = {}
+    for name, condition in conditions.items():
+        place.setdefault((condition["source"], condition["augment"]), name)
+    found = []
+    for (source, augment), name in place.items():
+        if source == "none":
+            step = ("augmentation", name, place.get(("none", False))) if augment else None
+        elif source == "repeat":
+            step = ("repetition", name, place.get(("none", augment)))
+        else:
+            step = ("synthesis", name, place.get(("repeat", augment)))
+        if step and step[2]:
+            found.append(step)
+    return sorted(found, key=lambda step: ("augmentation", "repetition", "synthesis").index(step[0]))
+
+
+def decompose(
+    scores: pd.DataFrame, conditions: Mapping[str, Mapping[str, Any]], confidence: float = 0.95
+) -> pd.DataFrame:
+    """The macro-F1 that each of the `steps` brings, per protocol, head and backbone; columns `DECOMPOSITION`."""
+    rows = []
+    for key, group in scores.groupby(["protocol", "head", "backbone"], sort=True):
+        cells = dict(list(group.groupby("condition")))
+        for step, condition, reference in steps(conditions):
+            if condition not in cells or reference not in cells:
+                continue
+            pair = pair_cells(cells[condition], cells[reference], METRIC)
+            if pair is not None:
+                names = dict(zip(DECOMPOSITION, (*key, step, condition, reference), strict=False))
+                rows.append({**names, **pair.gain(confidence)})
+    return pd.DataFrame(rows, columns=DECOMPOSITION)
+
+
+def saturation(
+    scores: pd.DataFrame, parameters: Mapping[str, int], baseline: str, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Whether larger or better backbones gain less, per protocol, head and condition over backbones.
+
+    Args:
+        scores: table of `waferbench.classification.scores.collect`.
+        parameters: of each backbone, without the head's share or with it, alike for all.
+        baseline: the condition that gains are measured against.
+
+    Returns:
+        Columns `SATURATION`, two rows a condition: ``against`` parameters (slope: gain per tenfold parameters) and
+        real_score, the macro-F1 of condition ``real`` (slope: gain per unit of it). rho: Spearman's, its p_value by
+        permutation; slope: least squares with the t interval of ``confidence``. Below five backbones ``verdict``
+        says so and all numbers are NaN. Where the baseline is ``real`` itself, its noise enters the score and, with
+        the other sign, the gain, so that the slope falls by itself (Oldham 1962): ``verdict`` then says this.
+    """
+    rows = []
+    for (protocol, head), group in scores.groupby(["protocol", "head"], sort=True):
+        gains, real = _gains(group, baseline)
+        for condition in sorted(gains["condition"].unique()):
+            gain = gains[gains["condition"] == condition].set_index("backbone")["gain"]
+            sides = {"parameters": np.log10(pd.Series(parameters, dtype=float)), "real_score": real}
+            for against, values in sides.items():
+                shared = gain.index.intersection(values.index)
+                names = {"protocol": protocol, "head": head, "condition": condition, "against": against}
+                verdict = too_few(len(shared), "backbone")
+                numbers = dict.fromkeys(("rho", "p_value", "slope", "slope_low", "slope_high"), math.nan)
+                if not verdict:
+                    numbers = _trend(values[shared].to_numpy(), gain[shared].to_numpy(), confidence)
+                    if against == "real_score" and baseline == REFERENCE:
+                        verdict = "gain and score share the baseline's noise: the slope falls by itself"
+                rows.append({**names, **numbers, "n_backbones": len(shared), "verdict": verdict})
+    return pd.DataFrame(rows, columns=SATURATION)
+
+
+def _gains(group: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.Series]:
+    """backbone, condition, gain over the baseline; and the macro-F1 of ``real`` by backbone."""
+    rows, real = [], {}
+    for backbone, part in group.groupby("backbone", sort=True):
+        cells = dict(list(part.groupby("condition", sort=True)))
+        if REFERENCE in cells:
+            real[backbone] = float(cells[REFERENCE].groupby("fold")[METRIC].mean().mean())
+        for condition, mine in cells.items():
+            pair = pair_cells(mine, cells[baseline], METRIC) if baseline in cells and condition != baseline else None
+            if pair is not None and condition != REFERENCE:
+                gain = float(pair.differences.mean())
+                rows.append({"backbone": backbone, "condition": condition, "gain": gain})
+    return pd.DataFrame(rows, columns=["backbone", "condition", "gain"]), pd.Series(real, dtype=float)
+
+
+def _trend(x: np.ndarray, y: np.ndarray, confidence: float) -> dict[str, float]:
+    """Spearman's rho with its permutation p-value, and the slope with its interval; NaN where x or y is constant."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return dict.fromkeys(("rho", "p_value", "slope", "slope_low", "slope_high"), math.nan)
+    ranks = stats.zscore(stats.rankdata(y))
+    test = stats.permutation_test(
+        (stats.rankdata(x),),
+        lambda order, axis: (stats.zscore(order, axis=axis) * ranks).mean(axis),
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=PERMUTATIONS,
+        rng=np.random.default_rng(0),
+    )
+    line = stats.linregress(x, y)
+    reach = float(stats.t.ppf(0.5 + confidence / 2, len(x) - 2)) * line.stderr
+    numbers = {"slope": line.slope, "slope_low": line.slope - reach, "slope_high": line.slope + reach}
+    return {"rho": float(test.statistic), "p_value": float(test.pvalue), **numbers}

@@ -1,0 +1,111 @@
+"""Intervals of scores over the test wafers alone: what another draw of test wafers could have given.
+
+They hold with one fold, too, but know nothing of another training; where folds are compared, the corrected t-test does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from waferbench.base.seeds import derive_seed
+from waferbench.statistics.comparisons import REFERENCE
+
+INTERVALS = [
+    *("protocol", "head", "backbone", "condition", "reference", "value", "low", "high"),
+    *("n_wafers", "n_folds", "confidence"),
+]
+
+
+def wafer_intervals(
+    predictions: pd.DataFrame,
+    labels: Mapping[str, Sequence[str]],
+    baseline: str,
+    leaky: Sequence[str] = (),
+    pairs: Sequence[tuple[str, str]] = (),
+    count: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Bootstrap intervals of macro-F1, and of its paired differences to ``real``, the baseline and others.
+
+    Test wafers are resampled within each fold and true class; all conditions, backbones, heads and seeds meet the same
+    resamples. A score is the mean over folds and seeds, as in the tables.
+
+    Args:
+        predictions: of all cells, by `waferbench.classification.scores.collect`.
+        labels: slugs of the classes of each protocol.
+        leaky: protocols that test conditions on different wafers: no differences.
+        pairs: (condition, reference) of further differences, such as the steps of `waferbench.statistics.gains.steps`.
+        count: resamples.
+
+    Returns:
+        Columns `INTERVALS`, fractions; ``reference`` is empty where ``value`` is the score itself. ``low`` and ``high``
+        are percentiles. n_wafers: test wafers, each counted once.
+    """
+    rows = []
+    for protocol, mine in predictions.groupby("protocol", sort=True):
+        scores = _resampled(mine, list(labels[protocol]), count, derive_seed(seed, "wafer_intervals", protocol))
+        facts = {"n_wafers": mine["wafer_id"].nunique(), "n_folds": mine["fold"].nunique(), "confidence": confidence}
+        for (head, backbone, condition), drawn in scores.items():
+            names = {"protocol": protocol, "head": head, "backbone": backbone, "condition": condition}
+            rows.append({**names, "reference": "", **_interval(drawn, confidence), **facts})
+            references = dict.fromkeys([REFERENCE, baseline, *(r for c, r in pairs if c == condition)])
+            for reference in references if protocol not in leaky else ():
+                other = scores.get((head, backbone, reference))
+                if other is not None and reference != condition:
+                    rows.append({**names, "reference": reference, **_interval(drawn - other, confidence), **facts})
+    return pd.DataFrame(rows, columns=INTERVALS)
+
+
+def _resampled(
+    predictions: pd.DataFrame, labels: list[str], count: int, seed: int
+) -> dict[tuple[str, str, str], np.ndarray]:
+    """(head, backbone, condition) -> macro-F1, mean over folds and seeds: of the wafers as they are, then resampled."""
+    sums: dict[tuple[str, str, str], list[np.ndarray]] = {}
+    for fold, part in predictions.groupby("fold", sort=True):
+        known: dict[tuple, np.ndarray] = {}  # a leaky protocol tests each condition on other wafers
+        for key, cell in part.groupby(["head", "backbone", "condition", "seed"], sort=True):
+            cell = cell.sort_values("wafer_id")
+            wafers, index = tuple(cell["wafer_id"]), pd.Index(labels)
+            true, called = index.get_indexer(cell["y_true"]), index.get_indexer(cell["y_pred"])
+            if wafers not in known:
+                drawn = resample(true, count, np.random.default_rng(derive_seed(seed, int(fold))))
+                known[wafers] = np.vstack([np.ones(len(true), np.int16), drawn]).astype(np.float32)
+            sums.setdefault(key[:3], []).append(macro_f1(true, called, known[wafers], len(labels)))
+    return {key: np.mean(parts, axis=0) for key, parts in sums.items()}
+
+
+def resample(y: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap samples within each class: y int (N,) to int16 (count, N), how often each wafer was drawn."""
+    drawn = np.zeros((count, len(y)), np.int16)
+    for label in np.unique(y):
+        members = np.flatnonzero(y == label)
+        for b in range(count):
+            picks = rng.integers(len(members), size=len(members))
+            drawn[b, members] = np.bincount(picks, minlength=len(members))
+    return drawn
+
+
+def macro_f1(true: np.ndarray, called: np.ndarray, weights: np.ndarray, n_classes: int) -> np.ndarray:
+    """Macro-F1 of weighted wafers, a class neither present nor called counting 0.
+
+    Args:
+        true, called: int (N,), 0 to n_classes - 1.
+        weights: float32 (B, N), how often each wafer counts.
+
+    Returns:
+        float64 (B,).
+    """
+    classes = np.eye(n_classes, dtype=np.float32)
+    is_true, is_called = classes[true], classes[called]
+    hits = weights @ (is_true * is_called)
+    both = weights @ (is_true + is_called)
+    return (2.0 * hits / np.maximum(both, 1)).mean(1, dtype=np.float64)
+
+
+def _interval(drawn: np.ndarray, confidence: float) -> dict[str, float]:
+    low, high = np.quantile(drawn[1:], [(1 - confidence) / 2, (1 + confidence) / 2])
+    return {"value": float(drawn[0]), "low": float(low), "high": float(high)}

@@ -1,0 +1,1 @@
+"""Synthetic wafers: generators, shape filter, quality, and what of them enters training."""

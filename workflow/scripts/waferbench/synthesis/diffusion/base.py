@@ -1,0 +1,266 @@
+"""The diffusion base: a folder in diffusers' layout, built here, found locally, or fetched from the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
+from huggingface_hub import snapshot_download
+from torch import Tensor
+from transformers.models.clip.configuration_clip import CLIPTextConfig
+from transformers.models.clip.modeling_clip import CLIPTextModel
+from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+from waferbench.base.artifacts import digest, partial, write_json
+from waferbench.base.errors import InputError
+from waferbench.base.seals import FACTS, describe
+from waferbench.synthesis.diffusion.tokenizer import build_tokenizer
+
+PARTS = {  # what a base holds: the file that describes each part, and the pattern of its weights
+    "vae": ("config.json", "*.safetensors"),
+    "unet": ("config.json", "*.safetensors"),
+    "text_encoder": ("config.json", "*.safetensors"),
+    "tokenizer": ("tokenizer_config.json", "*.json"),
+    "scheduler": ("scheduler_config.json", "*.json"),
+}
+PREDICTIONS = ("epsilon", "v_prediction")  # what an adapter can be trained on
+# a scaled-linear schedule as Stable Diffusion's, but noisier at its end (signal 0.016 instead of 0.068):
+# a small model would otherwise read the wafer's disc out of what is meant to be pure noise. The network
+# predicts v (Salimans & Ho 2022): from predicted noise, the clean latents at that end would come with 60 times
+# the network's error, and the first of a few sampling steps would tear the disc apart
+SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.02,
+    "prediction_type": "v_prediction",
+    "steps_offset": 1,  # no effect with our spacing; without it diffusers calls the folder outdated
+}
+
+
+@dataclass
+class Base:
+    """The parts of a latent diffusion model, all frozen, on one device.
+
+    fingerprint: of the UNet's and the autoencoder's files: what an adapter belongs to; "" before it is saved.
+    """
+
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: UniPCMultistepScheduler
+    fingerprint: str = ""
+
+    @property
+    def alphas(self) -> Tensor:
+        """(T,) cumulative products of the noise schedule, on the UNet's device."""
+        return self.scheduler.alphas_cumprod.to(self.unet.device, torch.float32)
+
+    @torch.no_grad()
+    def embed(self, prompt: str) -> Tensor:
+        """(1, tokens, width) of one prompt, as the stock pipeline makes it.
+
+        Raises:
+            InputError: the prompt has more tokens than the tokenizer keeps.
+        """
+        limit = token_limit(self.tokenizer, prompt)
+        ids = self.tokenizer(prompt, padding="max_length", max_length=limit, truncation=True, return_tensors="pt")
+        return self.text_encoder(ids.input_ids.to(self.unet.device))[0].float()
+
+
+def token_limit(tokenizer: CLIPTokenizer, prompt: str) -> int:
+    """The number of tokens that the tokenizer keeps; `InputError` where the prompt has more."""
+    limit, length = tokenizer.model_max_length, len(tokenizer(prompt).input_ids)
+    if length > limit:
+        raise InputError(f"prompt {prompt!r}: {length} tokens, but this base keeps {limit}; shorten it")
+    return limit
+
+
+def build_base(settings: Mapping[str, Any]) -> Base:
+    """A wafer-native latent diffusion model with random weights (torch's global seed decides them).
+
+    Args:
+        settings: a ``define.sources`` entry of kind ``db_sd_lora``: ``size`` and ``native``.
+
+    Raises:
+        InputError: the image size is not divisible by what the networks halve.
+    """
+    native, size = settings["native"], int(settings["size"])
+    vae_channels, unet_channels = list(native["vae_channels"]), list(native["unet_channels"])
+    halvings = len(vae_channels) + len(unet_channels) - 2
+    if size % 2**halvings:
+        raise InputError(
+            f"define.sources: size {size} is not divisible by {2**halvings}, which {len(vae_channels)} vae_channels "
+            f"and {len(unet_channels)} unet_channels halve it to; change size or drop a channel"
+        )
+    vae = AutoencoderKL(
+        block_out_channels=tuple(vae_channels),
+        down_block_types=("DownEncoderBlock2D",) * len(vae_channels),
+        up_block_types=("UpDecoderBlock2D",) * len(vae_channels),
+        latent_channels=int(native["latent_channels"]),
+        layers_per_block=1,
+        norm_num_groups=_groups(vae_channels),
+        sample_size=size,
+        mid_block_add_attention=False,
+    )
+    width = int(native["text_width"])
+    attends = [level >= int(native["attention_from"]) for level in range(len(unet_channels))]
+    if not any(attends):
+        raise InputError(
+            f"define.sources: native.attention_from {native['attention_from']} leaves none of the "
+            f"{len(unet_channels)} levels of unet_channels with attention, and so nothing for an adapter; lower it"
+        )
+    unet = UNet2DConditionModel(
+        sample_size=size // 2 ** (len(vae_channels) - 1),
+        in_channels=int(native["latent_channels"]),
+        out_channels=int(native["latent_channels"]),
+        block_out_channels=tuple(unet_channels),
+        down_block_types=tuple("CrossAttnDownBlock2D" if level else "DownBlock2D" for level in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if level else "UpBlock2D" for level in reversed(attends)),
+        layers_per_block=1,
+        attention_head_dim=2,  # the number of heads, by diffusers' habit for this class
+        norm_num_groups=_groups(unet_channels),
+        cross_attention_dim=width,
+    )
+    _silence_residuals(vae, unet)
+    tokenizer = build_tokenizer()
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=tokenizer.model_max_length,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    return _frozen(Base(vae, unet, text_encoder, tokenizer, UniPCMultistepScheduler(**SCHEDULE)))
+
+
+def _silence_residuals(*networks: torch.nn.Module) -> None:
+    """Start each residual block as the identity (Dhariwal & Nichol 2021): short trainings get much further."""
+    for network in networks:
+        for module in network.modules():
+            if isinstance(module, ResnetBlock2D):
+                torch.nn.init.zeros_(module.conv2.weight)
+                torch.nn.init.zeros_(module.conv2.bias)
+
+
+def _groups(channels: Sequence[int]) -> int:
+    return math.gcd(8, *channels)
+
+
+def _frozen(base: Base) -> Base:
+    for module in (base.vae, base.unet, base.text_encoder):
+        module.requires_grad_(False).eval()
+    return base
+
+
+def save_base(base: Base, folder: str | Path, provenance: Mapping | None = None) -> None:
+    """Write a base so that ``StableDiffusionPipeline.from_pretrained(folder)`` loads it; equal weights, equal bytes."""
+    folder = Path(folder)
+    temporary = partial(folder)
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        StableDiffusionPipeline(
+            vae=base.vae,
+            text_encoder=base.text_encoder,
+            tokenizer=base.tokenizer,
+            unet=base.unet,
+            scheduler=base.scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        ).save_pretrained(temporary, safe_serialization=True)
+        write_json(temporary / FACTS, {"files": describe(temporary)}, provenance)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def find_base(name: str | Path, folder: str = "", download: bool = False) -> Path:
+    """The local folder of a base.
+
+    Args:
+        name: a folder, or a hub name such as ``stable-diffusion-v1-5/stable-diffusion-v1-5``.
+        folder: a folder of weights searched first (config key ``weights.folder``), or "".
+        download: whether the hub may be asked (``weights.download``).
+
+    Raises:
+        InputError: it is nowhere to be found.
+    """
+    places = [Path(name)] + ([Path(folder) / name, Path(folder) / Path(name).name] if folder else [])
+    for place in places:
+        if place.is_dir():
+            return place
+    patterns = ["model_index.json"] + [f"{part}/{p}" for part in PARTS for p in ("*.json", "*.txt")]
+    weights = ["diffusion_pytorch_model.safetensors", "model.safetensors"]
+    patterns += [f"{part}/{w}" for part in PARTS for w in weights]
+    try:
+        return Path(snapshot_download(str(name), allow_patterns=patterns, local_files_only=not download))
+    except Exception as error:  # the hub has many ways to say that it has no such thing
+        tried = "nor on the hub" if download else "nor among earlier downloads"
+        raise InputError(
+            f"define.sources base {str(name)!r}: no such folder, {tried} ({type(error).__name__}); put the model in "
+            f"diffusers layout at {' or '.join(map(str, places))}, set weights.download: true, or take base: native"
+        ) from error
+
+
+def verify_layout(folder: Path) -> None:
+    """Raise an `InputError` that names the first part of a base that its folder lacks."""
+    for part, (description, weights) in PARTS.items():
+        if not (folder / part / description).is_file() or not any((folder / part).glob(weights)):
+            raise InputError(
+                f"{folder}: the base has no {part} ({part}/{description} and {part}/{weights}); expected diffusers' "
+                f"layout with {', '.join(PARTS)}; copy the part there, or delete the folder and rerun"
+            )
+
+
+def load_base(folder: str | Path, device: torch.device) -> Base:
+    """Load a base, frozen, in float32.
+
+    Raises:
+        InputError: a part is missing, or its network predicts something else than noise or v.
+    """
+    folder = Path(folder)
+    verify_layout(folder)
+    where = {"use_safetensors": True, "local_files_only": True}
+    scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
+    if scheduler.config.prediction_type not in PREDICTIONS:
+        raise InputError(
+            f"{folder}/scheduler: prediction_type is {scheduler.config.prediction_type!r}, expected one of "
+            f"{', '.join(PREDICTIONS)}; take another base"
+        )
+    return _frozen(
+        Base(
+            AutoencoderKL.from_pretrained(folder, subfolder="vae", **where).to(device),
+            UNet2DConditionModel.from_pretrained(folder, subfolder="unet", **where).to(device),
+            CLIPTextModel.from_pretrained(folder / "text_encoder", **where).to(device),
+            CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+            scheduler,
+            fingerprint=fingerprint(folder),
+        )
+    )
+
+
+def fingerprint(folder: str | Path) -> str:
+    """16 hex digits for a base's UNet and autoencoder, wherever the folder lies."""
+    text = digest(Path(folder) / "unet") + digest(Path(folder) / "vae")
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

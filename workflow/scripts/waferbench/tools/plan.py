@@ -1,0 +1,140 @@
+"""What a study is made of and what of it is left to do, as Snakemake plans it.
+
+A planning Snakemake of its own is asked: it runs nothing, takes no lock, and so may look at a running study too.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from waferbench.base.errors import InputError
+
+NODE = re.compile(r'^\s*(\d+)\[label = "(\w+)(?:\\n.*)?", color = "[^"]*", style="([\w,]+)"\];$')
+EDGE = re.compile(r"^\s*(\d+) -> (\d+)$")
+COLUMNS = "output_file\tdate\trule\tlog-file(s)\tinput-file(s)\tshellcmd\tstatus\tplan"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The jobs of one rule: all, and those that are left to run."""
+
+    rule: str
+    total: int
+    left: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file or folder that the study makes.
+
+    log, inputs: of the job that made it, by Snakemake's records; None where it has none.
+    pending: what it depends on has changed. missing: it is not there, which Snakemake minds only if something needs it.
+    """
+
+    path: str
+    rule: str
+    log: str | None
+    inputs: tuple[str, ...] | None
+    pending: bool
+    missing: bool = False
+
+
+def planned_jobs(options: Sequence[str], folder: str | Path = ".") -> list[Tally]:
+    """The jobs of a study by rule, in the order of the work.
+
+    Args:
+        options: of Snakemake, those that say which study: ``--configfile``, ``--config``.
+        folder: of the workflow.
+
+    Raises:
+        InputError: Snakemake cannot plan the study; its own words.
+    """
+    return read_dag(_ask(options, ["--dag", "dot"], folder))
+
+
+def planned_outputs(options: Sequence[str], folder: str | Path = ".", python: str = sys.executable) -> list[Output]:
+    """Everything that a study makes, or has made.
+
+    Args:
+        python: the interpreter that has Snakemake.
+
+    Raises:
+        InputError: as `planned_jobs`.
+    """
+    return read_summary(_ask(options, ["--detailed-summary"], folder, python), Path(folder))
+
+
+def read_dag(text: str) -> list[Tally]:
+    """Jobs by rule from Snakemake's graph in dot's language, where a job that need not run has a dashed frame."""
+    rules: dict[str, str] = {}
+    left: set[str] = set()
+    before = defaultdict(set)
+    for line in text.splitlines():
+        if node := NODE.match(line):
+            rules[node[1]] = node[2]
+            if "dashed" not in node[3]:
+                left.add(node[1])
+        elif edge := EDGE.match(line):
+            before[edge[2]].add(edge[1])
+    depths = _depths(rules, before)
+    order = sorted(set(rules.values()) - {"all"}, key=lambda rule: min(depths[n] for n in rules if rules[n] == rule))
+    return [
+        Tally(rule, sum(name == rule for name in rules.values()), sum(rules[node] == rule for node in left))
+        for rule in order
+    ]
+
+
+def _depths(nodes: dict[str, str], before: dict[str, set[str]]) -> dict[str, int]:
+    """The longest path from a job without predecessors to each."""
+    depths: dict[str, int] = {}
+    while len(depths) < len(nodes):
+        ready = [node for node in nodes if node not in depths and before[node] <= depths.keys()]
+        if not ready:
+            raise InputError("Snakemake's graph of jobs has a cycle; this is a mistake in reading it")
+        depths |= {node: 1 + max((depths[other] for other in before[node]), default=-1) for node in ready}
+    return depths
+
+
+def read_summary(text: str, folder: Path = Path()) -> list[Output]:
+    """Outputs from Snakemake's detailed summary, tables of tabs.
+
+    Args:
+        folder: that the paths are relative to.
+    """
+    lines = text.splitlines()
+    if COLUMNS not in lines:
+        raise InputError(
+            f"Snakemake's summary has other columns than expected ({COLUMNS.split()}); see requirements.txt"
+        )
+    found = []
+    for line in lines[lines.index(COLUMNS) + 1 :]:
+        path, _, rule, log, inputs, _, status, plan = line.split("\t")
+        log = None if log == "-" else log
+        known = None if log is None else tuple(_listed(inputs, folder))
+        found.append(Output(path, rule, log, known, plan != "no update", status == "missing"))
+    return found
+
+
+def _listed(text: str, folder: Path) -> list[str]:
+    """Paths joined by commas, some of which may hold commas themselves: parts are joined until a file is there."""
+    paths, part = [], ""
+    for piece in text.split(",") if text else []:
+        part = f"{part},{piece}" if part else piece
+        if (folder / part).exists():
+            paths.append(part)
+            part = ""
+    return [*paths, part] if part else paths
+
+
+def _ask(options: Sequence[str], question: Sequence[str], folder: str | Path, python: str = sys.executable) -> str:
+    command = [python, "-m", "snakemake", "--cores", "1", *question, *options]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"Snakemake cannot plan this study:\n{done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,122 @@
+"""The jobs of a finished study: what each read and wrote, by Snakemake's records and by what artifacts say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from waferbench.base.artifacts import digest, read_provenance
+from waferbench.base.errors import InputError
+from waferbench.base.progress import progress
+from waferbench.base.seals import FACTS
+from waferbench.engine.running import run_records
+from waferbench.tools.plan import Output
+
+SHOWN = 10  # names of missing files in an error
+
+
+@dataclass(frozen=True)
+class MadeJob:
+    """One job that has run.
+
+    inputs, outputs: paths from the workflow's folder.
+    code: digest of the code, "" where no output says it; settings: its slice of the configuration, None likewise.
+    record: its run record, empty where it is gone; record_file: where that lies in the study's folder.
+    """
+
+    rule: str
+    wildcards: Mapping[str, str]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    code: str = ""
+    settings: Mapping | None = None
+    record: Mapping = field(default_factory=dict)
+    record_file: str = ""
+
+    @property
+    def name(self) -> str:
+        """The rule and its wildcards, by which the job is called in the crate."""
+        return "/".join([self.rule, *(f"{key}={self.wildcards[key]}" for key in sorted(self.wildcards))])
+
+
+def require_finished(outputs: Sequence[Output]) -> None:
+    """Raise an `InputError` that lists what is missing of a study, or older than what it depends on."""
+    pending = [output.path for output in outputs if output.pending or output.missing]
+    if pending:
+        more = [f"... and {len(pending) - SHOWN} more"] if len(pending) > SHOWN else []
+        listed = "\n  ".join([*pending[:SHOWN], *more])
+        raise InputError(
+            f"the study is not finished: {len(pending)} of {len(outputs)} outputs are missing or older than what they "
+            f"depend on:\n  {listed}\nrun the study to its end (the same command without the target; name the files as "
+            "targets where nothing needs them any more), then this again"
+        )
+
+
+def digests_of(paths: Sequence[str], root: Path) -> dict[str, str]:
+    """sha256 of files, of folders over the names and digests in them; one look at each."""
+    return {path: digest(root / path) for path in progress(sorted(set(paths)), "digests")}
+
+
+def gather_jobs(outputs: Sequence[Output], digests: Mapping[str, str], root: Path, study: Path) -> list[MadeJob]:
+    """The jobs behind a study's outputs, each held against what its artifacts say of their inputs.
+
+    Args:
+        outputs: all that the study makes, none pending.
+        digests: of every output and every input.
+        root: the workflow's folder, which paths are relative to.
+        study: the study's folder, ``root``-relative.
+
+    Raises:
+        InputError: Snakemake's record of a file is gone, or an artifact was made from other inputs than lie there.
+    """
+    records = _records(root / study)
+    groups: dict[tuple, list[Output]] = {}
+    for output in outputs:
+        if output.log is None:
+            raise InputError(
+                f"{output.path}: Snakemake's record of its making is gone (.snakemake/metadata); delete the file and "
+                "run the study again"
+            )
+        groups.setdefault((output.rule, output.log), []).append(output)
+    jobs = []
+    for (rule, _), made in groups.items():
+        told = next(filter(None, (_told(root / output.path) for output in made)), {})
+        inputs = tuple(sorted(made[0].inputs))
+        _verify_inputs(made[0].path, told.get("inputs", {}), {digests[path] for path in inputs})
+        wildcards = told.get("wildcards", {})
+        record, file = records.get(_key(rule, wildcards), ({}, ""))
+        paths = tuple(sorted(output.path for output in made))
+        jobs.append(MadeJob(rule, wildcards, inputs, paths, told.get("code", ""), told.get("settings"), record, file))
+    return sorted(jobs, key=lambda job: job.name)
+
+
+def _told(path: Path) -> dict:
+    """What an artifact says of its making, a folder by the file in it that bears this library's name."""
+    path = path / FACTS if path.is_dir() else path
+    return read_provenance(path) if path.is_file() else {}
+
+
+def _key(rule: str, wildcards: Mapping[str, str]) -> str:
+    return json.dumps([rule, wildcards], sort_keys=True)
+
+
+def _records(study: Path) -> dict[str, tuple[dict, str]]:
+    """Run records by rule and wildcards, and where they lie in the study's folder."""
+    found = {}
+    for path, record in run_records(study / "runs"):
+        with suppress(KeyError):
+            found[_key(record["rule"], record["wildcards"])] = record, path.relative_to(study).as_posix()
+    return found
+
+
+def _verify_inputs(path: str, told: Mapping[str, str | list[str]], there: set[str]) -> None:
+    for name, found in told.items():
+        for one in [found] if isinstance(found, str) else found:
+            if one not in there:
+                raise InputError(
+                    f"{path}: made from another {name} than lies there now (sha256 {one[:12]}...); something changed "
+                    "it behind Snakemake's back: delete the file and run the study again"
+                )

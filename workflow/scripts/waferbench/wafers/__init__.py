@@ -1,0 +1,1 @@
+"""Wafer maps: read, stored, drawn, split, audited, simulated."""

@@ -1,0 +1,103 @@
+"""Wafers from a user's files: LSWMD.pkl, an .npz archive, a folder of maps, a die list, or SEMI G85 maps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from waferbench.base.errors import InputError
+from waferbench.wafers.ingest.dielist import read_dielist
+from waferbench.wafers.ingest.folder import read_folder
+from waferbench.wafers.ingest.g85 import read_g85
+from waferbench.wafers.ingest.lswmd import read_lswmd
+from waferbench.wafers.ingest.npz import read_npz
+from waferbench.wafers.ingest.table import WaferSet, require_classes, require_names
+from waferbench.wafers.store import WaferStore
+
+READERS = {"lswmd": read_lswmd, "npz": read_npz, "folder": read_folder}  # of maps
+BIN_READERS = {"dielist": read_dielist, "g85": read_g85}  # of bins, which pass or fail
+SOURCES = (*READERS, *BIN_READERS)
+SUFFIXES = {".pkl": "lswmd", ".npz": "npz", ".csv": "dielist", ".xml": "g85"}
+
+
+def read_wafers(dataset: Mapping) -> WaferSet:
+    """Read the ``dataset`` section of the configuration; wafers without a class are left out.
+
+    Args:
+        dataset: ``source`` (lswmd, npz, folder, dielist or g85), ``path``, ``classes`` (names that the data must
+            hold), ``pass_bins`` (bins that pass, where the source holds bins).
+
+    Raises:
+        InputError: no such file, damaged content, or a configured class that the data lack.
+    """
+    source, path = dataset["source"], Path(dataset["path"])
+    if source not in SOURCES:
+        raise InputError(f"dataset.source: {source!r} is none of {', '.join(SOURCES)}")
+    if source == "folder" and not path.is_dir():
+        raise InputError(f"dataset.path: {path} is {_what(path)}, expected a folder with a folder per class")
+    if not (path.is_file() or (path.is_dir() and source in ("folder", "g85"))):
+        raise InputError(f"dataset.path: {path} is {_what(path)}, expected the {source} file; correct the path")
+    if source in BIN_READERS:
+        wafers = _labelled(BIN_READERS[source](path, dataset.get("pass_bins", ("1",)))[0], path)
+    else:
+        wafers = READERS[source](path)
+    require_names(wafers, path)
+    require_classes(set(wafers.classes), dataset.get("classes", ()), path)
+    return wafers
+
+
+def read_unlabelled(path: str | Path, pass_bins: Sequence[str] = ("1",)) -> tuple[WaferSet, list[str]]:
+    """Read wafers whose class need not be known, in any of the formats; the name's ending says which.
+
+    Args:
+        path: ``.npz``, ``.pkl`` (LSWMD), ``.csv`` (die list), ``.xml`` (SEMI G85), or a folder of maps or of ``.xml``.
+        pass_bins: bins that pass, where a file holds bins.
+
+    Returns:
+        The wafers, class "" where unknown; and of each the bins that count as failing though the file does not say
+        so, parted by blanks.
+
+    Raises:
+        InputError: no such file, an ending that is none of these, damaged content, no wafer, or an id twice.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"wafers: nothing at {path}; give the path of a file or folder of wafers")
+    source = _folder_source(path) if path.is_dir() else SUFFIXES.get(path.suffix.lower())
+    if source is None:
+        raise InputError(
+            f"wafers: {path} ends in {path.suffix!r}, expected {', '.join(SUFFIXES)} or a folder of .npy, .png or .xml"
+        )
+    if source in BIN_READERS:
+        wafers, bins = BIN_READERS[source](path, pass_bins)
+    else:
+        wafers = READERS[source](path, labelled=False)
+        bins = [""] * len(wafers.ids)
+    if not wafers.ids:
+        raise InputError(f"{path}: no wafers in it")
+    name, count = Counter(wafers.ids).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{path}: the wafer id {name!r} stands for {count} wafers; ids must differ")
+    require_names(wafers, path)
+    return wafers, bins
+
+
+def _folder_source(path: Path) -> str:
+    xml = any(file.suffix.lower() == ".xml" for pattern in ("*", "*/*") for file in path.glob(pattern))
+    return "g85" if xml else "folder"
+
+
+def _labelled(wafers: WaferSet, path: Path) -> WaferSet:
+    kept = [i for i, name in enumerate(wafers.classes) if name]
+    if not kept:
+        raise InputError(
+            f"{path}: none of {len(wafers.ids)} wafers has a class; a die list needs a column `class`, SEMI G85 maps a "
+            "folder a class"
+        )
+    _, classes, lots, ids = ([part[i] for i in kept] if k else [] for k, part in enumerate(wafers))
+    return WaferSet(WaferStore.of(wafers.store.take(kept)), classes, lots, ids)
+
+
+def _what(path: Path) -> str:
+    return "a folder" if path.is_dir() else "a file" if path.exists() else "not there"
