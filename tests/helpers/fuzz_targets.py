@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import yaml
 from PIL import Image
+from waferbench.config.settings import load_schema, resolve
 
 from helpers import legacy_lswmd
 from helpers.fuzz import NUMBERS, TEXTS, Target, damaged, damaged_member
 from waferbench.base import artifacts
 from waferbench.base.errors import InputError, require_plain
-from waferbench.config.settings import load_schema, resolve
 from waferbench.engine.cache import MANIFEST, Cache
 from waferbench.learning.manifest import load_manifest
 from waferbench.wafers.ingest import read_unlabelled, read_wafers

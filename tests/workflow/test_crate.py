@@ -10,7 +10,7 @@ import pytest
 from conftest import OVERLAYS, Study
 
 from helpers.workflow_copy import ROOT
-from waferbench.base.artifacts import digest
+from waferbench.base.files import digest
 
 pytestmark = pytest.mark.workflow
 

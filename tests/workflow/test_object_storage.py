@@ -12,7 +12,7 @@ from conftest import Study
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from waferbench.base.artifacts import digest
+from waferbench.base.files import digest
 
 pytestmark = pytest.mark.workflow
 

@@ -47,7 +47,7 @@ def ask_slurm():
     later = getattr(site, "partition_config", None) or os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")
     for line in checked(check_requests, [request(unit) for unit in units], more, not later):
         hint = "No GPU in this cluster: add --resources gpu=0. Else see" if "--gpus" in line else "See"
-        logger.warning(f"{line}. {hint} docs/cluster.md.")
+        logger.warning(f"{line}. {hint} docs/operating.md.")
 
 
 def request(unit):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import yaml
 from snakemake.utils import update_config
+from waferbench.config.settings import load_schema, resolve
 
 from waferbench.base.errors import InputError
-from waferbench.config.settings import load_schema, resolve
 from waferbench.engine.running import markers, parted
 from waferbench.tools.plan import planned_jobs
 from waferbench.tools.status import gpu_hours, read_records, status_text, survey

@@ -7,10 +7,10 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from waferbench.classify import train as module
 
 from waferbench.base.artifacts import write_h5, write_weights
 from waferbench.base.errors import InputError
+from waferbench.classification import train as module
 from waferbench.classification.data import Split, drawn_for, fit_samples, real_splits, with_injected
 from waferbench.classification.train import Normaliser, augment, focal_loss, learning_rate, predict, train_classifier
 from waferbench.learning.backbones import create_backbone

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from waferbench.classify import cost
 
 from waferbench.base.artifacts import read_json
+from waferbench.classification import cost
 from waferbench.learning.backbones import create_backbone
 
 SCRIPT = Path(__file__).parents[3] / "workflow/scripts/synthesis/measure_backbone.py"

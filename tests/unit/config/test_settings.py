@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from waferbench.config.settings import load_schema, resolve
 
 from waferbench.base.errors import InputError
-from waferbench.config.settings import load_schema, resolve
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")

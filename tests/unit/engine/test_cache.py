@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from waferbench.base.artifacts import digest
+from waferbench.base.files import digest
 from waferbench.engine import codehash
 from waferbench.engine.cache import Cache
 from waferbench.engine.codehash import code_digest

@@ -15,8 +15,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from waferbench.base.artifacts import digest
 from waferbench.base.errors import InputError
+from waferbench.base.files import digest
 from waferbench.classification.data import Split
 from waferbench.classification.train import Normaliser, predict, train_classifier
 from waferbench.learning import backbones
@@ -264,7 +264,7 @@ except InputError as error:
 def test_an_offline_hub_is_asked_nothing(server, tmp_path):
     folder, address, _ = server
     (folder / "net.safetensors").write_bytes(b"weights")
-    script = OFFLINE.format(scripts=str(Path(backbones.__file__).parents[1]), address=address)
+    script = OFFLINE.format(scripts=str(Path(backbones.__file__).parents[2]), address=address)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert "could not be fetched from the hub" in done.stdout and "weights.folder" in done.stdout, done.stderr

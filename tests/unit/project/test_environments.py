@@ -1,5 +1,6 @@
 """The conda environments and the lock hold the same versions."""
 
+import importlib.util
 import re
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +29,35 @@ def entries_of(file: Path) -> list[str]:
 
 
 LOCK = pins(ROOT / "requirements.txt")
+
+
+@pytest.fixture(scope="module")
+def generate():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "envs/generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_environments_are_what_the_lock_makes_of_them(generate, capsys):
+    assert generate.main(["--check"]) == 0, capsys.readouterr().err
+    made = {f"{name}.yaml" for name in generate.ENVIRONMENTS}
+    assert made == {file.name for file in (ROOT / "envs").glob("*.yaml")}
+
+
+def test_another_version_in_the_lock_is_named_and_written(generate, tmp_path, capsys):
+    lock = tmp_path / "requirements.txt"
+    lock.write_text((ROOT / "requirements.txt").read_text())
+    assert generate.main([], tmp_path, lock) == 0
+    for file in (ROOT / "envs").glob("*.yaml"):
+        assert (tmp_path / file.name).read_text() == file.read_text()
+    lock.write_text(re.sub(r"^onnx==.*", "onnx==9.9", lock.read_text(), flags=re.M))
+    capsys.readouterr()
+    assert generate.main(["--check"], tmp_path, lock) == 1
+    assert re.findall(r"envs/\w+\.yaml", capsys.readouterr().err) == ["envs/torch.yaml"]
+    assert (tmp_path / "torch.yaml").read_text() == (ROOT / "envs/torch.yaml").read_text(), "--check wrote"
+    assert generate.main([], tmp_path, lock) == 0
+    assert "- onnx==9.9\n" in (tmp_path / "torch.yaml").read_text()
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda file: file.name)
@@ -74,6 +104,17 @@ def test_every_package_asked_for_is_locked():
     for line in (ROOT / "requirements.in").read_text().splitlines():
         name = re.match(r"[A-Za-z0-9._-]*", line).group()
         assert not name or normal(name) in LOCK, name
+
+
+def test_the_locks_agree():
+    for file in ("requirements-dev.txt", "requirements-cluster.txt"):
+        for name, version in pins(ROOT / file).items():
+            assert LOCK.get(name, version) == version, f"{file}: {name}=={version}, but the lock has {LOCK[name]}"
+
+
+def test_settings_can_be_read_in_every_environment():
+    for file in (ROOT / "envs").glob("*.yaml"):
+        assert any(entry.startswith("pydantic==") for entry in entries_of(file)), file.name
 
 
 def test_every_line_of_the_lock_is_an_exact_version_without_an_address():

@@ -15,10 +15,10 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from waferbench.config.settings import load_schema, resolve
 
 from waferbench.base.artifacts import read_h5
 from waferbench.base.errors import InputError, require_plain
-from waferbench.config.settings import load_schema, resolve
 from waferbench.learning.backbones import read_state
 from waferbench.learning.download import fetch
 from waferbench.learning.manifest import checked_manifest, load_manifest

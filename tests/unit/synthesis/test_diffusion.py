@@ -9,8 +9,9 @@ import torch
 import yaml
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
-from waferbench.base.artifacts import digest, read_provenance
+from waferbench.base.artifacts import read_provenance
 from waferbench.base.errors import InputError
+from waferbench.base.files import digest
 from waferbench.learning import runtime, training
 from waferbench.learning.runtime import Checkpoint
 from waferbench.synthesis.diffusion import sample

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from helpers.sbatch import put_sbatch
-from waferbench.base.artifacts import digest, write_h5, write_json, write_table
+from waferbench.base.artifacts import write_h5, write_json, write_table
+from waferbench.base.files import digest
 from waferbench.engine.running import mark
 from waferbench.tools.doctor import OK, PROBLEM, WARNING, Finding, cluster, examine, leftovers, machine, study, table
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from waferbench.base.artifacts import digest, read_provenance, write_json
-from waferbench.base.errors import InputError
 from waferbench.config.settings import load_schema, resolve
+
+from waferbench.base.artifacts import read_provenance, write_json
+from waferbench.base.errors import InputError
+from waferbench.base.files import digest
 from waferbench.tools.plan import Output
 from waferbench.tools.provenance.crate import Made, build_crate
 from waferbench.tools.provenance.files import copy_workflow, outside, packages, timestamp, write_settings

@@ -1,6 +1,6 @@
 """Makes the report of a study: one HTML page, and the table and figures for Snakemake's own report."""
 
-from waferbench.base.artifacts import atomic
+from waferbench.base.files import atomic
 from waferbench.engine.job import Job
 from waferbench.report.synthesis import read_study, render_page
 from waferbench.report.synthesis.figures import gain_figure, samples_figure

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from waferbench.base.artifacts import atomic
+from waferbench.base.files import atomic
 from waferbench.engine.job import Job
 from waferbench.tools.plan import planned_outputs
 from waferbench.tools.provenance.crate import Made, build_crate

@@ -25,6 +25,11 @@ def slugs(names: Sequence[str]) -> dict[str, str]:
     return result
 
 
+def labels_of(names: Sequence[str]) -> list[str]:
+    """The labels (slugs) of some class names, in their order."""
+    return list(slugs(names).values())
+
+
 def labels_by_protocol(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Protocol -> class names to protocol -> their slugs, in the same order."""
-    return {protocol: list(slugs(names).values()) for protocol, names in classes.items()}
+    """Protocol -> class names to protocol -> their labels, in the same order."""
+    return {protocol: labels_of(names) for protocol, names in classes.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from waferbench.base.artifacts import canonical_json, digest, partial
+from waferbench.base.files import canonical_json, digest, partial
 
 MANIFEST = "entry.json"
 

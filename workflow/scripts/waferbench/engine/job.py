@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from waferbench.base.artifacts import atomic, canonical_json, data_digest, digest, partials
 from waferbench.base.errors import InputError
+from waferbench.base.files import atomic, canonical_json, data_digest, digest, partials
 from waferbench.base.machine import hardware, processors
 from waferbench.base.seals import SEALED, verify
 from waferbench.engine.cache import Cache

@@ -14,8 +14,8 @@ import torch
 from timm.models import get_pretrained_cfg
 from torch import nn
 
-from waferbench.base.artifacts import digest
 from waferbench.base.errors import InputError, readable
+from waferbench.base.files import digest
 from waferbench.base.npy import read_npz
 from waferbench.learning import manifest
 from waferbench.learning.download import fetch

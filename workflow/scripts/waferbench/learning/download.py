@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, build_opener
 
-from waferbench.base.artifacts import atomic
 from waferbench.base.errors import InputError
+from waferbench.base.files import atomic
 from waferbench.learning.manifest import ADDRESS
 
 MOST = 4 * 2**30  # bytes; the largest published weights here have a tenth of that

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from waferbench.base.artifacts import KEY, atomic
+from waferbench.base.artifacts import KEY
 from waferbench.base.errors import InputError
+from waferbench.base.files import atomic
 from waferbench.base.machine import processors
 from waferbench.base.progress import progress
 from waferbench.base.seals import BLANK, seal, verify

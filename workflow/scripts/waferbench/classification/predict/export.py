@@ -10,8 +10,9 @@ import onnx
 import onnxruntime
 import torch
 
-from waferbench.base.artifacts import KEY, atomic, canonical_json
+from waferbench.base.artifacts import KEY
 from waferbench.base.errors import InputError
+from waferbench.base.files import atomic, canonical_json
 from waferbench.classification.predict.model import Exported
 
 INPUT, OUTPUTS = "grey", ("probabilities", "features")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from waferbench.base.artifacts import atomic
+from waferbench.base.files import atomic
 from waferbench.classification.predict.table import accuracy
 from waferbench.wafers.pictures import strip
 from waferbench.wafers.render import render

@@ -13,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from waferbench.base.artifacts import atomic, read_h5
+from waferbench.base.artifacts import read_h5
+from waferbench.base.files import atomic
 from waferbench.report.synthesis.study import HEADS, Study
 from waferbench.report.synthesis.summary import REFERENCE, known
 from waferbench.wafers.folds import wafers_of

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from waferbench.base.artifacts import atomic
+from waferbench.base.files import atomic
 from waferbench.report.synthesis import (
     background,
     dossiers,

@@ -12,8 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from waferbench.base.artifacts import KEY, RERUN, SEAL, atomic, canonical_json, with_metadata
+from waferbench.base.artifacts import KEY, RERUN, SEAL, with_metadata
 from waferbench.base.errors import InputError, readable
+from waferbench.base.files import atomic, canonical_json
 from waferbench.base.seals import BLANK, seal
 from waferbench.synthesis.diffusion.base import Base
 

@@ -23,8 +23,9 @@ from transformers.models.clip.configuration_clip import CLIPTextConfig
 from transformers.models.clip.modeling_clip import CLIPTextModel
 from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
-from waferbench.base.artifacts import digest, partial, write_json
+from waferbench.base.artifacts import write_json
 from waferbench.base.errors import InputError
+from waferbench.base.files import digest, partial
 from waferbench.base.seals import FACTS, describe
 from waferbench.synthesis.diffusion.tokenizer import build_tokenizer
 

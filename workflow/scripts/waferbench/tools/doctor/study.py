@@ -33,7 +33,8 @@ def check_data(dataset: Mapping, study: Path) -> Iterator[Finding]:
 
 
 def _same_data(path: Path, store: Path) -> Iterator[Finding]:
-    from waferbench.base.artifacts import data_digest, read_provenance
+    from waferbench.base.artifacts import read_provenance
+    from waferbench.base.files import data_digest
 
     try:
         made = read_provenance(store) if store.exists() else {}

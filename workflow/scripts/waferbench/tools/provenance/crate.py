@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-from waferbench.base.artifacts import canonical_json, digest
+from waferbench.base.files import canonical_json, digest
 from waferbench.base.seals import describe
 from waferbench.tools.provenance.files import CODE, SETTINGS, Outside
 from waferbench.tools.provenance.jobs import MadeJob

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from waferbench.base.artifacts import data_digest
+from waferbench.base.files import data_digest
 from waferbench.base.sourcefiles import files_of
 
 CODE = "code"  # folder of the crate that holds the workflow

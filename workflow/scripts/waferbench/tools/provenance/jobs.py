@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from waferbench.base.artifacts import digest, read_provenance
+from waferbench.base.artifacts import read_provenance
 from waferbench.base.errors import InputError
+from waferbench.base.files import digest
 from waferbench.base.progress import progress
 from waferbench.base.seals import FACTS
 from waferbench.engine.running import run_records

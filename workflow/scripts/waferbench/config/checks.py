@@ -1,0 +1,33 @@
+"""Settings of every study that must agree with one another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from waferbench.base import protocols
+from waferbench.base.errors import InputError, nearest
+from waferbench.config.study import Dataset, Folds, StudySettings
+
+
+def check_study(settings: StudySettings) -> None:
+    """Raise an `InputError` at the first setting that contradicts another."""
+    _check_dataset(settings.dataset)
+    _check_folds(settings.folds)
+
+
+def among(key: str, name: str, known: Collection[str], where: str) -> None:
+    """`InputError` for a name that is not among the known ones, which stand under the key ``where``."""
+    if name not in known:
+        raise InputError(f"{key}: {name!r} is not in {where}{nearest(name, known)}; there are {', '.join(known)}")
+
+
+def _check_dataset(dataset: Dataset) -> None:
+    if dataset.source != "simulated" and not dataset.path:
+        raise InputError(f"dataset.path: empty, but dataset.source = {dataset.source} reads from there; give a path")
+
+
+def _check_folds(folds: Folds) -> None:
+    for protocol in map(protocols.protocol, folds.protocols):
+        for fold in folds.run:
+            if fold >= protocol.folds > 1:
+                raise InputError(f"folds.run: found fold {fold}, but {protocol.name} has 0 to {protocol.folds - 1}")

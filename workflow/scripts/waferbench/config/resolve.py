@@ -1,0 +1,290 @@
+"""From what a user has written to typed settings: defaults, overlays, overrides, clear errors.
+
+Snakemake imports this while it parses, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from waferbench.base.errors import InputError, nearest, readable
+from waferbench.config.section import Section
+from waferbench.config.study import Machine
+
+S = TypeVar("S", bound=Section)
+HOME = ("dataset.path", "weights.folder", "cache", "wafers")  # keys whose ~ is the user's folder
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 200
+_short.maxlist = _short.maxdict = _short.maxtuple = _short.maxset = 8
+_short.maxlevel = 3
+shown = _short.repr  # a value in a message: YAML's aliases make a short text a huge value
+
+
+def resolve(config: Mapping, model: type[S], checks: Iterable[Callable[[Any], None]] = ()) -> S:
+    """The study's settings: overrides of ``set`` applied, every value checked.
+
+    Args:
+        config: what configuration files and the command line say; what they leave out has the model's default.
+        model: of all sections.
+        checks: called with the settings; each raises an `InputError` where they contradict one another.
+
+    Raises:
+        InputError: an unknown key (with its nearest match), a wrong type or an impossible value.
+    """
+    settings = validated(model, written(config, model))
+    for check in checks:
+        check(settings)
+    return settings
+
+
+def machine_of(config: Mapping) -> Machine:
+    """The part of a valid configuration that no result depends on."""
+    whole = _with_overrides(_merged(Machine().model_dump(), _plain(config)), config)
+    _expand(whole)
+    return validated(Machine, {key: whole[key] for key in Machine.model_fields})
+
+
+def written(config: Mapping, model: type[Section]) -> dict:
+    """The model's defaults with what a user has written in their place, ``set`` applied."""
+    whole = _with_overrides(_merged(model().model_dump(mode="json"), _plain(config)), config)
+    _expand(whole)
+    return whole
+
+
+def validated(model: type[S], values: Mapping) -> S:
+    """A section of these values, or an `InputError` that says where they are wrong."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_told(model, values, _first(values, error.errors()))) from None
+
+
+def require_name(name: object) -> None:
+    """`InputError` for a study whose name the command line has turned into a number."""
+    if isinstance(name, (bool, int, float)):
+        raise InputError(
+            f"study: found the number {name}, expected a name: YAML takes digits for a number; quote yours, in a "
+            'file study: "007", on the command line twice: --config \'study="007"\''
+        )
+
+
+def require_runnable(folder: str | os.PathLike) -> None:
+    """`InputError` for a workflow's folder with a brace in its path, which Snakemake takes for a wildcard."""
+    if set(str(folder)) & set("{}"):
+        raise InputError(f"the workflow's folder: found {str(folder)!r}, expected no brace in it; rename the folder")
+
+
+def _plain(config: Mapping) -> dict:
+    return {key: value for key, value in config.items() if key != "set"}
+
+
+def _merged(base: dict, over: Any) -> dict:
+    """Mappings extend mappings; everything else replaces. A source of another kind begins with that kind's defaults."""
+    if not isinstance(over, Mapping):
+        return over
+    if "kind" in base and over.get("kind", base["kind"]) != base["kind"]:
+        base = {}
+    result = copy.deepcopy(base)
+    for key, value in over.items():
+        known = result.get(key)
+        result[key] = _merged(known, value) if isinstance(known, dict) else copy.deepcopy(value)
+    return result
+
+
+def _expand(settings: dict) -> None:
+    for key in HOME:
+        *sections, last = key.split(".")
+        section: Any = settings
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(section.get(last), str):
+            section[last] = os.path.expanduser(section[last])
+
+
+def _with_overrides(settings: dict, config: Mapping) -> dict:
+    require_name(settings.get("study"))
+    for key, text in _overrides(config.get("set") or ""):
+        _assign(settings, key, text)
+    require_name(settings.get("study"))
+    return settings
+
+
+def _overrides(text: str | Mapping) -> list[tuple[str, str]]:
+    if isinstance(text, Mapping):
+        return [(str(key), value) for key, value in text.items()]
+    pairs = []
+    for part in _split(str(text)):
+        key, sign, value = part.partition("=")
+        if not sign or not key:
+            raise InputError(f"set: {part!r} is not key=value; write for instance set='folds.run=[0] svm.C=1'")
+        pairs.append((key, value))
+    return pairs
+
+
+def _split(text: str) -> list[str]:
+    """Split at blanks outside brackets and quotes: ``a=[1, 2] b='c d'`` is two parts, the quotes taken off."""
+    parts, depth, part, quote = [], 0, "", ""
+    for sign in text:
+        if quote or (sign in "\"'" and depth == 0):
+            closing = sign == quote
+            part += "" if closing or not quote else sign
+            quote = "" if closing else (quote or sign)
+            continue
+        depth += (sign in "[{") - (sign in "]}")
+        if sign.isspace() and depth == 0:
+            parts.append(part)
+            part = ""
+        else:
+            part += sign
+    return [p for p in [*parts, part] if p]
+
+
+def _assign(settings: dict, key: str, text: Any) -> None:
+    node, steps = settings, key.split(".")
+    while len(steps) > 1:
+        # a name may itself hold dots (timm's do): take the longest that exists
+        for take in range(len(steps) - 1, 0, -1):
+            name = ".".join(steps[:take])
+            if isinstance(node.get(name), dict):
+                node, steps = node[name], steps[take:]
+                break
+        else:
+            if ".".join(steps) in node:
+                break
+            raise InputError(f"set: unknown key {key!r}: no section {steps[0]!r}{nearest(steps[0], node)}")
+    last, value = ".".join(steps), _yaml(text, f"set: {key}") if isinstance(text, str) else text
+    node[last] = _merged(node[last], value) if isinstance(node.get(last), dict) else value
+
+
+def _yaml(text: str, name: str) -> Any:
+    with readable(name, "YAML value", "write it as in config/config.yaml, brackets and quotes closed"):
+        return yaml.safe_load(text)
+
+
+def _first(values: Mapping, errors: list) -> Mapping:
+    """The first error. Of a value that may be a word or a number, where it is neither, that of the number."""
+    place = _place(values, errors[0]["loc"])
+    same = [error for error in errors if _place(values, error["loc"]) == place]
+    words = [error["ctx"]["expected"].replace(" or ", ", ").replace("'", "") for error in same[:-1]]
+    return {**same[-1], "words": ", ".join([*words, ""])}
+
+
+def _told(model: type[Section], values: Mapping, error: Mapping) -> str:
+    """The first of pydantic's errors in this project's words."""
+    place = _place(values, error["loc"])
+    name, found, said = ".".join(map(str, place)) or "config", error["input"], error.get("ctx", {})
+    inner = said.get("error")
+    if isinstance(inner, InputError):
+        return str(inner)
+    name = name.replace(".[", "[")
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        known = _keys(model, values, place[:-1])
+        return f"unknown key {name!r}{nearest(str(place[-1]), known)}; the keys here are {', '.join(known)}"
+    if kind == "missing":
+        *outer, last = place
+        return f"{'.'.join(map(str, outer)) or 'config'}: the key {last!r} is missing"
+    if kind in ("value_error", "assertion_error"):
+        return f"{name}: {inner}"
+    if kind in ("too_short", "too_long"):
+        bound, word = (said["min_length"], "least") if kind == "too_short" else (said["max_length"], "most")
+        return f"{name}: found {said['actual_length']} entries, expected at {word} {bound}"
+    if kind in ("literal_error", "union_tag_invalid", "union_tag_not_found"):
+        return _not_among(name, found, said)
+    expected = _expected(kind, said, error["words"])
+    return f"{name}: found {shown(found)}, expected {expected}" if expected else f"{name}: {error['msg']}"
+
+
+def _not_among(name: str, found: Any, said: Mapping) -> str:
+    if "discriminator" in said:
+        key = said["discriminator"].strip("'")
+        found, name = found.get(key) if isinstance(found, Mapping) else found, f"{name}.{key}"
+    words = (said.get("expected_tags") or said.get("expected") or "").replace(" or ", ", ").replace("'", "")
+    known = [word for word in words.split(", ") if word] or ["ts_hinge_gan", "db_sd_lora", "die_flow"]
+    return f"{name}: found {shown(found)}, expected one of {', '.join(known)}{nearest(found, known)}"
+
+
+def _expected(kind: str, said: Mapping, words: str) -> str:
+    return {
+        "greater_than": f"more than {_number(said.get('gt'))}",
+        "greater_than_equal": f"at least {_number(said.get('ge'))}",
+        "less_than_equal": f"at most {_number(said.get('le'))}",
+        "int_type": "a whole number",
+        "int_parsing": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": f"{words}a finite number",
+        "float_parsing": f"{words}a finite number",
+        "finite_number": f"{words}a finite number",
+        "bool_type": "true or false",
+        "bool_parsing": "true or false",
+        "string_type": "a text",
+        "string_too_short": "at least a letter",
+        "string_too_long": f"at most {said.get('max_length')} characters",
+        "model_type": "a mapping of keys to values",
+        "model_attributes_type": "a mapping of keys to values",
+        "dict_type": "a mapping of keys to values",
+    }.get(kind, "")
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _place(values: Any, loc: tuple) -> list:
+    """pydantic's place of an error without its own additions: the kind of a source, the branch of a choice, "[key]"."""
+    place, node = [], values
+    for part in loc:
+        if isinstance(node, Mapping):
+            if part in node:
+                place.append(part)
+                node = node[part]
+            elif part == "[key]" or (place and str(part) == str(node.get("kind"))):
+                continue
+            elif isinstance(part, str) and not _branch(part):
+                place.append(part)
+                node = None
+        elif isinstance(part, int):
+            place.append(f"[{part}]")
+            node = node[part] if isinstance(node, (list, tuple)) and part < len(node) else None
+    return place
+
+
+def _branch(part: str) -> bool:
+    """Whether a part of an error's place names one of several types and no key."""
+    return "[" in part or part in ("str", "int", "float")
+
+
+def _keys(model: type[Section], values: Mapping, place: list) -> list[str]:
+    """The keys of the section at a place."""
+    section: Any = model()
+    for part in place:
+        if isinstance(section, Mapping):
+            section = section.get(part) or next(iter(section.values()), None)
+            values = values.get(part, {}) if isinstance(values, Mapping) else {}
+            kinds = [kind for kind in _sources(type(section)) if _kind(kind) == values.get("kind")]
+            section = kinds[0]() if kinds else section
+        else:
+            section = getattr(section, str(part), None)
+            values = values.get(part, {}) if isinstance(values, Mapping) else {}
+    return list(type(section).model_fields) if isinstance(section, BaseModel) else []
+
+
+def _sources(section: type) -> list[type]:
+    """The sections that a field with kinds may hold, beside this one."""
+    return [kind for kind in Section.__subclasses__() for kind in _leaves(kind) if "kind" in kind.model_fields]
+
+
+def _leaves(section: type) -> list[type]:
+    below = section.__subclasses__()
+    return [section, *(leaf for one in below for leaf in _leaves(one))]
+
+
+def _kind(section: type) -> str:
+    return section.model_fields["kind"].default

@@ -1,0 +1,1 @@
+"""Settings of the synthesis study: generators, what is measured of them, classifiers, statistics."""

@@ -1,0 +1,253 @@
+"""The settings of the synthesis study, a section each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from waferbench.config.section import Count, Decay, Fraction, Name, NotNegative, Once, Positive, Section, Seed, Text
+from waferbench.config.study import StudySettings
+from waferbench.config.synthesis.sources import DieFlow, Gan, Lora, Source
+
+SomeNames = Annotated[tuple[str, ...], Field(min_length=1), Once]
+
+
+class Generators(Section):
+    """What generators may see."""
+
+    train_on: Literal["fold", "pooled"] = "fold"
+    """fold (training split only) | pooled (all wafers, as published: leaks, marked so)."""
+
+
+class Pool(Section):
+    """What the generators draw; quality is measured on it."""
+
+    n_accepted: Annotated[int, Field(ge=2)] = 40
+    """Wanted accepted samples a class."""
+    max_raw: Annotated[int, Field(ge=2)] = 75
+    """Raw samples drawn a class at most, where the shape filter rejects some."""
+    shard: Count = 25
+    """Samples drawn between two looks at how many were accepted; a kill costs one shard."""
+
+
+class ShapeNetSettings(Section):
+    """The small network of the shape filter."""
+
+    size: Annotated[int, Field(ge=16)] = 32
+    """Edge of its input in pixels."""
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (8, 16, 32)
+    """Width of each convolution."""
+    steps: Count = 60
+    batch: Annotated[int, Field(ge=2)] = 64
+    lr: Positive = 2e-3
+
+
+class ShapeFilterFit(Section):
+    """What fitting the circular-shape filter reads."""
+
+    decide: Literal["geometric", "cnn", "both"] = "both"
+    """Which scores decide."""
+    real_pass_rate: Annotated[float, Field(ge=0.5, le=1)] = 0.99
+    """Share of the fold's training wafers that pass, jointly."""
+    max_real: Annotated[int, Field(ge=20)] = 4000
+    """Wafers that thresholds and CNN are fitted on, at most."""
+    cnn: ShapeNetSettings = ShapeNetSettings()
+
+
+class ShapeFilterSettings(ShapeFilterFit):
+    """The circular-shape filter."""
+
+    apply_to: tuple[str, ...] = ("lora",)
+    """Sources whose rejected samples are kept out of training."""
+
+
+class Judge(Section):
+    """The classifier that assigns a class to every synthetic sample."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    condition: str = "real"
+
+
+class QualityMeasures(Section):
+    """How samples are compared with real wafers."""
+
+    network: str = "tf_efficientnet_lite0"
+    """A backbone of the list below | inception_v3 | backbone@condition of real wafers."""
+    image_size: Annotated[int, Field(ge=32)] = 64
+    """Input of that network; Inception's own is 299."""
+    max_real: Annotated[int, Field(ge=4)] = 2000
+    """Real wafers compared with, at most; copies are searched among all training wafers."""
+    neighbours: Count = 5
+    """k of precision, recall, density, coverage."""
+    kid_subsets: Annotated[int, Field(ge=2)] = 50
+    kid_subset_size: Annotated[int, Field(ge=2)] = 100
+
+
+class QualitySettings(QualityMeasures):
+    """How good the samples are."""
+
+    judge: Judge = Judge()
+
+
+class Budget(Section):
+    """How much of the pool enters training."""
+
+    reading: Literal["topup_train", "topup_full", "min_full", "all"] = "topup_train"
+    """How the paper's sentence is read."""
+    target: Annotated[int, Field(ge=0)] = 40
+    """Per class; the paper: 5,000."""
+    cap: NotNegative = 3.0
+    """At most so many times the real count."""
+    exclude: tuple[str, ...] = ()
+    """Class names that get none."""
+
+
+class ClassifierInput(Section):
+    """What a trained classifier needs to be loaded and asked."""
+
+    image_size: Annotated[int, Field(ge=32)] = 48
+    """Edge of the input in pixels; the paper: 224."""
+    input: Literal["bilinear", "nearest", "one_hot"] = "bilinear"
+    """bilinear (grey, as published) | nearest (grey) | one_hot (a plane each: off, pass, fail)."""
+
+
+class ClassifierUse(ClassifierInput):
+    """The same, where its numbers matter."""
+
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    """auto (bf16 on a GPU, float32 on a CPU) | float32 | bf16 | fp16."""
+
+
+class ClassifierTraining(ClassifierUse):
+    """How a classifier is trained, but for what an augmenting condition adds."""
+
+    epochs: Count = 3
+    """The paper: 30."""
+    batch: Annotated[int, Field(ge=2)] = 16
+    lr: Positive = 3e-3
+    """The paper: 1e-4."""
+    weight_decay: NotNegative = 5e-2
+    focal_gamma: NotNegative = 2.0
+    warmup: Fraction = 0.1
+    """Fraction of the steps."""
+    drop_path: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    """Stochastic depth, for backbones that have it."""
+    ema: Decay = 0.0
+    """Weights averaged for validation and test; 0 = off, as published."""
+    compile: bool = False
+    """torch.compile, for long trainings on a GPU."""
+
+
+class Augmentation(Section):
+    """What an augmenting condition does to training images."""
+
+    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
+    """Degrees to either side."""
+    flip: bool = True
+    """Both axes."""
+
+
+class ClassifierSettings(ClassifierTraining, Augmentation):
+    """The classifiers of the grid."""
+
+    draw_real_at: Literal["render", "image"] = "render"
+    """render: at render.size, then resized, as samples are | image: at image_size (the paper)."""
+
+
+class SvmSettings(Section):
+    """The ECOC-SVM head."""
+
+    C: Annotated[float, Field(ge=1e-9)] = 10.0
+    """Penalty."""
+    gamma: Literal["scale", "auto"] | Positive = "scale"
+    """Of the Gaussian kernel."""
+    code_size: Annotated[float, Field(ge=0.1)] = 2.0
+    """Binary problems a class."""
+    seed: Seed = 42
+    """Of the code book."""
+    memory_gb: Annotated[float, Field(ge=0.01)] = 2.0
+    """Of the kernel matrix, 2 for 16,000 training wafers; beyond it the fit works on parts and takes twice as long."""
+
+
+class Statistics(Section):
+    """How sure the answer is."""
+
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
+    rare_classes: Annotated[tuple[str, ...], Once] = ()
+    """Whose recall is measured where a precision is asked for; empty: the three rarest."""
+    precision: Annotated[float, Field(ge=0.01, le=1)] = 0.9
+    """That precision."""
+    bootstrap: Annotated[int, Field(ge=100)] = 1000
+    """Resamples of the wafers for its intervals."""
+
+
+class Condition(Section):
+    """What a classifier is trained on."""
+
+    source: str
+    """none, repeat (real wafers again), or one of define.sources."""
+    augment: bool = True
+    """Flips and rotations of training images."""
+
+
+class NamedCondition(Condition):
+    """A condition with its name, where the order of conditions counts."""
+
+    name: str
+
+
+class Backbone(Section):
+    """A timm network."""
+
+    pretrained: bool = True
+    """ImageNet weights by resources/weights.yaml."""
+
+
+PRETRAINED = (
+    *("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2", "mobilenetv2_100"),
+    *("mobilenetv2_100.ra_in1k", "mobilenetv3_large_100.ra_in1k", "efficientnet_b0.ra_in1k"),
+    *("tf_efficientnetv2_s.in21k_ft_in1k", "densenet121.ra_in1k", "tiny_vit_21m_224.dist_in22k_ft_in1k"),
+    *("convnextv2_tiny.fcmae_ft_in22k_in1k", "swin_tiny_patch4_window7_224.ms_in1k"),
+)
+
+
+class Define(Section):
+    """Definitions; the lists `conditions` and `backbones` say which are used."""
+
+    conditions: dict[Name, Condition] = {
+        "real": Condition(source="none", augment=False),
+        "real_aug": Condition(source="none"),
+        "oversample": Condition(source="repeat"),
+        "gan": Condition(source="gan"),
+        "lora": Condition(source="lora"),
+        "die_flow": Condition(source="die_flow"),
+    }
+    """What a classifier is trained on: a source and augmentation."""
+    backbones: dict[Name, Backbone] = {
+        "test_resnet.r160_in1k": Backbone(pretrained=False),
+        **{name: Backbone() for name in PRETRAINED},
+    }
+    """timm names."""
+    sources: dict[Name, Source] = {"gan": Gan(), "lora": Lora(), "die_flow": DieFlow()}
+    """The synthesizers; `kind` picks the code, the rest its settings."""
+
+
+class SynthesisSettings(StudySettings):
+    """The synthesis study."""
+
+    generators: Generators = Generators()
+    pool: Pool = Pool()
+    shape_filter: ShapeFilterSettings = ShapeFilterSettings()
+    quality: QualitySettings = QualitySettings()
+    budget: Budget = Budget()
+    conditions: SomeNames = ("real", "real_aug", "oversample", "gan", "lora")
+    """Of define.conditions."""
+    backbones: SomeNames = ("tf_efficientnet_lite0", "test_resnet.r160_in1k")
+    """Of define.backbones."""
+    baseline: Text = "real_aug"
+    """The condition that gains are measured against, beside `real`."""
+    classifier: ClassifierSettings = ClassifierSettings()
+    svm: SvmSettings = SvmSettings()
+    statistics: Statistics = Statistics()
+    define: Define = Define()

@@ -1,0 +1,197 @@
+"""The synthesizers of a study: one section a kind, and the part of it that each stage reads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from waferbench.config.section import (
+    Count,
+    Decay,
+    Fraction,
+    NotNegative,
+    Positive,
+    Precision,
+    Section,
+    Text,
+)
+
+Widths = tuple[Count, ...]
+
+
+class GanSampling(Section):
+    """What drawing from a TS-HingeGAN reads."""
+
+    latent: Count = 128
+    """Numbers that an image is drawn from."""
+    generator_channels: Annotated[Widths, Field(min_length=2)] = (64, 48, 32, 16)
+    """Widths; doubles 4 pixels to render.size; the paper: 512, 256, 128, 64, 32."""
+    discriminator_channels: Annotated[Widths, Field(min_length=1)] = (16, 32, 64)
+    """Widths; the paper: 64, 128, 256, 512."""
+
+
+class Gan(GanSampling):
+    """TS-HingeGAN: a hinge-loss GAN trained on all classes together, then fine-tuned class by class."""
+
+    kind: Literal["ts_hinge_gan"] = "ts_hinge_gan"
+    batch: Annotated[int, Field(ge=2)] = 16
+    """The paper: 64."""
+    lr_generator: Positive = 1e-3
+    """The paper: 1e-4."""
+    lr_discriminator: Positive = 2e-3
+    """The paper: 4e-4."""
+    betas: Annotated[tuple[Fraction, ...], Field(min_length=2, max_length=2)] = (0.0, 0.9)
+    """Of Adam."""
+    steps_generator: Count = 2
+    """A round; "2:1 G:D" read literally."""
+    steps_discriminator: Count = 1
+    """A round."""
+    stage1_iterations: Count = 90
+    """Rounds on all classes pooled."""
+    stage2_iterations: Annotated[int, Field(ge=0)] = 20
+    """Rounds per class, from stage 1."""
+    augment: bool = True
+    """The wafer's eight symmetries on real batches."""
+    precision: Precision = "auto"
+    """auto (bf16 on a GPU, float32 on a CPU) | float32 | bf16."""
+    compile: bool = False
+    """torch.compile, for long trainings on a GPU; slower on a CPU."""
+    ema: Decay = 0.95
+    """Weights averaged for sampling; 0 = off, as published."""
+
+
+class NativeBase(Section):
+    """The wafer-native diffusion base: trained on all classes without their names."""
+
+    caption: Text = "a photo of a wafer map"
+    """The one caption of all wafers."""
+    drop_caption: Fraction = 0.1
+    """Share of wafers shown without it, so that guidance has something to guide away from."""
+    vae_channels: Annotated[Widths, Field(min_length=1)] = (8, 16, 32)
+    latent_channels: Count = 16
+    vae_steps: Count = 240
+    vae_batch: Count = 4
+    vae_lr: Positive = 3e-3
+    kl_weight: NotNegative = 1e-6
+    unet_channels: Annotated[Widths, Field(min_length=1)] = (32, 64)
+    attention_from: Annotated[int, Field(ge=0)] = 0
+    """First level of the UNet with attention, 0 = all."""
+    unet_steps: Count = 170
+    unet_batch: Count = 8
+    unet_lr: Positive = 2e-3
+    ema: Decay = 0.0
+    """UNet weights averaged; 0 = off."""
+    text_width: Annotated[int, Field(ge=8)] = 32
+    augment: bool = True
+    """The wafer's eight symmetries."""
+
+
+class BaseSettings(Section):
+    """What is known of a diffusion base before it is there."""
+
+    base: Text = "native"
+    """native (pretrained here, see below) | a folder in diffusers layout | a hub name."""
+    size: Annotated[int, Field(ge=32)] = 32
+    """Pixels the pipeline works at; 512 for Stable Diffusion."""
+    precision: Precision = "auto"
+    """auto (bf16 on a GPU, float32 on a CPU) | float32 | bf16."""
+
+
+class BaseTraining(BaseSettings):
+    """What pretraining a native base reads."""
+
+    native: NativeBase = NativeBase()
+
+
+class LoraTraining(BaseSettings):
+    """What training adapters reads."""
+
+    instance_prompt: Text = "a photo of sks wafer map"
+    rank: Count = 32
+    alpha: NotNegative = 32.0
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        *("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj"),
+    )
+    steps: Count = 16
+    """Per class."""
+    batch: Count = 8
+    lr: Positive = 3e-3
+    weight_decay: NotNegative = 1e-2
+    clip: NotNegative = 1.0
+    """Largest norm of a gradient; 0 = unbounded."""
+    accumulate: Count = 1
+    """Parts that a batch goes through the UNet in: the same gradient in less memory."""
+    gradient_checkpointing: bool = False
+    """Activations computed twice, in less memory."""
+    ema: Decay = 0.0
+    """Adapter weights averaged for sampling; 0 = off, as published."""
+    augment: bool = True
+    """The wafer's eight symmetries."""
+
+
+class Denoising(Section):
+    """How images are drawn from noise."""
+
+    sampler_steps: Count = 6
+    """Of UniPC."""
+    guidance: NotNegative = 1.0
+    """1 or less: none, half the work; the paper: 7.5."""
+    guidance_interval: Annotated[tuple[Fraction, ...], Field(min_length=2, max_length=2)] = (0.0, 1.0)
+    """Part of the noise schedule in which it acts, 0 = clean, 1 = noise."""
+
+
+class LoraSampling(BaseSettings, Denoising):
+    """What drawing with adapters reads."""
+
+    instance_prompt: Text = "a photo of sks wafer map"
+    sample_batch: Count = 96
+    """Images drawn at once."""
+
+
+class Lora(LoraSampling, LoraTraining, BaseTraining):
+    """DB-SD-LoRA: a frozen latent diffusion base and one LoRA adapter a class."""
+
+    kind: Literal["db_sd_lora"] = "db_sd_lora"
+
+
+class DieFlowSampling(Section):
+    """What drawing from a die flow reads."""
+
+    channels: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=2)] = (32, 48, 64)
+    """Width of each level; the first holds two by two dies, each further one halves."""
+    augment: bool = True
+    """The wafer's eight symmetries, of training wafers and of the grids drawn on."""
+    precision: Precision = "auto"
+    """auto (bf16 on a GPU, float32 on a CPU) | float32 | bf16."""
+    sampler_steps: Count = 8
+    sample_batch: Count = 64
+    """Maps drawn at once."""
+
+
+class DieFlowTraining(Section):
+    """What training a die flow reads."""
+
+    channels: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=2)] = (32, 48, 64)
+    """Width of each level; the first holds two by two dies, each further one halves."""
+    steps: Count = 150
+    batch: Count = 16
+    lr: Positive = 2e-3
+    weight_decay: NotNegative = 1e-2
+    ema: Decay = 0.98
+    """Weights averaged for sampling; 0 = off."""
+    balance: Fraction = 1.0
+    """Classes are drawn by their wafers (0), all alike (1), or between."""
+    augment: bool = True
+    """The wafer's eight symmetries, of training wafers and of the grids drawn on."""
+    precision: Precision = "auto"
+    """auto (bf16 on a GPU, float32 on a CPU) | float32 | bf16."""
+
+
+class DieFlow(DieFlowTraining, DieFlowSampling):
+    """Die flow: one network that draws pass or fail for each die of a wafer's own grid."""
+
+    kind: Literal["die_flow"] = "die_flow"
+
+
+Source = Annotated[Gan | Lora | DieFlow, Field(discriminator="kind")]

@@ -1,0 +1,243 @@
+"""What each stage of the synthesis study reads of the settings: the text of one of these is a rule's parameter."""
+
+from __future__ import annotations
+
+from waferbench.config.section import Section
+from waferbench.config.stages import NetworkWeights, Run
+from waferbench.config.study import Classes, Drawing, Drawn, PredictSettings
+from waferbench.config.synthesis.settings import (
+    Augmentation,
+    Budget,
+    ClassifierInput,
+    ClassifierTraining,
+    ClassifierUse,
+    NamedCondition,
+    Pool,
+    QualityMeasures,
+    ShapeFilterFit,
+    SvmSettings,
+    SynthesisSettings,
+)
+from waferbench.config.synthesis.sources import (
+    BaseTraining,
+    DieFlowSampling,
+    DieFlowTraining,
+    Gan,
+    GanSampling,
+    LoraSampling,
+    LoraTraining,
+    NativeBase,
+)
+
+ClassesOf = dict[str, Classes]  # by protocol
+
+
+class CheckedBackbone(Section):
+    """A network of the grid and where its weights are found."""
+
+    name: str
+    pretrained: bool
+    weights: NetworkWeights
+
+
+class CheckedSource(Section):
+    """What of a diffusion source can be wrong before it trains."""
+
+    base: str
+    size: int
+    native: NativeBase
+    target_modules: tuple[str, ...]
+    instance_prompt: str
+
+
+class CheckedQuality(Section):
+    """The network of the quality features."""
+
+    network: str
+    image_size: int
+    weights: NetworkWeights
+
+
+class CheckNetworks(Section):
+    """Looking for every network that the study will use."""
+
+    backbones: dict[str, CheckedBackbone] = {}
+    sources: dict[str, CheckedSource] = {}
+    quality: CheckedQuality | None = None
+
+
+class Generating(Section):
+    """What every stage of a generator reads."""
+
+    classes: Classes
+    seed: int
+
+
+class TrainGan(Generating):
+    source: Gan
+    render: Drawing
+
+
+class SampleGan(Generating):
+    source: GanSampling
+    render: Drawing
+    pool: Pool
+
+
+class PretrainBase(Generating):
+    source: BaseTraining
+    render: Drawing
+
+
+class TrainLora(Generating):
+    source: LoraTraining
+    render: Drawing
+    base_files: str
+    """The identity of a base that is a folder here."""
+
+
+class SampleLora(Generating):
+    source: LoraSampling
+    render: Drawing
+    pool: Pool
+    base_files: str
+
+
+class TrainDieFlow(Generating):
+    source: DieFlowTraining
+
+
+class SampleDieFlow(Generating):
+    source: DieFlowSampling
+    render: Drawing
+    pool: Pool
+
+
+class FitShapeFilter(Generating):
+    shape_filter: ShapeFilterFit
+    render: Drawing
+
+
+class ApplyShapeFilter(Run):
+    filtered: bool
+    """Whether the verdict keeps samples out."""
+    n_accepted: int
+    classes: Classes
+
+
+class MeasureQuality(Run):
+    quality: QualityMeasures
+    render: Drawn
+    classes: Classes
+    weights: NetworkWeights
+    n_accepted: int
+
+
+class JudgeSamples(Run):
+    backbone: str
+    weights: NetworkWeights
+    classifier: ClassifierUse
+    drawn: Drawn
+    classes: Classes
+
+
+class MakeInjection(Run):
+    source: str
+    budget: Budget | None
+    n_accepted: int
+    classes: Classes
+
+
+class ChosenBackbone(Section):
+    name: str
+    pretrained: bool
+
+
+class TrainClassifier(Run):
+    classifier: ClassifierTraining
+    augmentation: Augmentation | None
+    """None where the condition does not augment."""
+    backbone: ChosenBackbone
+    drawn: Drawn
+    classes: Classes
+    weights: NetworkWeights
+
+
+class FitSvm(Run):
+    svm: SvmSettings
+    classes: Classes
+
+
+class Scored(Section):
+    """What every table over the grid reads."""
+
+    classes: ClassesOf
+
+
+class Compared(Section):
+    """What comparisons of conditions read."""
+
+    baseline: str
+    leaky: tuple[str, ...]
+    """Protocols that test each condition on other wafers: no comparisons."""
+    confidence: float
+
+
+class ResampleWafers(Scored, Compared):
+    conditions: tuple[NamedCondition, ...]
+    seed: int
+    bootstrap: int
+
+
+class MeasureBackbone(Section):
+    n_classes: int
+    image_size: int
+    precision: str
+
+
+class AnalyseGrid(Compared):
+    conditions: tuple[NamedCondition, ...]
+
+
+class MeasureRareRecall(Scored, Compared):
+    seed: int
+    rare_classes: tuple[str, ...]
+    precision: float
+    bootstrap: int
+
+
+class AuditLabels(Scored):
+    condition: str
+
+
+class ExplainMistakes(Section):
+    classifier: ClassifierInput
+    drawn: Drawn
+    classes: Classes
+    examples: int
+    weights: NetworkWeights
+
+
+class ChooseModel(Scored):
+    protocols: tuple[str, ...]
+    leaky: tuple[str, ...]
+
+
+class PredictWafers(PredictSettings):
+    classifier: ClassifierUse
+    drawn: Drawn
+    weights: NetworkWeights
+    memory_gb: float
+    pass_bins: tuple[str, ...]
+    wafers: str
+    wafers_stat: str
+
+
+class ExportOnnx(Section):
+    classifier: ClassifierInput
+    drawn: Drawn
+    weights: NetworkWeights
+
+
+class MakeReport(SynthesisSettings):
+    """All settings of the study, but for definitions that it does not use."""

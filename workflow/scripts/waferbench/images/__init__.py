@@ -1,0 +1,1 @@
+"""Images: stored, with what they were made from beside them."""
