@@ -1,7 +1,8 @@
-# waferbench: which synthetic data makes a wafer-map classifier better, by how much, and can the number be trusted?
+# waferbench: five questions about wafer maps and inspection images, each answered by one target.
 #
-#   snakemake --cores 8 --resources gpu=1
-#   snakemake --cores 8 --resources gpu=1 --configfile config/wm811k-small.yaml
+#   snakemake --cores 8 --resources gpu=1                                            the synthesis study
+#   snakemake --cores 8 --resources gpu=1 --configfile config/wm811k-small.yaml      the same on real wafers
+#   snakemake everything --cores 8 --resources gpu=1                                 every track
 
 
 from snakemake.utils import min_version
@@ -16,9 +17,11 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"  # settings, paths, digests
-include: "workflow/rules/resources.smk"  # what jobs claim: GPUs, threads, memory
+include: "workflow/rules/resources.smk"  # what jobs claim: GPUs, threads, memory, minutes
 include: "workflow/rules/data.smk"  # ingest, select, folds, audit
-include: "workflow/rules/networks.smk"  # names and weights, checked first
+# The synthesis study: which synthetic wafers make a classifier better?
+include: "workflow/rules/synthesis/common.smk"  # what its generators share
+include: "workflow/rules/synthesis/networks.smk"  # names and weights, checked first
 include: "workflow/rules/synthesis/gan.smk"  # TS-HingeGAN: train, sample
 include: "workflow/rules/synthesis/diffusion.smk"  # native base, LoRA adapters, sample
 include: "workflow/rules/synthesis/die_flow.smk"  # die flow: train, sample
@@ -28,19 +31,6 @@ include: "workflow/rules/synthesis/classify.smk"  # injection, backbones, ECOC-S
 include: "workflow/rules/synthesis/statistics.smk"  # scores, comparisons, what else the grid says
 include: "workflow/rules/synthesis/report.smk"  # the answer on one page
 include: "workflow/rules/synthesis/predict.smk"  # one's own wafers, ONNX
-include: "workflow/rules/provenance.smk"  # the study as an RO-Crate
-include: "workflow/rules/doctor.smk"  # what may keep the study from running
-
-
-onstart:
-    if workflow.executor_plugin.name == "slurm":
-        ask_slurm()
-    if not gpu(None):
-        logger.warning("No GPU on this machine: networks train on the CPU, two jobs side by side.")
-    if CFG["cache"] and not may_write(Path(CFG["cache"])):
-        logger.warning(
-            f"cache: {CFG['cache']} cannot be written to: what is found there is taken, nothing is added."
-        )
 
 
 rule all:
@@ -50,3 +40,9 @@ rule all:
         f"{STUDY}/report.html",
         f"{STUDY}/scores.parquet",
         f"{STUDY}/audit.parquet",
+
+
+# What looks at a study, whatever its tracks.
+include: "workflow/rules/provenance.smk"  # the study as an RO-Crate
+include: "workflow/rules/doctor.smk"  # what may keep the study from running
+include: "workflow/rules/everything.smk"  # all tracks, and the page that links theirs

@@ -18,18 +18,21 @@ os.environ["GOMP_SPINCOUNT"] = "1000"  # before torch, as in the workflow's jobs
 
 import numpy as np
 import torch
-import yaml
-from common import ROOT, best_of, say, say_hardware, say_peak_memory
+from common import best_of, say, say_hardware, say_peak_memory
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from waferbench.classification.data import Split
 from waferbench.classification.train import Normaliser, focal_loss, train_classifier
+from waferbench.config.study import Drawing
+from waferbench.config.synthesis.settings import Augmentation, ClassifierTraining
 from waferbench.learning.backbones import create_backbone
 from waferbench.learning.runtime import Checkpoint, autocast
 from waferbench.wafers.render import render
 from waferbench.wafers.simulate.dataset import CLASSES, simulate
+
+AUGMENTATION = Augmentation()
 
 
 class PlainImages(Dataset):
@@ -51,7 +54,7 @@ def simulated(count: int, size: int, seed: int) -> Split:
     maps, names, _ = simulate({name: -(-count // len(CLASSES)) for name in CLASSES}, seed)
     order = np.random.default_rng(seed).permutation(len(maps))[:count]
     labels = np.array([CLASSES.index(names[i]) for i in order], np.int64)
-    return Split(render([maps[i] for i in order], size), labels, order.astype(str))
+    return Split(render([maps[i] for i in order], Drawing(size=size)), labels, order.astype(str))
 
 
 def plain_loop(
@@ -60,7 +63,7 @@ def plain_loop(
     std: tuple,
     splits: tuple[Split, Split],
     size: int,
-    settings: dict,
+    settings: ClassifierTraining,
     workers: int,
     device: torch.device,
 ) -> None:
@@ -68,14 +71,14 @@ def plain_loop(
     turned = [
         transforms.RandomHorizontalFlip(),
         transforms.RandomVerticalFlip(),
-        transforms.RandomRotation(settings["rotation"]),
+        transforms.RandomRotation(AUGMENTATION.rotation),
     ]
     start = [transforms.Grayscale(3), transforms.Resize((size, size))]
     end = [transforms.ToTensor(), transforms.Normalize(mean, std)]
     train, val = (
         DataLoader(
             PlainImages(split, transforms.Compose([*start, *middle, *end])),
-            settings["batch"],
+            settings.batch,
             shuffle=bool(middle),
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -84,22 +87,22 @@ def plain_loop(
         for split, middle in zip(splits, (turned, []), strict=True)
     )
     model.to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings["lr"], weight_decay=settings["weight_decay"])
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings["epochs"] * len(train))
-    scaler = torch.amp.GradScaler(device.type, enabled=settings["precision"] == "fp16")
-    for _ in range(settings["epochs"]):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs * len(train))
+    scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+    for _ in range(settings.epochs):
         model.train()
         for images, labels in train:
-            with autocast(device, settings["precision"]):
+            with autocast(device, settings.precision):
                 logits = model(images.to(device))
-            loss = focal_loss(logits, labels.to(device), settings["focal_gamma"])
+            loss = focal_loss(logits, labels.to(device), settings.focal_gamma)
             optimizer.zero_grad()
             scaler.scale(loss).backward()
             scaler.step(optimizer)
             scaler.update()
             schedule.step()
         model.eval()
-        with torch.no_grad(), autocast(device, settings["precision"]):
+        with torch.no_grad(), autocast(device, settings.precision):
             hits = sum(int((model(images.to(device)).argmax(1).cpu() == labels).sum()) for images, labels in val)
     assert 0 <= hits <= len(splits[1])
 
@@ -121,19 +124,18 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     say_hardware()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    changes = {"image_size": args.size, "batch": args.batch, "epochs": args.epochs, "precision": args.precision}
-    settings = {**yaml.safe_load((ROOT / "config/config.yaml").read_text())["classifier"], **changes}
+    settings = ClassifierTraining(image_size=args.size, batch=args.batch, epochs=args.epochs, precision=args.precision)
     splits = (simulated(args.images, args.size, 0), simulated(args.validation, args.size, 1))
 
     def network() -> tuple[torch.nn.Module, tuple, tuple]:
         torch.manual_seed(0)
-        return create_backbone(args.network, len(CLASSES), False, {}, args.size)
+        return create_backbone(args.network, len(CLASSES), False, image_size=args.size)
 
     def ours() -> None:
         model, mean, std = network()
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = Checkpoint(Path(folder))
-            train_classifier(model, Normaliser(mean, std), *splits, settings, True, 0, device, checkpoint)
+            train_classifier(model, Normaliser(mean, std), *splits, settings, AUGMENTATION, 0, device, checkpoint)
 
     def plain(workers: int) -> None:
         plain_loop(*network(), splits, args.size, settings, workers, device)

@@ -7,9 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+if TYPE_CHECKING:
+    from waferbench.config.synthesis.sources import Source
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
@@ -29,14 +32,13 @@ def best_of(repeats: int, work: Callable[[], Any]) -> tuple[float, Any]:
     return min(seconds), result
 
 
-def source_settings(name: str, overlay: str) -> dict[str, Any]:
+def source_settings(name: str, overlay: str) -> Source:
     """The settings of a source, as the study with this overlay of ``config/`` has them."""
-    base, over = (
-        yaml.safe_load((ROOT / f"config/{file}.yaml").read_text())["define"]["sources"][name]
-        for file in ("config", overlay)
-    )
-    nested = {key: {**base[key], **value} for key, value in over.items() if isinstance(value, dict)}
-    return {**base, **over, **nested}
+    from waferbench.config.resolve import resolve
+    from waferbench.config.synthesis.settings import SynthesisSettings
+
+    written = yaml.safe_load((ROOT / f"config/{overlay}.yaml").read_text())
+    return resolve(written, SynthesisSettings).define.sources[name]
 
 
 def say(name: str, value: float, form: str = ".3g") -> None:

@@ -24,10 +24,9 @@ from threadpoolctl import threadpool_info
 
 from waferbench.base.artifacts import read_h5
 from waferbench.base.machine import processors
-from waferbench.classification.svm.kernels import cuda_device
 from waferbench.classification.svm.svm import fit_ecoc_svm
+from waferbench.config.synthesis.settings import SvmSettings
 
-SETTINGS = {"C": 10.0, "gamma": "scale", "code_size": 2.0, "seed": 42}
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -97,25 +96,23 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=5_000)
     parser.add_argument("--dimensions", type=int, default=1280, help="of made-up features")
     parser.add_argument("--memory", type=float, default=2.0, help="svm.memory_gb")
-    parser.add_argument("--gpu", action="store_true", help="kernels of ours on a GPU, where there is one")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     sizes = (args.train, args.test)
     x, y, z = of_file(args.features, *sizes) if args.features else clustered(*sizes, args.dimensions, args.seed)
-    settings, threads = {**SETTINGS, "memory_gb": args.memory}, processors()
-    device = cuda_device(int(args.gpu))
+    settings, threads = SvmSettings(memory_gb=args.memory), processors()
     blas = max((library["num_threads"] for library in threadpool_info()), default=1)
-    print(f"device {device or 'cpu'}, {threads} processors, {blas} BLAS threads, train {x.shape}, test {z.shape}")
+    print(f"{threads} processors, {blas} BLAS threads, train {x.shape}, test {z.shape}")
 
     def ours() -> tuple[np.ndarray, int]:
-        model = fit_ecoc_svm(x, y, settings, threads, device)
-        return model.predict(z, args.memory, device), len(model.support_vectors)
+        model = fit_ecoc_svm(x, y, settings, threads)
+        return model.predict(z, args.memory), len(model.support_vectors)
 
     def theirs() -> np.ndarray:
         scaler = StandardScaler().fit(x.astype(np.float64))
-        machine = SVC(C=settings["C"], gamma=settings["gamma"])
-        model = OutputCodeClassifier(machine, code_size=settings["code_size"], random_state=settings["seed"], n_jobs=-1)
+        machine = SVC(C=settings.C, gamma=settings.gamma)
+        model = OutputCodeClassifier(machine, code_size=settings.code_size, random_state=settings.seed, n_jobs=-1)
         model.fit(scaler.transform(x.astype(np.float64)), y)
         return model.predict(scaler.transform(z.astype(np.float64)))
 

@@ -16,6 +16,8 @@ from cleanfid.fid import get_files_features
 from common import best_of, say, say_hardware, say_peak_memory
 from PIL import Image
 
+from waferbench.config.stages import WeightSearch
+from waferbench.config.study import Drawing
 from waferbench.synthesis.quality.features import Features
 from waferbench.wafers.render import render
 from waferbench.wafers.simulate.dataset import simulate
@@ -31,8 +33,8 @@ def main() -> None:
     args = parser.parse_args()
     say_hardware()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    features = Features(args.network, 299, {"folder": args.folder}, device)
-    images = render(simulate({"Loc": args.images}, 0)[0], 64)
+    features = Features(args.network, 299, WeightSearch(folder=args.folder), device)
+    images = render(simulate({"Loc": args.images}, 0)[0], Drawing(size=64))
 
     fast, found = best_of(2, lambda: features(images))
     say_peak_memory("here_")

@@ -13,37 +13,37 @@ import torch
 from common import best_of, say, say_hardware, say_peak_memory, source_settings
 from torch.utils.data import DataLoader, TensorDataset
 
+from waferbench.config.study import Drawing
+from waferbench.config.synthesis.sources import Gan
 from waferbench.synthesis.gan.losses import hinge_discriminator, hinge_generator
-from waferbench.synthesis.gan.networks import Discriminator, Generator, from_grey
-from waferbench.synthesis.gan.sizes import image_size
+from waferbench.synthesis.gan.networks import SEED_EDGE, Discriminator, Generator, from_grey
 from waferbench.synthesis.gan.state import Training
 from waferbench.wafers.render import render
 from waferbench.wafers.simulate.dataset import simulate
 
 
-def eager(images: np.ndarray, settings: dict, iterations: int, device: torch.device) -> None:
+def eager(images: np.ndarray, settings: Gan, iterations: int, device: torch.device) -> None:
     """One adversarial training as most notebooks write it."""
-    generator = Generator(settings["latent"], settings["generator_channels"]).to(device)
-    discriminator = Discriminator(settings["discriminator_channels"]).to(device)
-    betas = tuple(settings["betas"])
-    adam_g = torch.optim.Adam(generator.parameters(), settings["lr_generator"], betas)
-    adam_d = torch.optim.Adam(discriminator.parameters(), settings["lr_discriminator"], betas)
-    loader = DataLoader(TensorDataset(from_grey(torch.from_numpy(images))), settings["batch"], True, drop_last=True)
+    generator = Generator(settings.latent, settings.generator_channels).to(device)
+    discriminator = Discriminator(settings.discriminator_channels).to(device)
+    adam_g = torch.optim.Adam(generator.parameters(), settings.lr_generator, settings.betas)
+    adam_d = torch.optim.Adam(discriminator.parameters(), settings.lr_discriminator, settings.betas)
+    loader = DataLoader(TensorDataset(from_grey(torch.from_numpy(images))), settings.batch, True, drop_last=True)
     history, batches = [], iter(loader)
     for _ in range(iterations):
-        for _ in range(settings["steps_discriminator"]):
+        for _ in range(settings.steps_discriminator):
             try:
                 (real,) = next(batches)
             except StopIteration:
                 batches = iter(loader)
                 (real,) = next(batches)
-            fake = generator(torch.randn(len(real), settings["latent"], device=device)).detach()
+            fake = generator(torch.randn(len(real), settings.latent, device=device)).detach()
             loss_d = hinge_discriminator(discriminator(real.to(device)), discriminator(fake))
             adam_d.zero_grad()
             loss_d.backward()
             adam_d.step()
-        for _ in range(settings["steps_generator"]):
-            latents = torch.randn(settings["batch"], settings["latent"], device=device)
+        for _ in range(settings.steps_generator):
+            latents = torch.randn(settings.batch, settings.latent, device=device)
             loss_g = hinge_generator(discriminator(generator(latents)))
             adam_g.zero_grad()
             loss_g.backward()
@@ -62,8 +62,9 @@ def main() -> None:
     say_hardware()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     changes = {"augment": False, "ema": 0.0, "precision": args.precision, "compile": args.compile}
-    settings = {**source_settings("gan", args.overlay), **changes}
-    images = render(simulate({"Loc": 500, "Donut": 500}, 0)[0], image_size(settings))
+    settings = source_settings("gan", args.overlay).model_copy(update=changes)
+    drawing = Drawing(size=SEED_EDGE * 2 ** len(settings.discriminator_channels))
+    images = render(simulate({"Loc": 500, "Donut": 500}, 0)[0], drawing)
     training = Training(images, settings, 0, device)
     training.round()  # compiles, and lets cuDNN choose
 

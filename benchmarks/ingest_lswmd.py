@@ -23,6 +23,7 @@ import numpy as np
 from common import ROOT, say
 
 from waferbench.base.artifacts import write_table
+from waferbench.config.stages import Ingest
 from waferbench.wafers.ingest import read_wafers
 from waferbench.wafers.ingest.table import wafer_table
 from waferbench.wafers.simulate.dataset import CLASSES, simulate
@@ -143,7 +144,7 @@ def write(path: Path, rows: int, labelled: int, seed: int = 0) -> None:
 def ingest(pickle: Path, folder: Path) -> None:
     """What the rule `ingest` does."""
     start = time.perf_counter()
-    wafers = read_wafers({"source": "lswmd", "path": str(pickle), "classes": list(CLASSES)})
+    wafers = read_wafers(pickle, Ingest(source="lswmd", classes=CLASSES))
     say("read_seconds", time.perf_counter() - start)
     say("read_peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, ".0f")
     start = time.perf_counter()

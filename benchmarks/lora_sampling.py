@@ -15,6 +15,8 @@ import torch
 from common import best_of, say, say_hardware, say_peak_memory, source_settings
 from diffusers import StableDiffusionPipeline
 
+from waferbench.base.scope import Fold
+from waferbench.config.study import Drawing
 from waferbench.synthesis.diffusion.adapters import write_adapter
 from waferbench.synthesis.diffusion.base import build_base, load_base, save_base
 from waferbench.synthesis.diffusion.lora import train_adapters
@@ -34,15 +36,15 @@ def main() -> None:
     args = parser.parse_args()
     say_hardware()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    changes = {"steps": 2, "batch": 2, "sampler_steps": args.steps, "guidance": args.guidance}
-    settings = {**source_settings("lora", args.overlay), **changes, "precision": "float32"}
-    size = settings["size"]
+    changes = {"steps": 2, "batch": 2, "sampler_steps": args.steps, "guidance": args.guidance, "precision": "float32"}
+    settings = source_settings("lora", args.overlay).model_copy(update=changes)
+    size = settings.size
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         torch.manual_seed(0)
-        save_base(build_base(settings), folder / "base")
+        save_base(build_base(settings.native, size), folder / "base")
         base = load_base(folder / "base", device)
-        images = render(simulate({"Loc": 8}, 0)[0], size)
+        images = render(simulate({"Loc": 8}, 0)[0], Drawing(size=size))
         adapter = train_adapters(base, images, np.array(["loc"] * 8), ["loc"], settings, 0).tensors["loc"]
         write_adapter(folder / "loc.safetensors", adapter, settings, {"base": base.fingerprint})
         pipeline = StableDiffusionPipeline.from_pretrained(folder / "base", local_files_only=True).to(device)
@@ -54,14 +56,14 @@ def main() -> None:
         def plain(batch: int, count: int) -> None:
             for _ in range(count // batch):
                 pipeline(
-                    settings["instance_prompt"],
+                    settings.instance_prompt,
                     num_images_per_prompt=batch,
                     num_inference_steps=args.steps,
                     guidance_scale=args.guidance,
                     output_type="np",
                 )
 
-        with Sampler(base, settings, 0, "fold0", size) as sampler:
+        with Sampler(base, settings, 0, Fold(0), size) as sampler:
             sampler.load(folder / "loc.safetensors")
             fast = best_of(2, lambda: sampler.draw("loc", 0, args.images))[0] / args.images
             say_peak_memory("here_")

@@ -19,14 +19,13 @@ from common import best_of, say, say_hardware, say_peak_memory
 from PIL import Image
 from torchvision import transforms
 
-from waferbench.classification.svm.kernels import cuda_device
 from waferbench.classification.svm.svm import fit_ecoc_svm
 from waferbench.classification.train import Normaliser, predict
+from waferbench.config.study import Drawing
+from waferbench.config.synthesis.settings import SvmSettings
 from waferbench.learning.backbones import create_backbone
 from waferbench.wafers.render import render
 from waferbench.wafers.simulate.dataset import CLASSES, simulate
-
-SVM = {"C": 10.0, "gamma": "scale", "code_size": 2.0, "seed": 42, "memory_gb": 1.0}
 
 
 def main() -> None:
@@ -43,22 +42,22 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     say_hardware()
-    cuda = torch.cuda.is_available()
-    device, settings = torch.device("cuda" if cuda else "cpu"), {"precision": args.precision}
+    device, drawing = torch.device("cuda" if torch.cuda.is_available() else "cpu"), Drawing(size=args.size)
     torch.manual_seed(0)
-    model, mean, std = create_backbone(args.network, len(CLASSES), False, {}, args.size)
+    model, mean, std = create_backbone(args.network, len(CLASSES), False, image_size=args.size)
     model.to(device, memory_format=torch.channels_last)
     normalise = Normaliser(mean, std)
 
     def heads(maps: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        return predict(model, normalise, render(maps, args.size), device, settings)
+        return predict(model, normalise, render(maps, drawing), device, args.precision)
 
     maps, names, _ = simulate({name: -(-args.train // len(CLASSES)) for name in CLASSES}, 0)
-    svm = fit_ecoc_svm(heads(maps)[0], np.array([CLASSES.index(name) for name in names]), SVM, args.threads)
+    y = np.array([CLASSES.index(name) for name in names])
+    svm = fit_ecoc_svm(heads(maps)[0], y, SvmSettings(), args.threads)
     say("support_vectors", len(svm.support_vectors), "d")
     maps = simulate({name: -(-args.wafers // len(CLASSES)) for name in CLASSES}, 1)[0]
     maps = [maps[i] for i in np.random.default_rng(0).permutation(len(maps))[: args.wafers]]
-    images, gpu = render(maps, args.size), cuda_device(int(cuda))
+    images = render(maps, drawing)
     chain = transforms.Compose(
         [transforms.Grayscale(3), transforms.Resize(args.size), transforms.ToTensor(), transforms.Normalize(mean, std)]
     )
@@ -69,9 +68,9 @@ def main() -> None:
             model(chain(Image.fromarray(image))[None].to(device)).argmax(1).cpu()
 
     seconds = {
-        "features": lambda: predict(model, normalise, images, device, settings),
+        "features": lambda: predict(model, normalise, images, device, args.precision),
         "bulk_softmax": lambda: heads(maps)[1].argmax(1),
-        "bulk_ecoc_svm": lambda: svm.predict(heads(maps)[0], device=gpu),
+        "bulk_ecoc_svm": lambda: svm.predict(heads(maps)[0]),
         "one_softmax": lambda: [heads([wafer])[1].argmax(1) for wafer in maps[: args.single]],
         "one_ecoc_svm": lambda: [svm.predict(heads([wafer])[0]) for wafer in maps[: args.single]],
         "plain": one_by_one,

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import say, say_hardware, say_peak_memory, source_settings
+from common import say, say_hardware, say_peak_memory
 
-from waferbench.base.artifacts import read_provenance, read_table
+from waferbench.base.artifacts import read_provenance
+from waferbench.base.scope import Scope
+from waferbench.config.synthesis.stages import SampleLora
 from waferbench.synthesis.diffusion.base import load_base
 from waferbench.synthesis.diffusion.sample import Sampler
 from waferbench.synthesis.quality.features import Features
 from waferbench.synthesis.quality.frechet import frechet_of_features
 from waferbench.synthesis.quality.kid import kernel_distance
 from waferbench.synthesis.quality.selection import real_wafers
-from waferbench.wafers.render import render
-from waferbench.wafers.store import read_store
+from waferbench.wafers.training import TrainingWafers
 
 
 def main() -> None:
@@ -35,19 +36,22 @@ def main() -> None:
     args = parser.parse_args()
     say_hardware()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    (scope,) = sorted(path.parents[1] for path in args.study.glob(f"*/*/*/sources/{args.source}"))[:1]
-    adapters = sorted((scope / "sources" / args.source / "adapters").glob("*.safetensors"))
-    raw = read_provenance(scope / "sources" / args.source / "raw" / f"{adapters[0].stem}.h5")["settings"]
-    network = Features("tf_efficientnet_lite0", 64, {}, device)
-    selected, folds = read_table(args.study / "data/selected.parquet"), read_table(args.study / "folds.parquet")
-    selected = selected[selected["label"].isin([path.stem for path in adapters])]
-    wafers = real_wafers(selected, folds, scope.name, "val", 2000, 0)
-    real = network(render(read_store(args.study / "data/wafers.h5").take(wafers["row"]), **raw["render"]))
-    base = load_base(scope / "sources" / args.source / "base", device)
+    (folder,) = sorted(path.parents[1] for path in args.study.glob(f"*/*/*/sources/{args.source}"))[:1]
+    source, scope = folder / "sources" / args.source, Scope.parse(folder.name)
+    adapters = sorted((source / "adapters").glob("*.safetensors"))
+    made = read_provenance(source / "raw" / f"{adapters[0].stem}.h5")
+    settings = SampleLora.model_validate(made["settings"])
+    network = Features("tf_efficientnet_lite0", 64, device=device)
+    files = {"store": args.study / "data/wafers.h5", "selected": args.study / "data/selected.parquet"}
+    files["folds"] = folder.parent / "folds.parquet"
+    wafers = TrainingWafers.read(files, scope, settings.classes, "val")
+    wafers = wafers.at(real_wafers(wafers.labels, scope, "val", 2000, 0))
+    real = network(wafers.images(settings.render))
+    base = load_base(source / "base", device)
     for steps in args.steps:
         start, parts = time.perf_counter(), []
-        settings = {**source_settings("lora", "config"), **raw["source"], "sampler_steps": steps}
-        with Sampler(base, settings, raw["seed"], scope.name, raw["render"]["size"]) as sampler:
+        how = settings.source.model_copy(update={"sampler_steps": steps})
+        with Sampler(base, how, settings.seed, scope, settings.render.size) as sampler:
             for path in adapters:
                 sampler.load(path)
                 parts.append(sampler.draw(path.stem, 0, args.images))

@@ -21,6 +21,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 from torch.nn import functional as F
 
 from waferbench.base.seeds import derive_seed
+from waferbench.config.study import Drawing
 from waferbench.learning.backbones import create_backbone
 from waferbench.learning.depthwise import speed_up_depthwise
 from waferbench.learning.runtime import seed_everything
@@ -72,7 +73,7 @@ def real_wafers(path: Path, size: int, rows: str) -> tuple[np.ndarray, np.ndarra
     index = np.array([PATTERNS.index(name) if name in PATTERNS else -1 for name in classes])[label]
     chosen = np.flatnonzero(index >= 0)
     chosen = {"all": chosen, "even": chosen[::2], "odd": chosen[1::2]}[rows]
-    images = render((flat[offsets[i] : offsets[i + 1]].reshape(shapes[i]) for i in chosen), size)
+    images = render((flat[offsets[i] : offsets[i + 1]].reshape(shapes[i]) for i in chosen), Drawing(size=size))
     return images, index[chosen]
 
 
@@ -96,7 +97,7 @@ def main() -> None:
     share = args.wafers // len(PATTERNS)
     maps, names, _ = simulate({name: share for name in PATTERNS}, args.seed, difficulty=args.difficulty)
     say("simulate_seconds", time.perf_counter() - start)
-    images = render(maps, args.size)
+    images = render(maps, Drawing(size=args.size))
     labels = np.array([PATTERNS.index(name) for name in names])
     start = time.perf_counter()
     model = train(images, labels, args)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, f1_score
 
-CELL = ["protocol", "backbone", "condition", "fold", "seed", "head"]
+CELL = ["protocol", "backbone", "condition", "fold", "seed", "replicate", "head"]
 COLUMNS = {
     "scores": [*CELL, "macro_f1", "accuracy", "n_train_real", "n_train_synthetic", "n_test"],
     "per_class": [*CELL, "label", "precision", "recall", "f1", "support"],

@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from PIL import Image
-from waferbench.config.settings import load_schema, resolve
 
 from helpers import legacy_lswmd
 from helpers.fuzz import NUMBERS, TEXTS, Target, damaged, damaged_member
 from waferbench.base import artifacts
 from waferbench.base.errors import InputError, require_plain
+from waferbench.config.resolve import resolve
+from waferbench.config.stages import Ingest
 from waferbench.engine.cache import MANIFEST, Cache
 from waferbench.learning.manifest import load_manifest
+from waferbench.tracks import all_tracks, checks_of, settings_model
 from waferbench.wafers.ingest import read_unlabelled, read_wafers
 
-ROOT = Path(__file__).parents[2]
 CLASSES = ["Center", "Loc", "none"]
 VALUES = [*map(bytes.decode, NUMBERS), *TEXTS, None, True, -1, 10**400, float("nan"), [], {}, [[[]]], {"a": {"b": 1}}]
 
@@ -41,7 +41,7 @@ def both(source: str) -> Callable[[Path], None]:
     def read(path: Path) -> None:
         error = None
         for attempt in (
-            lambda: read_wafers({"source": source, "path": path, "pass_bins": ["1"]}),
+            lambda: read_wafers(path, Ingest(source=source, pass_bins=("1",))),
             lambda: read_unlabelled(path, ["1"])[0],
         ):
             try:
@@ -135,11 +135,11 @@ def g85(_: Path) -> Target:
 
 
 def settings(_: Path) -> Target:
-    schema = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
-    default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    model, checks = settings_model(all_tracks()), checks_of(all_tracks())
+    default = model().model_dump(mode="json")
 
     def read(path: Path) -> None:
-        resolve(json.loads(path.read_bytes()), schema)  # what Snakemake hands over once it has read the YAML
+        resolve(json.loads(path.read_bytes()), model, checks)  # what Snakemake hands over once it has read the YAML
 
     def damage(random: Random, content: bytes) -> bytes:
         """One value at any place of a valid configuration replaced, or one override."""

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from helpers.made_up_study import BACKBONES, CONDITIONS, LABELS, LEVEL
+from helpers.made_up_study import BACKBONES, CONDITIONS, IDS, LABELS, LEVEL
 from waferbench.base.artifacts import read_table, write_h5, write_table
 
 COSTS = dict(zip(BACKBONES, ((3.5e6, 0.3e9), (21.2e6, 4.3e9), (4.7e6, 0.4e9)), strict=True))
@@ -58,7 +58,7 @@ def trust_tables():
     for b in BACKBONES:
         for c in CONDITIONS:
             ids = {"protocol": "cv5", "backbone": b, "condition": c}
-            calibration += [{**ids, "seed": 42, "fold": f, "temperature": 1.6, **errors} for f in range(5)]
+            calibration += [{**IDS, **ids, "fold": f, "temperature": 1.6, **errors} for f in range(5)]
             for stage, loss in (("before", 0.12), ("after", 0.03)):
                 for k in range(5, 15):
                     mid = (k + 0.5) / 15
@@ -104,7 +104,7 @@ def write_explanations(folder, backbone, wrong=5):
     arrays = {"images": images, "maps": maps, "ids": ids, "called": np.ones(wrong, int)}
     arrays |= {"true": np.zeros(wrong, int), "probability": np.linspace(0.99, 0.5, wrong, dtype=np.float32)}
     path = folder / "explanations" / f"{backbone}.h5"
-    write_h5(path, {**arrays, "classes": np.array(LABELS)})
+    write_h5(path, {**arrays, "classes": np.array(LABELS)}, {"wildcards": {"backbone": backbone}})
     return path
 
 

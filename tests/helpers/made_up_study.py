@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from waferbench.base.artifacts import write_h5, write_json, write_table
+from waferbench.base.artifacts import write_json, write_table
+from waferbench.config.synthesis.stages import MakeReport
+from waferbench.images.store import write_images
 from waferbench.wafers.store import WaferStore, write_store
 
 ROOT = Path(__file__).parents[2]
+HOSTILE = "<script>alert(1)</script>"
 CLASSES = ["Center", "Edge-Ring", "<b>Loc</b> & $x$"]
 LABELS = ["center", "edge-ring", "b-loc-b-x"]
 BACKBONES = ["mobilenetv2_100.ra_in1k", "tiny_vit_21m_224.dist_in22k_ft_in1k", "tf_efficientnet_lite0"]
@@ -19,26 +22,24 @@ CONDITIONS = {
     "gan": {"source": "gan", "augment": True},
     "lora": {"source": "lora", "augment": True},
 }
-IDS = {"protocol": "cv5", "seed": 42}
+IDS = {"protocol": "cv5", "seed": 42, "replicate": 0}
 LEVEL = {"real": 0.80, "real_aug": 0.83, "gan": 0.84, "lora": 0.86}
 
 
 def settings(conditions=CONDITIONS, classes=CLASSES, source="npz", train_on="fold", examples=4, **changes):
-    base = {
-        "study": "<script>alert(1)</script>",
-        "dataset": {"source": source, "classes": classes},
-        "conditions": list(conditions),
-        "backbones": BACKBONES,
-        "baseline": "real_aug",
-        "generators": {"train_on": train_on},
-        "pool": {"n_accepted": 14},
-        "shape_filter": {"decide": "both", "apply_to": ["lora"]},
-        "quality": {"max_real": 2000},
-        "render": {"size": 32, "levels": [0, 128, 255], "resize": "bilinear", "snap": False},
-        "report": {"examples": examples},
-        "define": {"conditions": conditions},
-    }
-    return {**base, **changes}
+    made = MakeReport(
+        **{
+            "dataset": {"source": source, "classes": classes},
+            "conditions": list(conditions),
+            "backbones": BACKBONES,
+            "generators": {"train_on": train_on},
+            "pool": {"n_accepted": 14},
+            "report": {"examples": examples},
+            "define": {"conditions": conditions},
+            **changes,
+        }
+    )
+    return made.model_copy(update={"study": HOSTILE})  # which no study may be called
 
 
 def disc(rng, label):
@@ -85,10 +86,10 @@ def make_scores(rng, conditions, folds):
     return scores, per_class, predictions, comparisons
 
 
-def make_synthesis(rng, folder, fold_names):
+def make_synthesis(rng, folder, folds):
     shape, judged, measured, samples = [], [], [], []
     reasons = ["iou", "off_disc", "cnn", "novel_reason"]
-    for fold in fold_names:
+    for fold in folds:
         for source in ("gan", "lora"):
             for label in LABELS:
                 for i in range(16):
@@ -114,16 +115,22 @@ def make_synthesis(rng, folder, fold_names):
                             measured.append({**row, "metric": metric, "value": 0.7, "low": None, "high": None})
     for source in ("gan", "lora"):
         for label in LABELS:
-            path = folder / fold_names_scope(fold_names[0]) / "sources" / source / "raw" / f"{label}.h5"
+            path = folder / "sources" / source / "raw" / f"{label}.h5"
             grey = np.array([0, 128, 255], np.uint8)
             double = np.ones((2, 2), np.uint8)
             images = np.stack([np.kron(grey[disc(rng, label)], double)[8:40, 8:40] for _ in range(16)])
-            write_h5(path, {"images": images})
+            write_images(path, images, made_for(folder, source=source))
             samples.append(path)
     return shape, judged, measured, samples
 
 
-def make_histories(sources):
+def made_for(folder, **more):
+    """What an artifact in ``<protocol>/seed<seed>/<scope>`` says of its making."""
+    protocol, seed, scope = folder.parts[-3:]
+    return {"wildcards": {"protocol": protocol, "seed": seed.removeprefix("seed"), "scope": scope, **more}}
+
+
+def make_histories(folder):
     """Losses of a GAN, of a diffusion base and its adapters."""
     steps = np.arange(1, 301)
     gan = pd.DataFrame({"stage": "stage1", "label": "", "iteration": steps, "loss_d": 1.0, "loss_g": 0.0})
@@ -131,19 +138,20 @@ def make_histories(sources):
     gan = gan.assign(d_real=0.5, d_fake=-0.5)
     base = pd.concat([pd.DataFrame({"stage": s, "step": steps, "loss": 1 / steps}) for s in ("vae", "unet")])
     adapters = pd.concat([pd.DataFrame({"label": label, "step": steps, "loss": 1 / steps}) for label in LABELS])
-    paths = {"gan/history": gan, "lora/base_history": base, "lora/adapters_history": adapters}
-    for name, frame in paths.items():
-        write_table(sources / f"{name}.parquet", frame)
-    return [sources / f"{name}.parquet" for name in paths]
-
-
-def fold_names_scope(fold):
-    return "pooled" if fold == -1 else f"fold{fold}"
+    paths = []
+    for source, name, frame in (
+        ("gan", "history", gan),
+        ("lora", "base_history", base),
+        ("lora", "adapters_history", adapters),
+    ):
+        paths.append(folder / "sources" / source / f"{name}.parquet")
+        write_table(paths[-1], frame, made_for(folder, source=source))
+    return paths
 
 
 def make_inputs(folder, conditions=CONDITIONS, folds=(0, 1, 2, 3, 4), pooled=False):
     rng = np.random.default_rng(0)
-    inputs = {"published": ROOT / "resources/published.yaml", "template": ROOT / "workflow/report/report.html.j2"}
+    inputs = {"published": ROOT / "resources/published.yaml"}
     maps = [disc(rng, label) for label in LABELS for _ in range(20)]
     write_store(folder / "store.h5", WaferStore.of(maps))
     ids = [f"w{i}" for i in range(60)]
@@ -168,21 +176,16 @@ def make_inputs(folder, conditions=CONDITIONS, folds=(0, 1, 2, 3, 4), pooled=Fal
     frames |= {"quality": [], "shape_filter": [], "agreement": [], "closest": []}
     inputs |= {"store": folder / "store.h5", "samples": [], "thresholds": [], "facts": [], "histories": []}
     if "gan" in conditions:
-        made = make_synthesis(rng, folder / "cv5/seed42", [-1] if pooled else list(folds))
+        run = folder / ("pooled/seed42/pooled" if pooled else "cv5/seed42/fold0")
+        made = make_synthesis(rng, run, [-1] if pooled else list(folds))
         frames["shape_filter"], frames["agreement"], frames["quality"], inputs["samples"] = made
-        path = folder / "cv5/seed42" / ("pooled" if pooled else "fold0") / "shape/thresholds.json"
-        write_json(
-            path,
-            {
-                "pass_rate_train": 0.99,
-                "pass_rate_val": 0.98,
-                "rejection_rate": {"cut_rim": 0.8, "spill": 1.0, "all": 0.9},
-            },
-        )
-        inputs["thresholds"] = [path]
-        inputs["histories"] = make_histories(path.parents[1] / "sources")
-        inputs["priors"] = [path.parents[1] / "sources/lora/base_samples.h5"]
-        write_h5(inputs["priors"][0], {"images": np.full((16, 32, 32), 128, np.uint8)})
+        facts = {"pass_rate_train": 0.99, "pass_rate_val": 0.98}
+        facts["rejection_rate"] = {"cut_rim": 0.8, "spill": 1.0, "all": 0.9}
+        inputs["thresholds"] = [run / "shape/thresholds.json"]
+        write_json(inputs["thresholds"][0], facts, made_for(run))
+        inputs["histories"] = make_histories(run)
+        inputs["priors"] = [run / "sources/lora/base_samples.h5"]
+        write_images(inputs["priors"][0], np.full((16, 32, 32), 128, np.uint8), made_for(run, source="lora"))
         frames["closest"] = [
             {"source": source, "label": label, "index": i, "row": 20 * k + i, "hamming": 0.1 + 0.01 * i + 0.001 * k}
             for source in ("gan", "lora")

@@ -1,7 +1,7 @@
 """A cell of the grid in miniature, as files: a small network of which only the head is fitted, features, tables."""
 
-import json
 import runpy
+from contextlib import chdir
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from waferbench.base.artifacts import read_table, write_h5, write_table, write_weights
-from waferbench.classification.data import drawn_for
 from waferbench.classification.predictions import prediction_table
 from waferbench.classification.svm.svm import fit_ecoc_svm
 from waferbench.classification.train import Normaliser, predict
+from waferbench.config.study import Drawn
+from waferbench.config.synthesis.settings import ClassifierUse, SvmSettings
 from waferbench.learning.backbones import create_backbone
 from waferbench.learning.runtime import seed_everything
 from waferbench.wafers.ingest.table import WaferSet, wafer_table
@@ -24,10 +25,9 @@ SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 TINY = "test_resnet.r160_in1k"
 CLASSES = ["Center", "Edge <b>Ring</b>", "Random"]
 LABELS = {"Center": "center", "Edge <b>Ring</b>": "edge-b-ring-b", "Random": "random"}
-RENDER = {"size": 32, "levels": [0, 128, 255], "resize": "bilinear", "snap": False}
-CLASSIFIER = {"image_size": 48, "draw_real_at": "render", "input": "bilinear", "precision": "auto"}
-DRAWN = drawn_for(RENDER, CLASSIFIER)
-CELL = {"protocol": "cv5", "seed": 42, "fold": 1, "backbone": TINY, "condition": "real_aug"}
+CLASSIFIER = ClassifierUse(image_size=48)
+DRAWN = Drawn(size=32)
+CELL = {"protocol": "cv5", "seed": 42, "replicate": 0, "fold": 1, "backbone": TINY, "condition": "real_aug"}
 COUNTS = {"n_train_real": 45, "n_train_synthetic": 0, "n_train_repeated": 0}
 CPU = torch.device("cpu")
 
@@ -60,29 +60,28 @@ def make_cell(folder):
             **{"validation": "validation.parquet", "softmax": "softmax.parquet"},
         }.items()
     }
-    model, mean, std = create_backbone(TINY, 3, False, {}, CLASSIFIER["image_size"])
-    images, y = render(ours.store, **DRAWN), np.arange(len(ours.ids)) % 3
-    features, _ = predict(model.eval(), Normaliser(mean, std, 48), images, CPU, CLASSIFIER)
+    model, mean, std = create_backbone(TINY, 3, False, image_size=CLASSIFIER.image_size)
+    images, y = render(ours.store, DRAWN), np.arange(len(ours.ids)) % 3
+    features, _ = predict(model.eval(), Normaliser(mean, std, 48), images, CPU, CLASSIFIER.precision)
     fit_head(model.get_classifier(), features[:45], y[:45])
-    features, p = predict(model, Normaliser(mean, std, 48), images, CPU, CLASSIFIER)
+    features, p = predict(model, Normaliser(mean, std, 48), images, CPU, CLASSIFIER.precision)
     splits = {"train": slice(0, 45), "val": slice(45, 105), "test": slice(105, 150)}
-    arrays = {"classes": np.array(names), "cell": np.array([json.dumps(CELL)])}
+    arrays, provenance = {"classes": np.array(names)}, {"cell": {**CELL, **COUNTS}}
     for split, part in splits.items():
         arrays |= {f"{split}_features": features[part], f"{split}_labels": y[part]}
         arrays |= {f"{split}_ids": np.array(ours.ids[part])}
     write_store(files["store"], ours.store)
     write_table(files["wafers"], wafer_table(ours))
-    write_weights(files["checkpoint"], model.state_dict(), {"cell": CELL})
-    write_h5(files["features"], arrays)
-    settings = {"C": 10.0, "gamma": "scale", "code_size": 2.0, "seed": 42, "memory_gb": 1.0}
-    fit_ecoc_svm(features[:45], y[:45], settings).write(files["svm"])
+    write_weights(files["checkpoint"], model.state_dict(), provenance)
+    write_h5(files["features"], arrays, provenance)
+    fit_ecoc_svm(features[:45], y[:45], SvmSettings(memory_gb=1)).write(files["svm"])
     for name, split in (("validation", "val"), ("softmax", "test")):
         part = splits[split]
         ids, true = np.array(ours.ids[part]), y[part].copy()
         if name == "validation":
             true[::4] = (true[::4] + 1) % 3  # some labels are wrong, so that a temperature is to be found
         table = prediction_table({**CELL, **COUNTS}, "softmax", ids, true, p[part].argmax(1), names, p[part])
-        write_table(files[name], table)
+        write_table(files[name], table, provenance)
     score = read_table(files["softmax"]).head(1)[[*CELL, "head"]].assign(macro_f1=0.9, accuracy=0.9)
     write_table(files["scores"], score)
     return files
@@ -114,18 +113,19 @@ class Files(dict):
     __getattr__ = dict.__getitem__
 
 
-def run(study, name, settings, inputs, outputs):
-    """Run a script of the workflow as Snakemake would."""
+def run(folder, name, settings, inputs, outputs, wildcards=None):
+    """Run a script of the workflow as Snakemake would, for the study ``small`` in a folder."""
     snakemake = SimpleNamespace(
-        params=SimpleNamespace(settings=json.dumps(settings), code="0"),
-        wildcards={},
+        params=SimpleNamespace(settings=settings.model_dump_json(), code="0"),
+        wildcards=wildcards or {},
         input=Files(inputs),
         output=Files({key: str(path) for key, path in outputs.items()}),
         threads=1,
         resources={},
         rule=name,
-        config={"machine": {"study": str(study), "svm_memory_gb": 1.0, "weights": {}}},
+        config={"study": "small"},
         log=[],
     )
     (script,) = SCRIPTS.glob(f"*/{name}.py")
-    runpy.run_path(str(script), {"snakemake": snakemake})
+    with chdir(folder):
+        runpy.run_path(str(script), {"snakemake": snakemake})

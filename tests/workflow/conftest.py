@@ -71,7 +71,7 @@ class Study:
 
 def artifacts(study: Study) -> dict[str, bytes]:
     """What a study wrote by its path, but for run records, logs and the page, which tell how long jobs took."""
-    skip = ("runs", "logs", ".checkpoints", "report.html")
+    skip = ("runs", "logs", ".checkpoints", "report.html", "index.html")
     files = {str(p.relative_to(study.results)): p for p in study.results.rglob("*") if p.is_file()}
     return {name: p.read_bytes() for name, p in files.items() if name.split("/")[0] not in skip}
 

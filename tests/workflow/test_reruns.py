@@ -21,7 +21,9 @@ GAN = {"train_gan", "sample_gan"} | AFTER_SAMPLES - {"make_injection"}  # unfilt
 DIE_FLOW = {"train_die_flow", "sample_die_flow"}
 LORA = {"pretrain_base", "train_lora", "sample_lora"} | AFTER_SAMPLES
 AFTER_FOLDS = GAN | LORA | OF_REAL | {"fit_shape_filter"}
+NETWORKS = {"check_networks", "measure_backbone"}
 EVERYTHING = AFTER_FOLDS | {"ingest", "select_wafers", "make_folds", "audit", "gather_splits"}
+JOBS = EVERYTHING | NETWORKS
 
 
 def edit(path: str, old: str, new: str) -> Callable[[Study], tuple]:
@@ -139,13 +141,24 @@ CASES = {
         option("conditions=[real,gan,lora,die_flow]"),
         DIE_FLOW | {"make_injection"} | FILTERED | JUDGED | GRID,
     ),
-    "memory for the SVM": (option("svm.memory_gb=1"), {"make_report"}),
+    "memory for the SVM": (option("svm.memory_gb=1"), {"fit_svm"} | TABLES),
     "a cache": (option("cache=shared"), set()),
     "where weights are looked for": (option("weights.folder=elsewhere weights.download=true"), {"make_report"}),
     "snapped greys": (option("render.snap=true"), {"measure_quality", "gather_quality"} | GRID | JUDGED),
     "a condition": (option("conditions=[real,gan,lora,oversample]"), {"make_injection"} | GRID),
     "a fold": (option("folds.run=[0,1]"), AFTER_FOLDS - {"explain_mistakes"}),
     "the data file": (replace_data, EVERYTHING),
+    "a GPU lock's message": (edit(f"{LIBRARY}/engine/gpus.py", "waiting: none of", "busy: none of"), set()),
+    "the shared cache": (append(f"{LIBRARY}/engine/cache.py", "\nEXTRA = 1\n"), set()),
+    "the marker of running jobs": (append(f"{LIBRARY}/engine/running.py", "\nEXTRA = 1\n"), set()),
+    "what is around every job": (append(f"{LIBRARY}/engine/job.py", "\nEXTRA = 1\n"), set()),
+    "the doctor": (append(f"{LIBRARY}/tools/doctor/visit.py", "\nEXTRA = 1\n"), set()),
+    "a key's description and bound": (
+        edit(f"{LIBRARY}/config/synthesis/settings.py", '"""Penalty."""', '"""Of the errors."""'),
+        set(),
+    ),
+    "a page's style": (append("workflow/report/kit/style.css", "\nbody { color: black; }\n"), {"make_report"}),
+    "the artifact writer": (append(f"{LIBRARY}/base/artifacts.py", "\nEXTRA = 1\n"), JOBS),
 }
 
 

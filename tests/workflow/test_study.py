@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from check_study import check
 from waferbench.base.artifacts import read_h5, read_provenance, write_h5
+from waferbench.engine.version import VERSION
 from waferbench.wafers.leakage import fitted_on
 
 pytestmark = pytest.mark.workflow
@@ -198,3 +199,22 @@ def test_a_class_with_fewer_wafers_than_folds_is_named(finished: Study, tmp_path
     table = "results/tiny/duplicate_cv5/seed42/folds.parquet"
     output = study.snakemake(table, "--config", "set=filter.max_per_class=3", expect=1)
     assert "fewer than the 5 folds of the protocol" in output
+
+
+@pytest.mark.parametrize("name", ["007", "2025_10", "1e3"])
+def test_a_study_of_digits_is_refused_unless_it_is_quoted(name: str, finished: Study):
+    output = finished.snakemake("-n", "--config", f"study={name}", expect=1)
+    assert "--config 'study=\"007\"'" in output and "Traceback" not in output
+    output = finished.snakemake("-n", "--config", f'study="{name}"')
+    assert f"results/{name}/" in output
+
+
+def test_a_study_of_another_version_says_which(finished: Study, tmp_path: Path):
+    study = finished.copy(tmp_path / "study")
+    target = "results/tiny/networks.json"
+    assert "made by waferbench" not in study.snakemake(target, "--force")
+    for record in (study.results / "runs").glob("*.json"):
+        record.write_text(record.read_text().replace(f'"version": "{VERSION}"', '"version": "0.9.1"'))
+    output = study.snakemake(target, "--force")
+    assert f"results/tiny: made by waferbench 0.9.1, this is {VERSION}" in output
+    assert read_provenance(study.folder / target)["made_by"] == f"waferbench {VERSION}"

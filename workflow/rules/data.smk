@@ -1,24 +1,41 @@
 # The wafers: read, selected, split, audited.
 
+from waferbench.base.protocols import NONE
+from waferbench.config.stages import MakeFolds, SelectWafers
+from waferbench.engine.identities import data_file, ingested, place
+
+DATA = checked(place, CFG.dataset)
+
+
+def selected_wafers(wildcards):
+    """The wafers that a protocol tells apart; generators always get those of the configured classes."""
+    with_none = GRID.with_none(wildcards.protocol)
+    return (rules.select_wafers_with_none if with_none else rules.select_wafers).output.selected
+
+
+def folds_table(wildcards):
+    """The folds, for what is trained on one of them; what sees all wafers needs none."""
+    return {} if wildcards.scope == "pooled" else {"folds": rules.make_folds.output.folds}
+
 
 rule ingest:
     input:
-        unpack(source_file),
+        **{"data": local(file) for file in [data_file(CFG.dataset)] if file},
     output:
         store=f"{STUDY}/data/wafers.h5",
         wafers=f"{STUDY}/data/wafers.parquet",
     log:
         f"{LOGS}/ingest.log",
+    group:
+        "data"
     conda:
         "../../envs/base.yaml"
     resources:
         mem_mb=growing(6000),
+        runtime=growing(30),
     params:
-        settings=pack(
-            dataset=dataset_settings(),
-            seed=CFG["seed"] if CFG["dataset"]["source"] == "simulated" else None,
-        ),
-        place=pack(**dataset_place()),
+        settings=slice_text(ingested(CFG.dataset, CFG.seed)),
+        place=slice_text(DATA),
         code=code("wafers/ingest"),
     script:
         "../scripts/wafers/ingest.py"
@@ -31,12 +48,15 @@ rule select_wafers:
         selected=f"{STUDY}/data/selected.parquet",
     log:
         f"{LOGS}/select_wafers.log",
+    group:
+        "data"
     conda:
         "../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        settings=pack(classes=CLASSES, **CFG["filter"]),
+        settings=slice_text(SelectWafers.of(CFG.filter, classes=GRID.classes)),
         code=code("wafers/select_wafers"),
     script:
         "../scripts/wafers/select_wafers.py"
@@ -48,7 +68,7 @@ use rule select_wafers as select_wafers_with_none with:
     log:
         f"{LOGS}/select_wafers_with_none.log",
     params:
-        settings=pack(classes=[*CLASSES, NONE], **CFG["filter"]),
+        settings=slice_text(SelectWafers.of(CFG.filter, classes=[*GRID.classes, NONE])),
         code=code("wafers/select_wafers"),
 
 
@@ -59,12 +79,17 @@ rule make_folds:
         folds=f"{RUN}/folds.parquet",
     log:
         f"{RUN_LOGS}-make_folds.log",
+    wildcard_constraints:
+        **held("protocol", "seed"),
+    group:
+        "data"
     conda:
         "../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        settings=lambda w: pack(folds=only(CFG["folds"], "seed"), **ids(w)),
+        settings=lambda w: pack(MakeFolds, fold_seed=CFG.folds.seed, **of_run(w)),
         code=code("wafers/make_folds"),
     script:
         "../scripts/wafers/make_folds.py"
@@ -79,12 +104,17 @@ rule audit:
         audit=f"{RUN}/audit.parquet",
     log:
         f"{RUN_LOGS}-audit.log",
+    wildcard_constraints:
+        **held("protocol", "seed"),
+    group:
+        "data"
     conda:
         "../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        settings=lambda w: pack(**ids(w)),
+        settings=lambda w: pack(Run, **of_run(w)),
         code=code("wafers/audit"),
     script:
         "../scripts/wafers/audit.py"
@@ -92,19 +122,22 @@ rule audit:
 
 rule gather_splits:
     input:
-        folds=every_run(rules.make_folds.output.folds),
-        audit=every_run(rules.audit.output.audit),
+        folds=GRID.every_run(f"{RUN}/folds.parquet"),
+        audit=GRID.every_run(f"{RUN}/audit.parquet"),
     output:
         folds=f"{STUDY}/folds.parquet",
         audit=f"{STUDY}/audit.parquet",
     log:
         f"{LOGS}/gather_splits.log",
+    group:
+        "data"
     conda:
         "../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        settings=pack(),
+        settings=pack(Nothing),
         code=code("wafers/gather_splits"),
     script:
         "../scripts/wafers/gather_splits.py"

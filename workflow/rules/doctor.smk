@@ -4,8 +4,15 @@
 rule doctor:
     log:
         f"{STUDY}/doctor.txt",
+    retries: 0
     localrule: True
     resources:
         mem_mb=2000,
-    run:
-        print(checked(visit, CFG, pretrained_networks(), memory_of_rules(), Path(log[0])))
+        runtime=30,
+    params:
+        settings=slice_text(CFG),
+        memory=lambda _: memory_of_rules(),
+        executor=lambda _: workflow.executor_plugin.name,
+        submit=lambda _: getattr(workflow.executor_settings, "submit_cmd", None) or "",
+    script:
+        "../scripts/doctor.py"

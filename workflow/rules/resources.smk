@@ -1,11 +1,17 @@
-# What jobs claim of a machine or a cluster. No rule here.
+# What jobs claim of a machine or a cluster, and whether it answers. No rule here.
 
 import os
 from contextlib import suppress
 from copy import copy
 
-from waferbench.base.machine import granted_gpus, has_gpu, processors
+from waferbench.base.machine import processors
+from waferbench.engine.machine import granted_gpus, has_gpu
+from waferbench.engine.objectstore import check_bucket
 from waferbench.engine.slurm import check_requests
+
+if workflow.storage_settings.default_storage_provider == "s3":
+    provider = workflow.storage_registry.default_storage_provider
+    checked(check_bucket, workflow.storage_settings.default_storage_prefix, provider.settings)
 
 
 def submitted():
@@ -58,9 +64,10 @@ def request(unit):
     return name, {**unit.resources, "cpus": unit.threads}
 
 
-def growing(mem_mb):
-    """A job's memory in MB: that much, and as much again with every attempt, for what a kill for memory would repeat."""
-    return lambda wildcards, attempt: mem_mb * attempt
+def growing(amount):
+    """So much memory in MB, or so many minutes, and as much again with every attempt: for what a kill at the limit would
+    repeat. A limit is generous, not an estimate."""
+    return lambda wildcards, attempt: amount * attempt
 
 
 def memory_of_rules():

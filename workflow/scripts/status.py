@@ -13,37 +13,41 @@ from pathlib import Path
 
 import yaml
 from snakemake.utils import update_config
-from waferbench.config.settings import load_schema, resolve
 
 from waferbench.base.errors import InputError
+from waferbench.config.resolve import resolve
 from waferbench.engine.running import markers, parted
 from waferbench.tools.plan import planned_jobs
 from waferbench.tools.status import gpu_hours, read_records, status_text, survey
+from waferbench.tracks import all_tracks, settings_model
 
-ROOT = Path(__file__).resolve().parents[2]
+GATHER = ("all", "everything")  # targets that are no track's alone; what gathers files is no work
 
 
-def settings_of(files: list[str], pairs: list[str]) -> dict:
-    """The resolved settings, as the Snakefile reads them."""
+def study_of(files: list[str], pairs: list[str]) -> Path:
+    """The study's folder, by the settings as the Snakefile reads them."""
     config: dict = {}
     for file in ["config/config.yaml", *files]:
         update_config(config, yaml.safe_load(Path(file).read_text()) or {})
     for key, _, value in (pair.partition("=") for pair in pairs):
         update_config(config, {key: yaml.safe_load(value) if key != "set" else value})
-    return resolve(config, load_schema(ROOT / "workflow/schemas/config.schema.yaml"))
+    return Path("results", resolve(config, settings_model(all_tracks())).study)
 
 
 def main() -> None:
     """Print the status, or one line about what is wrong with the settings."""
+    targets = sorted({*GATHER, *(track.target for track in all_tracks())})
     parser = argparse.ArgumentParser(description="How far a study has come.")
+    parser.add_argument("target", nargs="?", choices=targets, help="without it what a plain run makes")
     parser.add_argument("--configfile", "--configfiles", nargs="+", default=[], help="as given to snakemake")
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as given to snakemake")
     given = parser.parse_args()
-    options = ["--configfile", *given.configfile] if given.configfile else []
+    options = [given.target] if given.target else []
+    options += ["--configfile", *given.configfile] if given.configfile else []
     options += ["--config", *given.config] if given.config else []
     try:
-        study = Path("results", settings_of(given.configfile, given.config)["study"])
-        tallies = planned_jobs(options)
+        study = study_of(given.configfile, given.config)
+        tallies = planned_jobs(options, targets)
     except (InputError, OSError) as error:
         sys.exit(str(error))
     now, records = time.time(), read_records(study / "runs")

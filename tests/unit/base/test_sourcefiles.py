@@ -2,7 +2,11 @@
 
 import os
 
+import pytest
+
+from waferbench.base.errors import InputError
 from waferbench.base.sourcefiles import fingerprint, own_weights
+from waferbench.config.study import Dataset
 
 
 def test_weights_are_known_by_size_and_time_and_not_by_place(tmp_path):
@@ -40,6 +44,30 @@ def test_wafers_in_a_linked_class_folder_are_seen(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "Scratch").symlink_to(tmp_path / "elsewhere")
-    before = fingerprint({"source": "folder", "path": str(tmp_path / "mine")})
+    mine = Dataset(source="folder", path=str(tmp_path / "mine"))
+    before = fingerprint(mine)
     (tmp_path / "elsewhere" / "wafer.npy").write_bytes(b"1")
-    assert before != fingerprint({"source": "folder", "path": str(tmp_path / "mine")})
+    assert before != fingerprint(mine)
+
+
+def test_a_replaced_file_is_another_whatever_its_age(tmp_path):
+    file = tmp_path / "a.npz"
+    file.write_bytes(b"1")
+    data = Dataset(source="npz", path=str(file))
+    before = fingerprint(data)
+    assert before == fingerprint(data)
+    os.utime(file, (1000, 1000))
+    assert before != fingerprint(data)
+    assert fingerprint(Dataset()) == "", "simulated wafers come from no file"
+
+
+def test_data_that_are_not_there_or_of_another_kind_are_named(tmp_path):
+    (tmp_path / "file").touch()
+    for source, path, told in (
+        ("npz", tmp_path / "nowhere", "nothing at .*nowhere"),
+        ("folder", tmp_path / "file", "file is not a folder with a folder per class"),
+        ("npz", tmp_path, "is not a file, which dataset.source = npz needs"),
+    ):
+        with pytest.raises(InputError, match=f"dataset.path: .*{told}"):
+            fingerprint(Dataset(source=source, path=str(path)))
+    assert fingerprint(Dataset(source="g85", path=str(tmp_path))), "SEMI G85 maps are a file or a folder"

@@ -1,6 +1,5 @@
 """Images of a cell, augmentation, loss, and training that survives a kill."""
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,11 +7,15 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from waferbench.base.artifacts import write_h5, write_weights
+from waferbench.base.artifacts import write_weights
 from waferbench.base.errors import InputError
+from waferbench.base.tables import INJECTION
 from waferbench.classification import train as module
-from waferbench.classification.data import Split, drawn_for, fit_samples, real_splits, with_injected
-from waferbench.classification.train import Normaliser, augment, focal_loss, learning_rate, predict, train_classifier
+from waferbench.classification.data import Split, fit_samples, real_splits, with_injected
+from waferbench.classification.train import Normaliser, augment, focal_loss, predict, train_classifier
+from waferbench.config.study import Drawn
+from waferbench.config.synthesis.settings import Augmentation, ClassifierTraining
+from waferbench.images.store import write_images
 from waferbench.learning.backbones import create_backbone
 from waferbench.learning.runtime import Checkpoint, seed_everything
 from waferbench.wafers.render import render
@@ -21,25 +24,9 @@ from waferbench.wafers.store import WaferStore
 
 CPU = torch.device("cpu")
 TINY = "test_resnet.r160_in1k"
-RENDER = {"size": 64, "levels": [0, 128, 255], "resize": "bilinear", "snap": False}
-SETTINGS = {
-    "image_size": 32,
-    "epochs": 4,
-    "batch": 16,
-    "lr": 3e-3,
-    "weight_decay": 0.05,
-    "focal_gamma": 2.0,
-    "warmup": 0.1,
-    "rotation": 15,
-    "flip": True,
-    "precision": "auto",
-    "draw_real_at": "render",
-    "input": "bilinear",
-    "ema": 0.0,
-    "compile": False,
-}
-DRAWN = drawn_for(RENDER, SETTINGS)
-COLUMNS = ["source", "label", "index", "wafer_id", "split"]
+SETTINGS = ClassifierTraining(image_size=32, epochs=4)
+AUGMENTATION = Augmentation()
+DRAWN = Drawn(size=64)
 
 
 @pytest.fixture(autouse=True)
@@ -73,16 +60,16 @@ def test_splits_are_the_folds_wafers_drawn_as_samples_are(splits):
     assert set(splits["test"].ids) == set(test["wafer_id"])
     assert [len(splits[s]) for s in ("train", "val", "test")] == [36, 12, 12]
     row = table.set_index("wafer_id").loc[splits["val"].ids[3], "row"]
-    assert np.array_equal(splits["val"].images[3], render([store[row]], RENDER["size"])[0])
+    assert np.array_equal(splits["val"].images[3], render([store[row]], DRAWN)[0])
     assert splits["val"].labels[3] == (0 if row % 2 else 1)
 
 
 def test_training_set_of_synthetic_and_repeated(splits, tmp_path):
     images = np.arange(5, dtype=np.uint8)[:, None, None] + np.zeros((5, 64, 64), np.uint8)
-    write_h5(tmp_path / "edge.h5", {"images": images})
+    write_images(tmp_path / "edge.h5", images)
     repeated = ("repeat", "center", -1, str(splits["train"].ids[7]), "train")
     rows = [("gan", "edge", 4, "", "train"), ("gan", "edge", 1, "", "train"), repeated]
-    injection = pd.DataFrame(rows, columns=COLUMNS)
+    injection = pd.DataFrame(rows, columns=INJECTION)
     sets, counts = with_injected(splits, injection, [tmp_path / "edge.h5"], ["center", "edge"], DRAWN)
     joined = sets["train"]
     assert len(sets["val"]) == len(splits["val"]) and len(sets["test"]) == len(splits["test"])
@@ -93,14 +80,14 @@ def test_training_set_of_synthetic_and_repeated(splits, tmp_path):
 
 
 def test_a_leaky_protocol_adds_to_every_split_and_names_what_it_adds(splits, tmp_path):
-    write_h5(tmp_path / "edge.h5", {"images": np.full((5, 64, 64), 9, np.uint8)})
+    write_images(tmp_path / "edge.h5", np.full((5, 64, 64), 9, np.uint8))
     wafer = str(splits["test"].ids[2])
     rows = [
         ("repeat", "edge", -1, wafer, "train"),
         ("repeat", "edge", -1, wafer, "test"),
         ("gan", "edge", 3, "", "val"),
     ]
-    injection = pd.DataFrame(rows, columns=COLUMNS)
+    injection = pd.DataFrame(rows, columns=INJECTION)
     sets, counts = with_injected(splits, injection, [tmp_path / "edge.h5"], ["center", "edge"], DRAWN)
     assert np.array_equal(sets["train"].images[-1], splits["test"].images[2]), "a test wafer's copy trains: the leak"
     assert sets["test"].ids[-1] == f"repeat/{wafer}/0" and sets["val"].ids[-1] == "gan/edge/3"
@@ -123,12 +110,11 @@ def test_a_class_without_training_wafers_and_a_single_class_are_named():
 
 def test_training_set_refuses_what_is_not_there(splits, tmp_path):
     def table(row):
-        return pd.DataFrame([(*row, "train")], columns=COLUMNS)
+        return pd.DataFrame([(*row, "train")], columns=INJECTION)
 
-    with h5py.File(tmp_path / "edge.h5", "w") as file:
-        file["images"] = np.zeros((2, 64, 64), np.uint8)
+    write_images(tmp_path / "edge.h5", np.zeros((2, 64, 64), np.uint8))
     common = ([tmp_path / "edge.h5"], ["center", "edge"], DRAWN)
-    with pytest.raises(InputError, match="holds 2"):
+    with pytest.raises(InputError, match=r"edge\.h5: image 2 asked for, of 2"):
         with_injected(splits, table(("gan", "edge", 2, "")), *common)
     with pytest.raises(InputError, match="'center'"):
         with_injected(splits, table(("gan", "center", 0, "")), *common)
@@ -138,15 +124,8 @@ def test_training_set_refuses_what_is_not_there(splits, tmp_path):
 
 def test_snap_applies_to_samples_before_resizing():
     images = np.full((1, 64, 64), 100, np.uint8)
-    assert (fit_samples(images, RENDER | {"size": 32, "snap": True}) == 128).all()
-    assert (fit_samples(images, RENDER | {"size": 32}) == 100).all()
-    for kind in ("nearest", "one_hot"):
-        assert (fit_samples(images, drawn_for(RENDER, SETTINGS | {"input": kind})) == 128).all()
-
-
-def test_wafers_are_drawn_at_the_samples_size_or_at_the_input_s():
-    assert drawn_for(RENDER, SETTINGS) == RENDER
-    assert drawn_for(RENDER, SETTINGS | {"draw_real_at": "image"})["size"] == 32
+    assert (fit_samples(images, Drawn(size=32, snap=True)) == 128).all()
+    assert (fit_samples(images, Drawn(size=32)) == 100).all()
 
 
 def test_inputs_are_resized_on_the_device_and_one_hot_has_a_plane_a_level():
@@ -159,7 +138,7 @@ def test_inputs_are_resized_on_the_device_and_one_hot_has_a_plane_a_level():
     planes = Normaliser((0.0,) * 3, (1.0,) * 3, size=4, kind="one_hot")(grey)
     assert (planes.sum(1) == 1).all() and planes[0, :, 3, 0].tolist() == [0, 0, 1]
     generator = torch.Generator().manual_seed(0)
-    turned = augment(torch.full((8, 16, 16), 128.0), generator, 15, True, mode="nearest")
+    turned = augment(torch.full((8, 16, 16), 128.0), generator, AUGMENTATION, mode="nearest")
     assert set(turned.unique().tolist()) <= {0.0, 128.0}
 
 
@@ -175,30 +154,26 @@ def test_flips_are_exact_and_rotation_keeps_the_background():
     generator = torch.Generator().manual_seed(0)
     grey = torch.arange(16.0).view(1, 4, 4).expand(64, 4, 4)
     for rotation in (0, 1e-9):
-        seen = {tuple(image.flatten().round().int().tolist()) for image in augment(grey, generator, rotation, True)}
+        moved = augment(grey, generator, Augmentation(rotation=rotation))
+        seen = {tuple(image.flatten().round().int().tolist()) for image in moved}
         flips = {
             tuple(g.flatten().int().tolist()) for g in (grey[0], grey[0].flip(0), grey[0].flip(1), grey[0].flip(0, 1))
         }
         assert seen == flips
-    turned = augment(torch.full((8, 32, 32), 7.0), generator, 45, True, background=7.0)
+    turned = augment(torch.full((8, 32, 32), 7.0), generator, Augmentation(rotation=45), background=7.0)
     assert torch.allclose(turned, torch.full_like(turned, 7.0), atol=1e-4)
     bar = torch.zeros(1, 33, 33)
     bar[:, 16] = 255
-    tilted = augment(bar.expand(32, 33, 33), generator, 15, False)
+    tilted = augment(bar.expand(32, 33, 33), generator, Augmentation(flip=False))
     # A bar turned by at most 15 degrees stays within tan(15) of its axis, and some are turned visibly.
     assert tilted[:, :10].max() < 1 and (tilted[:, 13, :4].amax(1) > 50).any()
-
-
-def test_schedule_rises_then_falls():
-    rates = [learning_rate(s, 100, 1.0, 0.1) for s in range(100)]
-    assert rates[0] == 0.1 and max(rates) == 1.0 and rates[9] == 1.0 and rates[-1] < 0.001
-    assert learning_rate(0, 10, 1.0, 0.0) == 1.0
 
 
 def fit(splits, folder, settings=SETTINGS, stop_after=None):
     seed_everything(5)
     model, mean, std = create_backbone(TINY, 2, pretrained=False)
-    normalise, checkpoint = Normaliser(mean, std, 32, settings["input"]), Checkpoint(folder)
+    normalise, checkpoint = Normaliser(mean, std, 32, settings.input), Checkpoint(folder)
+    both = splits["train"], splits["val"]
     if stop_after is not None:
         saves = []
 
@@ -215,9 +190,9 @@ def fit(splits, folder, settings=SETTINGS, stop_after=None):
 
         checkpoint.save = save
         with pytest.raises(Killed):
-            train_classifier(model, normalise, splits["train"], splits["val"], settings, True, 5, CPU, checkpoint)
+            train_classifier(model, normalise, *both, settings, AUGMENTATION, 5, CPU, checkpoint)
         return None
-    history = train_classifier(model, normalise, splits["train"], splits["val"], settings, True, 5, CPU, checkpoint)
+    history = train_classifier(model, normalise, *both, settings, AUGMENTATION, 5, CPU, checkpoint)
     return model, normalise, history
 
 
@@ -225,8 +200,9 @@ def fit(splits, folder, settings=SETTINGS, stop_after=None):
     "changed", [{}, {"ema": 0.9, "input": "one_hot"}, {"precision": "bf16", "input": "nearest"}, {"precision": "fp16"}]
 )
 def test_resumed_training_is_bit_equal(changed, tmp_path):
-    settings = SETTINGS | changed
-    splits = real_splits(*wafers(), 0, ["center", "edge"], drawn_for(RENDER, settings))
+    settings = SETTINGS.model_copy(update=changed)
+    drawn = DRAWN if settings.input == "bilinear" else Drawn(size=64, resize="nearest", snap=True)
+    splits = real_splits(*wafers(), 0, ["center", "edge"], drawn)
     whole, _, history = fit(splits, None, settings)
     fit(splits, tmp_path, settings, stop_after=2)
     resumed, _, resumed_history = fit(splits, tmp_path, settings)
@@ -235,26 +211,31 @@ def test_resumed_training_is_bit_equal(changed, tmp_path):
         assert torch.equal(a, b), name
 
 
+def test_the_rate_rises_over_a_fraction_of_the_steps(splits):
+    _, _, history = fit(splits, None, SETTINGS.model_copy(update={"epochs": 2, "warmup": 1.0}))
+    assert [row["lr"] for row in history] == pytest.approx([SETTINGS.lr / 2, SETTINGS.lr])
+
+
 def test_a_diverged_training_is_named(splits):
     with pytest.raises(InputError, match=r"the loss is not finite in epoch \d; lower classifier\.lr"):
-        fit(splits, None, SETTINGS | {"lr": 1e30})
+        fit(splits, None, SETTINGS.model_copy(update={"lr": 1e30}))
 
 
 def test_the_average_is_what_validation_chooses_among(splits):
     plain, _, _ = fit(splits, None)
-    averaged, normalise, history = fit(splits, None, SETTINGS | {"ema": 0.9})
-    _, probabilities = predict(averaged, normalise, splits["val"].images, CPU, SETTINGS)
+    averaged, normalise, history = fit(splits, None, SETTINGS.model_copy(update={"ema": 0.9}))
+    _, probabilities = predict(averaged, normalise, splits["val"].images, CPU, "auto")
     accuracy = (probabilities.argmax(1) == splits["val"].labels).mean()
     assert accuracy == max(row["val_accuracy"] for row in history)
     assert not torch.equal(plain.conv1[0].weight, averaged.conv1[0].weight)
 
 
 def test_it_learns_and_keeps_the_best_epoch(splits):
-    model, normalise, history = fit(splits, None, SETTINGS | {"epochs": 12})
+    model, normalise, history = fit(splits, None, SETTINGS.model_copy(update={"epochs": 12}))
     best = max(row["val_accuracy"] for row in history)
-    _, probabilities = predict(model, normalise, splits["val"].images, CPU, SETTINGS)
+    _, probabilities = predict(model, normalise, splits["val"].images, CPU, "auto")
     assert (probabilities.argmax(1) == splits["val"].labels).mean() == best
-    _, probabilities = predict(model, normalise, splits["test"].images, CPU, SETTINGS)
+    _, probabilities = predict(model, normalise, splits["test"].images, CPU, "auto")
     assert (probabilities.argmax(1) == splits["test"].labels).mean() >= 0.9
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
 
@@ -262,24 +243,24 @@ def test_it_learns_and_keeps_the_best_epoch(splits):
 def test_equal_validation_accuracy_keeps_the_later_epoch(splits, monkeypatch):
     constant = np.tile(np.array([[0.9, 0.1]], np.float32), (len(splits["val"]), 1))
     monkeypatch.setattr(module, "predict", lambda *_: (None, constant))
-    two, _, _ = fit(splits, None, SETTINGS | {"epochs": 2})
+    two, _, _ = fit(splits, None, SETTINGS.model_copy(update={"epochs": 2}))
     assert two.bn1.num_batches_tracked == 2 * 3
 
 
 def test_checkpoint_opens_in_timm(splits, tmp_path):
-    model, normalise, _ = fit(splits, None, SETTINGS | {"epochs": 1})
+    model, normalise, _ = fit(splits, None, SETTINGS.model_copy(update={"epochs": 1}))
     write_weights(tmp_path / "model.safetensors", model.state_dict())
     stock = timm.create_model(TINY, num_classes=2, checkpoint_path=str(tmp_path / "model.safetensors")).eval()
     batch = normalise(torch.from_numpy(splits["test"].images).float())
-    _, probabilities = predict(model, normalise, splits["test"].images, CPU, SETTINGS)
+    _, probabilities = predict(model, normalise, splits["test"].images, CPU, "auto")
     with torch.inference_mode():
         np.testing.assert_allclose(stock(batch).softmax(1).numpy(), probabilities, atol=1e-5)
 
 
 def test_a_last_batch_of_one_is_left_out():
     train = Split(np.zeros((17, 32, 32), np.uint8), np.arange(17) % 2, np.array([str(i) for i in range(17)]))
-    fit({"train": train, "val": train}, None, SETTINGS | {"epochs": 1})
-    assert module._batch_sizes(17, 16) == [16] and module._batch_sizes(18, 16) == [16, 2]
+    _, _, history = fit({"train": train, "val": train}, None, SETTINGS.model_copy(update={"epochs": 1}))
+    assert np.isfinite(history[0]["loss"])
 
 
 def test_another_thread_count_decides_alike():
@@ -289,10 +270,11 @@ def test_another_thread_count_decides_alike():
     for threads in (1, 1, 2):
         torch.set_num_threads(threads)
         seed_everything(5)
-        model, mean, std = create_backbone(TINY, 2, False, {}, SETTINGS["image_size"])
-        normalise = Normaliser(mean, std, SETTINGS["image_size"])
-        train_classifier(model, normalise, splits["train"], splits["val"], SETTINGS, True, 5, CPU, Checkpoint(None))
-        said.append(predict(model, normalise, splits["test"].images, CPU, SETTINGS)[1])
+        model, mean, std = create_backbone(TINY, 2, False, image_size=SETTINGS.image_size)
+        normalise = Normaliser(mean, std, SETTINGS.image_size)
+        both = splits["train"], splits["val"]
+        train_classifier(model, normalise, *both, SETTINGS, AUGMENTATION, 5, CPU, Checkpoint(None))
+        said.append(predict(model, normalise, splits["test"].images, CPU, "auto")[1])
     assert np.array_equal(said[0], said[1])
     assert (said[0].argmax(1) == said[2].argmax(1)).mean() >= 0.98
     assert np.abs(said[0] - said[2]).max() < 0.01

@@ -1,20 +1,16 @@
 """What a classifier costs, and where its speed is written."""
 
 import json
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from helpers.small_cell import TINY, run
 from waferbench.base.artifacts import read_json
 from waferbench.classification import cost
+from waferbench.config.synthesis.stages import MeasureBackbone
 from waferbench.learning.backbones import create_backbone
-
-SCRIPT = Path(__file__).parents[3] / "workflow/scripts/synthesis/measure_backbone.py"
-TINY = "test_resnet.r160_in1k"
 
 
 def test_macs_and_parameters_by_hand():
@@ -44,23 +40,13 @@ def test_published_count():
 def test_speed_goes_to_the_run_record_and_not_into_the_artifact(tmp_path, monkeypatch):
     monkeypatch.setattr(cost, "SECONDS", 0.05)
     threads = torch.get_num_threads()
-    settings = {"n_classes": 3, "image_size": 32, "precision": "auto"}
-    snakemake = SimpleNamespace(
-        params=SimpleNamespace(settings=json.dumps(settings), code="0"),
-        config={"machine": {"study": str(tmp_path)}},
-        wildcards={"backbone": TINY},
-        input={},
-        output=[str(tmp_path / "cost.json")],
-        threads=1,
-        resources={},
-        rule="measure_backbone",
-        log=[],
-    )
-    runpy.run_path(str(SCRIPT), {"snakemake": snakemake})
+    settings = MeasureBackbone(n_classes=3, image_size=32, precision="auto")
+    outputs = {"cost": tmp_path / "cost.json"}
+    run(tmp_path, "measure_backbone", settings, {}, outputs, {"backbone": TINY})
     torch.set_num_threads(threads)
     made = read_json(tmp_path / "cost.json")
     assert set(made) == {"backbone", "parameters", "macs", "image_size"} and made["backbone"] == TINY
-    record = json.loads((tmp_path / f"runs/measure_backbone-{TINY}.json").read_text())
+    record = json.loads((tmp_path / f"results/small/runs/measure_backbone-{TINY}.json").read_text())
     assert record["rule"] == "measure_backbone" and record["wildcards"] == {"backbone": TINY}
     assert record["latency_ms"] > 0
     assert record["images_per_second"] > 1000 / record["latency_ms"] / 4  # batches are not far slower than single ones

@@ -15,7 +15,6 @@ from helpers.small_cell import (
     CPU,
     DRAWN,
     LABELS,
-    RENDER,
     TINY,
     Blocks,
     make_cell,
@@ -28,6 +27,8 @@ from waferbench.classification.predict.export import check_parity, export_onnx
 from waferbench.classification.predict.model import Exported, temperature_of
 from waferbench.classification.train import Normaliser, predict
 from waferbench.classification.trained import load_classifier
+from waferbench.config.stages import NetworkWeights, WeightSearch
+from waferbench.config.synthesis.stages import ExportOnnx
 from waferbench.statistics.calibration import scale
 from waferbench.wafers.render import render
 
@@ -41,20 +42,20 @@ def exported(tmp_path_factory):
     cell = make_cell(folder)
     cell["model"] = folder / "model.json"
     write_json(cell["model"], {**CELL, "classes": CLASSES, "leaky": False})
-    settings = {"classifier": CLASSIFIER, "render": RENDER, "weights": {TINY: {}}}
+    settings = ExportOnnx.of(classifier=CLASSIFIER, drawn=DRAWN, weights=NetworkWeights())
     inputs = {name: str(path) for name, path in cell.items()}
     run(folder, "export_onnx", settings, inputs, {"onnx": folder / "model.onnx"})
     return {**cell, "onnx": folder / "model.onnx"}
 
 
 def network(cell):
-    return load_classifier(cell["checkpoint"], TINY, NAMES, CLASSIFIER, RENDER["levels"], {})
+    return load_classifier(cell["checkpoint"], TINY, NAMES, CLASSIFIER, DRAWN.levels, WeightSearch())
 
 
 def test_onnxruntime_gives_the_calibrated_probabilities_and_features(exported):
     session = onnxruntime.InferenceSession(exported["onnx"], providers=["CPUExecutionProvider"])
-    images = render(wafers(11, seed=9).store, **DRAWN)
-    features, raw = predict(*network(exported), images, CPU, CLASSIFIER)
+    images = render(wafers(11, seed=9).store, DRAWN)
+    features, raw = predict(*network(exported), images, CPU, CLASSIFIER.precision)
     temperature = temperature_of(exported["validation"], NAMES)
     assert abs(temperature - 1) > 0.05  # else the comparison would not see it
     for n in (11, 1):  # any number of wafers
@@ -66,7 +67,7 @@ def test_onnxruntime_gives_the_calibrated_probabilities_and_features(exported):
 def test_the_file_says_what_it_is_and_not_where_it_was_made(exported):
     model = onnx.load(exported["onnx"])
     facts = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
-    assert facts["classes"] == CLASSES and facts["levels"] == RENDER["levels"] and facts["cell"]["fold"] == 1
+    assert facts["classes"] == CLASSES and facts["levels"] == list(DRAWN.levels) and facts["cell"]["fold"] == 1
     assert facts["temperature"] == temperature_of(exported["validation"], NAMES)
     assert facts["waferbench"]["rule"] == "export_onnx"
     assert [value.name for value in model.graph.input] == ["grey"]
@@ -95,6 +96,6 @@ def test_a_file_of_another_network_is_refused(exported):
     with torch.no_grad():
         model.get_classifier().bias += torch.tensor([0.0, 1.0, 0.0])
     ids = read_table(exported["validation"])["wafer_id"]
-    images = render(wafers().store.take(range(len(ids))), **DRAWN)
+    images = render(wafers().store.take(range(len(ids))), DRAWN)
     with pytest.raises(InputError, match=r"model\.onnx: onnxruntime and torch differ by"):
         check_parity(exported["onnx"], Exported(model, normalise, 1.0), images)

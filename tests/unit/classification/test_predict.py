@@ -15,7 +15,6 @@ from helpers.small_cell import (
     CPU,
     DRAWN,
     LABELS,
-    RENDER,
     TINY,
     Blocks,
     make_cell,
@@ -24,20 +23,34 @@ from helpers.small_cell import (
 )
 from waferbench.base.artifacts import read_h5, read_json, read_table, read_weights, write_h5, write_table, write_weights
 from waferbench.base.errors import InputError
+from waferbench.base.tables import probabilities
 from waferbench.classification.predict import table as module
 from waferbench.classification.predict.choose import choose_cell
 from waferbench.classification.predict.gallery import write_gallery
-from waferbench.classification.predict.model import read_neighbours, temperature_of
+from waferbench.classification.predict.model import Classifier, read_neighbours, temperature_of
 from waferbench.classification.predict.table import accuracy, predict_wafers
 from waferbench.classification.predictions import prediction_table
 from waferbench.classification.train import Normaliser
 from waferbench.classification.trained import load_classifier
+from waferbench.config.stages import NetworkWeights, WeightSearch
+from waferbench.config.study import PredictSettings
+from waferbench.config.synthesis.stages import ChooseModel, PredictWafers
 from waferbench.wafers.ingest.table import WaferSet
 from waferbench.wafers.store import WaferStore, read_store
 
 NAMES = list(LABELS.values())
 TEMPLATE = Path(__file__).parents[3] / "workflow/report/gallery.html.j2"
-SETTINGS = {"precision": "auto", "neighbours": 3, "head": "softmax"}
+SETTINGS = PredictWafers.of(
+    PredictSettings(),
+    render=DRAWN,
+    classifier=CLASSIFIER,
+    drawn=DRAWN,
+    weights=NetworkWeights(),
+    memory_gb=1.0,
+    pass_bins=["1"],
+    wafers="",
+    wafers_stat="",
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,36 +58,27 @@ def cell(tmp_path_factory):
     return make_cell(tmp_path_factory.mktemp("cell"))
 
 
+def load(checkpoint, backbone=TINY, labels=NAMES):
+    return load_classifier(checkpoint, backbone, labels, CLASSIFIER, DRAWN.levels, WeightSearch())
+
+
 def judge(cell, given, temperature=1.0, bins=None, network=None, head="softmax"):
-    model, normalise = network or load_classifier(cell["checkpoint"], TINY, NAMES, CLASSIFIER, RENDER["levels"], {})
+    model, normalise = network or load(cell["checkpoint"])
     training = read_table(cell["wafers"]).iloc[:45]
     neighbours = read_neighbours(cell["features"], cell["svm"], NAMES, training["wafer_id"])
-    bins = bins or [""] * len(given.ids)
-    return predict_wafers(
-        *(
-            given,
-            bins,
-            LABELS,
-            model,
-            normalise,
-            neighbours,
-            temperature,
-            DRAWN,
-            {**SETTINGS, "head": head},
-            CPU,
-            training,
-        )
-    )
+    classifier = Classifier(LABELS, model, normalise, neighbours, temperature, head)
+    return predict_wafers(given, bins or [""] * len(given.ids), classifier, SETTINGS, CPU, training)
 
 
 def scores(values):
     rows = [(*key.split(), fold, value) for key, line in values.items() for fold, value in enumerate(line)]
     frame = pd.DataFrame(rows, columns=["protocol", "backbone", "condition", "head", "fold", "macro_f1"])
-    return frame.assign(seed=42)
+    return frame.assign(seed=42, replicate=0)
 
 
 def validation(protocol, backbone, condition, fold, right):
-    ids = {"protocol": protocol, "seed": 42, "fold": fold, "backbone": backbone, "condition": condition}
+    ids = {"protocol": protocol, "seed": 42, "replicate": 0, "fold": fold}
+    ids |= {"backbone": backbone, "condition": condition}
     counts = {"n_train_real": 1, "n_train_synthetic": 0, "n_train_repeated": 0}
     y = np.arange(12) % 3
     called = np.where(np.arange(12) < right, y, (y + 1) % 3)
@@ -109,8 +113,8 @@ def test_a_study_s_own_test_wafers_get_the_same_probabilities_again(cell):
     ours, known = wafers(), read_table(cell["softmax"])
     part = WaferSet(WaferStore.of(ours.store.take(range(105, 150))), *([""] * 45 for _ in range(2)), ours.ids[105:])
     found = judge(cell, part)
-    columns = [f"p_{i}" for i in range(3)]
-    np.testing.assert_allclose(found[[f"p_{name}" for name in NAMES]], known[columns], atol=1e-5)
+    columns = probabilities(NAMES)
+    np.testing.assert_allclose(found[columns], known[columns], atol=1e-5)
     assert (found["called"] == known["y_pred"]).all() and (found["label"] == "").all()
     svm_h5 = read_neighbours(cell["features"], cell["svm"], NAMES, ours.ids).svm
     by_svm = np.array(NAMES)[svm_h5.predict(read_h5(cell["features"])["test_features"])]
@@ -120,7 +124,7 @@ def test_a_study_s_own_test_wafers_get_the_same_probabilities_again(cell):
     other = judge(cell, part, head="ecoc_svm")
     assert (other["called"] == by_svm).all() and (other["called_softmax"] == found["called"]).all()
     rows = np.arange(len(other))
-    p = other[[f"p_{name}" for name in NAMES]].to_numpy()[rows, [NAMES.index(name) for name in other["called"]]]
+    p = other[probabilities(NAMES)].to_numpy()[rows, [NAMES.index(name) for name in other["called"]]]
     np.testing.assert_array_equal(other["probability"], p)
 
 
@@ -128,7 +132,7 @@ def test_calibration_softens_but_calls_the_same(cell):
     sharp, soft = judge(cell, wafers()), judge(cell, wafers(), 5.0)
     assert (sharp["called"] == soft["called"]).all()
     assert (soft["entropy"] > sharp["entropy"]).all()
-    p = soft[[f"p_{name}" for name in NAMES]].to_numpy()
+    p = soft[probabilities(NAMES)].to_numpy()
     np.testing.assert_allclose(p.sum(1), 1)
     np.testing.assert_allclose(soft["entropy"], -(p * np.log(p)).sum(1))
     np.testing.assert_allclose(soft["probability"], p.max(1))
@@ -173,16 +177,13 @@ def test_ten_thousand_shapes(cell, tmp_path):
 
 
 def test_outputs_that_are_not_finite(cell):
-    network = load_classifier(cell["checkpoint"], TINY, NAMES, CLASSIFIER, RENDER["levels"], {})
+    network = load(cell["checkpoint"])
     network[0].get_classifier().weight.data[0, 0] = torch.nan
     with pytest.raises(InputError, match="wafer 0 of the file, counted from 0: the network's outputs are not finite"):
         judge(cell, wafers(3), network=network)
 
 
 def test_a_checkpoint_of_something_else(cell, tmp_path):
-    def load(path, backbone=TINY, labels=NAMES):
-        load_classifier(path, backbone, labels, CLASSIFIER, RENDER["levels"], {})
-
     with pytest.raises(InputError, match=rf"safetensors: weights of '{re.escape(TINY)}', expected 'test_vit"):
         load(cell["checkpoint"], "test_vit.r160_in1k")
     with pytest.raises(
@@ -207,6 +208,10 @@ def test_tables_of_other_classes(cell, tmp_path):
         temperature_of(cell["validation"], [*NAMES, "more"])
     with pytest.raises(InputError, match="class 'center', expected the 3 classes centre"):
         temperature_of(cell["validation"], ["centre", *NAMES[1:]])
+    renamed = read_table(cell["validation"]).rename(columns={"p_center": "p_middle"})
+    write_table(tmp_path / "v.parquet", renamed)
+    with pytest.raises(InputError, match="class 'middle', expected the 3 classes center"):
+        temperature_of(tmp_path / "v.parquet", NAMES)
     with pytest.raises(InputError, match=r"features\.h5: classes center, .* expected random"):
         read_neighbours(cell["features"], cell["svm"], NAMES[::-1], ["w000"])
     with pytest.raises(InputError, match="none of its training wafers is in the wafer table"):
@@ -227,20 +232,8 @@ FACTS = {
 def gallery(cell, path, found, given, most, **facts):
     training = read_table(cell["wafers"]).iloc[:45]
     store = read_store(cell["store"])
-    write_gallery(
-        *(
-            path,
-            TEMPLATE,
-            found,
-            given.store,
-            training,
-            store,
-            LABELS,
-            RENDER,
-            most,
-            {**FACTS, **facts, "total": len(found)},
-        )
-    )
+    facts = {**FACTS, **facts, "total": len(found)}
+    write_gallery(path, TEMPLATE, found, given.store, training, store, LABELS, DRAWN, most, facts)
     return path.read_text()
 
 
@@ -267,7 +260,7 @@ def test_gallery(cell, tmp_path):
 
 def test_scripts_from_scores_to_gallery(cell, tmp_path, capsys):
     inputs = {"scores": str(cell["scores"]), "validation": [str(cell["validation"])]}
-    settings = {"protocols": ["cv5"], "leaky": [], "classes": {"cv5": CLASSES}}
+    settings = ChooseModel(protocols=["cv5"], leaky=[], classes={"cv5": CLASSES})
     run(tmp_path, "choose_model", settings, inputs, {"model": tmp_path / "model.json"})
     chosen = read_json(tmp_path / "model.json")
     assert {name: chosen[name] for name in CELL} == CELL and not chosen["leaky"] and chosen["classes"] == CLASSES
@@ -279,8 +272,8 @@ def test_scripts_from_scores_to_gallery(cell, tmp_path, capsys):
     (tmp_path / "own.csv").write_text("\n".join(lines))
     files = {name: str(cell[name]) for name in ("checkpoint", "features", "svm", "validation", "store", "wafers")}
     files |= {"model": str(tmp_path / "model.json"), "template": str(TEMPLATE)}
-    settings = {"classifier": CLASSIFIER, "render": RENDER, "weights": {TINY: {}}, "pass_bins": ["1"], "gallery": 5}
-    settings |= {"neighbours": 2, "wafers": str(tmp_path / "own.csv")}
+    own = {"neighbours": 2, "gallery": 5, "wafers": str(tmp_path / "own.csv")}
+    settings = SETTINGS.model_copy(update=own)
     outputs = {"predictions": tmp_path / "p.parquet", "gallery": tmp_path / "g.html"}
     run(tmp_path, "predict_wafers", settings, files, outputs)
     found = read_table(tmp_path / "p.parquet")
@@ -304,7 +297,8 @@ def test_only_leaky_protocols_are_used_with_a_warning(cell, tmp_path, capsys):
     inputs = {"scores": str(tmp_path / "s.parquet"), "validation": [str(tmp_path / "v.parquet")]}
     for name, source in (("s", "scores"), ("v", "validation")):
         write_table(tmp_path / f"{name}.parquet", read_table(cell[source]).assign(protocol="leaky_80_20"))
-    settings = {"protocols": ["leaky_80_20"], "leaky": ["leaky_80_20"], "classes": {"leaky_80_20": CLASSES}}
+    leaky = ["leaky_80_20"]
+    settings = ChooseModel(protocols=leaky, leaky=leaky, classes={"leaky_80_20": CLASSES})
     run(tmp_path, "choose_model", settings, inputs, {"model": tmp_path / "model.json"})
     assert read_json(tmp_path / "model.json")["leaky"]
     assert "leaks test wafers into training" in capsys.readouterr().err

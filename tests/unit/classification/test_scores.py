@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from waferbench.base.errors import InputError
+from waferbench.base.tables import TABLES
 from waferbench.classification.predictions import prediction_table
 from waferbench.classification.scores import collect
 
@@ -12,7 +13,7 @@ LABELS = ["a", "b", "c"]
 
 def cell(fold=0, condition="real", **changes):
     counts = {"n_train_real": 9, "n_train_synthetic": 4, "n_train_repeated": 0}
-    names = {"protocol": "cv5", "seed": 1, "fold": fold, "backbone": "net", "condition": condition}
+    names = {"protocol": "cv5", "seed": 1, "replicate": 0, "fold": fold, "backbone": "net", "condition": condition}
     return names | counts | changes
 
 
@@ -37,15 +38,15 @@ def test_a_row_per_cell_and_order_of_the_cells_does_not_matter():
     cells = [table([0, 1, 2], [0, 1, 2], fold=f, condition=c) for f in (1, 0) for c in ("real", "gan")]
     forward, backward = collect(cells, {"cv5": LABELS}), collect(cells[::-1], {"cv5": LABELS})
     assert len(forward[1]) == 4 and (forward[1]["macro_f1"] == 1).all() and len(forward[2]) == 12
-    for ours, theirs in zip(forward, backward, strict=True):
-        assert ours.equals(theirs)
+    for ours, theirs, name in zip(forward, backward, ("predictions", "scores", "per_class"), strict=True):
+        assert ours.equals(theirs) and tuple(ours) == TABLES[name]
 
 
 def test_probabilities_are_columns():
     p = np.array([[0.7, 0.2, 0.1]], np.float32)
     frame = prediction_table(cell(), "softmax", np.array(["w"]), np.array([0]), np.array([0]), LABELS, p)
-    assert frame["p_1"].iloc[0] == pytest.approx(0.2)
-    assert "p_1" not in collect([frame], {"cv5": LABELS})[0]
+    assert frame["p_b"].iloc[0] == pytest.approx(0.2)
+    assert "p_b" not in collect([frame], {"cv5": LABELS})[0]
 
 
 def test_doubled_and_unknown_are_errors():

@@ -8,20 +8,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stderr
+from contextlib import chdir, redirect_stderr
 from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from helpers.scripts import snakemake
 from waferbench.base.files import digest
+from waferbench.config.stages import Nothing
 from waferbench.engine import codehash
 from waferbench.engine.cache import Cache
 from waferbench.engine.codehash import code_digest
-from waferbench.engine.job import Job
-from waferbench.report.synthesis.background import cost
+from waferbench.engine.job import Job, run
 
 MADE_FROM = {"rule": "train_gan", "wildcards": {"scope": "fold0"}, "settings": {"lr": 1e-3}, "code": "c", "inputs": {}}
 RECORD = {"seconds": 3.5}
@@ -177,7 +177,7 @@ def take(cache: Cache, home: Path) -> list[str] | None:
 
 @pytest.fixture
 def lab() -> Iterator[Path]:
-    """A common cache as docs/sharing.md says, and a private folder for each user."""
+    """A common cache as docs/operating.md says, and a private folder for each user."""
     if os.geteuid() != 0:
         pytest.skip("only root can become other users")
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
@@ -235,21 +235,18 @@ def test_many_at_once_meet_whole_entries_alone(tmp_path: Path):
     assert not [path for path in (tmp_path / "cache").iterdir() if path.name.startswith(".")]
 
 
-def job(folder: Path, cache: Path, script: Path, data: Path | None = None) -> Job:
-    """A job as Snakemake starts it, of a study of its own."""
-    place = json.dumps({"path": str(data), "identity": "of size and time"} if data else {})
-    snakemake = SimpleNamespace(
-        params=SimpleNamespace(settings=json.dumps({"lr": 1}), code=code_digest(script), place=place),
-        wildcards={"scope": "fold0"},
-        input={},
-        output=[str(folder / "out.txt")],
-        threads=1,
-        resources={},
-        rule="train",
-        config={"machine": {"study": str(folder), "cache": str(cache)}},
-        log=[],
-    )
-    return Job(snakemake)
+def job(folder: Path, cache: Path, script: Path, work, data: Path | None = None) -> None:
+    """Run a job as Snakemake starts it, in a folder of its own."""
+    folder.mkdir(exist_ok=True)
+    place = {"path": str(data), "identity": "of size and time"} if data else {}
+    where = {"outputs": {"text": folder / "out.txt"}, "wildcards": {"scope": "fold0"}}
+    with chdir(folder):
+        given = snakemake("train", Nothing(), **where, place=place, code=code_digest(script), cache=str(cache))
+        run(work, given, Nothing)
+
+
+def writing(text: str):
+    return lambda job: Path(job.output.text).write_text(text)
 
 
 @pytest.fixture
@@ -260,51 +257,59 @@ def script(tmp_path: Path, monkeypatch) -> Path:
     return script
 
 
-def test_a_job_found_in_the_cache_ends_before_it_begins(script: Path, tmp_path: Path):
-    with job(tmp_path / "a", tmp_path / "cache", script):
-        (tmp_path / "a" / "out.txt").write_text("result")
-    with pytest.raises(SystemExit) as end, job(tmp_path / "b", tmp_path / "cache", script):
-        pytest.fail("the job was computed again")
-    assert end.value.code == 0 and (tmp_path / "b" / "out.txt").read_text() == "result"
-    records = [json.loads((tmp_path / name / "runs" / "train-fold0.json").read_text()) for name in "ab"]
+def test_a_job_found_in_the_cache_is_not_computed(script: Path, tmp_path: Path):
+    job(tmp_path / "a", tmp_path / "cache", script, writing("result"))
+    job(tmp_path / "b", tmp_path / "cache", script, lambda job: pytest.fail("the job was computed again"))
+    assert (tmp_path / "b" / "out.txt").read_text() == "result"
+    where = "results/s/runs/train-fold0.json"
+    records = [json.loads((tmp_path / name / where).read_text()) for name in "ab"]
     assert records[1].pop("fetched") and records[0] == records[1], "what it cost is what it cost its maker"
 
 
-def test_the_report_says_which_costs_were_paid_elsewhere():
-    run = {"rule": "train_gan", "seconds": 60, "device": "cpu"}
-    table = cost(SimpleNamespace(runs=[run, {**run, "fetched": "2026-01-01T00:00:00"}]))
-    assert table.rows[0][0].note == "1 from the cache, at what they cost" and table.rows[0][1].text == "2"
-    assert cost(SimpleNamespace(runs=[run])).rows[0][0].note == ""
-
-
 def test_a_script_edited_while_it_ran_adds_nothing(script: Path, tmp_path: Path, capsys):
-    with job(tmp_path, tmp_path / "cache", script):
-        (tmp_path / "out.txt").write_text("of which code?")
+    def edited(job):
+        Path(job.output.text).write_text("of which code?")
         script.write_text("print(2)\n")
         codehash._file_digest.cache_clear()  # as in the process of a job, which has read nothing yet
+
+    job(tmp_path / "a", tmp_path / "cache", script, edited)
     assert "nothing added, as code" in capsys.readouterr().err and not (tmp_path / "cache").exists()
-    assert (tmp_path / "runs" / "train-fold0.json").exists()
+    assert (tmp_path / "a/results/s/runs/train-fold0.json").exists()
 
 
 def test_data_replaced_while_they_were_read_add_nothing(script: Path, tmp_path: Path, capsys):
-    (tmp_path / "data.csv").write_text("first")
-    with job(tmp_path, tmp_path / "cache", script, tmp_path / "data.csv"):
-        (tmp_path / "out.txt").write_text("of which data?")
-        (tmp_path / "data.csv").write_text("other")
+    data = tmp_path / "data.csv"
+    data.write_text("first")
+
+    def replaced(job):
+        Path(job.output.text).write_text("of which data?")
+        data.write_text("other")
+
+    job(tmp_path / "a", tmp_path / "cache", script, replaced, data)
     assert "data.csv has changed meanwhile" in capsys.readouterr().err and not (tmp_path / "cache").exists()
 
 
-def test_a_folder_of_data_counts_by_its_content_and_not_by_its_place_or_times(script: Path, tmp_path: Path):
+def test_a_folder_of_data_counts_by_its_content_and_not_by_its_place_or_times(tmp_path: Path):
     for name, dies in (("mine", b"0120"), ("moved", b"0120"), ("other", b"0210")):
         (tmp_path / name / "Scratch").mkdir(parents=True)
         (tmp_path / name / "Scratch" / "1.npy").write_bytes(dies)
         os.utime(tmp_path / name / "Scratch" / "1.npy", (1000, 1000))
-    made_from = [job(tmp_path, tmp_path, script, tmp_path / name).provenance for name in ("mine", "moved", "other")]
+    places = [{"path": str(tmp_path / name)} for name in ("mine", "moved", "other")]
+    made_from = [Job(snakemake("ingest", Nothing(), place=place), Nothing).made_from for place in places]
     assert made_from[0] == made_from[1] != made_from[2]
 
 
 def test_a_job_that_failed_adds_nothing(script: Path, tmp_path: Path):
-    with pytest.raises(RuntimeError), job(tmp_path, tmp_path / "cache", script):
-        (tmp_path / "out.txt").write_text("half")
+    def failing(job):
+        Path(job.output.text).write_text("half")
         raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        job(tmp_path / "a", tmp_path / "cache", script, failing)
     assert not (tmp_path / "cache").exists()
+
+
+def test_another_version_finds_what_this_one_made(script: Path, tmp_path: Path, monkeypatch):
+    job(tmp_path / "a", tmp_path / "cache", script, writing("result"))
+    monkeypatch.setattr("waferbench.engine.job.VERSION", "9.9.9")
+    job(tmp_path / "b", tmp_path / "cache", script, lambda job: pytest.fail("a version decides no byte"))

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from waferbench.base import machine
-from waferbench.engine import gpus
+from waferbench.engine import gpus, machine
 
 SCRIPTS = str(Path(gpus.__file__).parents[2])
 JOB = """

@@ -6,39 +6,39 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
-from waferbench.engine.job import Job
+from helpers.scripts import snakemake
+from waferbench.config.stages import Nothing
+from waferbench.engine.job import run
 from waferbench.engine.running import mark, markers, parted
+from waferbench.engine.version import VERSION
 
 
-class Named(dict):
-    """Snakemake's lists of named files, as far as a job looks at them."""
-
-
-def snakemake(**more):
-    given = {"params": SimpleNamespace(settings="{}", code="c"), "config": {"machine": {"study": "s"}}, "threads": 1}
-    given |= {"wildcards": Named(fold="0"), "resources": {"gpu": 0}, "input": Named(), "output": [], "log": []}
-    return SimpleNamespace(**given, rule="fit", **more)
+def given():
+    return snakemake("fit", Nothing(), wildcards={"fold": "0"})
 
 
 def test_a_job_is_marked_while_it_runs_and_recorded_when_it_has_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runs = tmp_path / "results/s/runs"
-    with Job(snakemake()):
+
+    def work(_):
         (job,) = markers(runs)
         assert (job.name, job.rule, job.pid, job.alive) == ("fit-0", "fit", os.getpid(), True)
+
+    run(work, given(), Nothing)
     assert not markers(runs)
     record = json.loads((runs / "fit-0.json").read_text())
     assert record["startup_seconds"] > 0, "the process is older than its job"
+    assert record["version"] == VERSION
 
 
 def test_a_failed_job_leaves_no_marker(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RuntimeError), Job(snakemake()):
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError):
+        run(lambda job: 1 / 0, given(), Nothing)
     assert not markers(tmp_path / "results/s/runs") and not list((tmp_path / "results/s/runs").glob("*.json"))
 
 

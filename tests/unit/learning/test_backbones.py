@@ -12,13 +12,11 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
-import yaml
 from safetensors.torch import save_file
 
 from waferbench.base.errors import InputError
 from waferbench.base.files import digest
-from waferbench.classification.data import Split
-from waferbench.classification.train import Normaliser, predict, train_classifier
+from waferbench.config.stages import WeightSearch
 from waferbench.learning import backbones
 from waferbench.learning.backbones import (
     create_backbone,
@@ -28,6 +26,7 @@ from waferbench.learning.backbones import (
     match_by_order,
     unfold_batch_norms,
 )
+from waferbench.learning.epochs import Plan, fit_epochs
 from waferbench.learning.runtime import Checkpoint
 
 TINY = "test_resnet.r160_in1k"
@@ -48,14 +47,14 @@ def test_unknown_name_lists_the_nearest():
 
 def test_missing_weights_say_which_file_to_put_where(tmp_path):
     with pytest.raises(InputError, match=r"swin_tiny_patch4_window7_224.ms_in1k.safetensors into .*" + tmp_path.name):
-        find_weights("swin_tiny_patch4_window7_224.ms_in1k", {"folder": str(tmp_path), "download": False})
+        find_weights("swin_tiny_patch4_window7_224.ms_in1k", WeightSearch(folder=str(tmp_path)))
 
 
 def test_local_file_comes_first_and_is_loaded(tmp_path):
     torch.manual_seed(3)
     donor, _, _ = create_backbone(TINY, 1000, pretrained=False)
     save_file({k: v.contiguous() for k, v in donor.state_dict().items()}, tmp_path / f"{TINY}.safetensors")
-    model, _, _ = create_backbone(TINY, 5, True, {"folder": str(tmp_path)})
+    model, _, _ = create_backbone(TINY, 5, True, WeightSearch(folder=str(tmp_path)))
     ours, theirs = model.state_dict(), donor.state_dict()
     for key, tensor in theirs.items():
         if not key.startswith("fc."):
@@ -66,10 +65,8 @@ def test_local_file_comes_first_and_is_loaded(tmp_path):
 def test_wrong_digest_shows_both(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"other bytes")
     source = {"kind": "file", "file": "w.pth", "sha256": "ab" * 32, "keys": "own"}
-    manifest = tmp_path / "weights.yaml"
-    manifest.write_text(yaml.safe_dump({TINY: {"sources": [source]}}))
     with pytest.raises(InputError) as caught:
-        find_weights(TINY, {"folder": str(tmp_path), "manifest": str(manifest)})
+        find_weights(TINY, WeightSearch(folder=str(tmp_path), manifest={TINY: {"sources": [source]}}))
     assert "ab" * 32 in str(caught.value) and "sha256 " in str(caught.value).split("ab" * 32)[0]
 
 
@@ -100,18 +97,21 @@ def test_the_published_backbones_train_a_step(name):
     """Each learns from one batch, and its penultimate features are one vector an image."""
     torch.manual_seed(0)
     size = PUBLISHED[name]
-    images = np.random.default_rng(0).integers(0, 256, (4, size, size), dtype=np.uint8)
-    batch = Split(images, np.array([0, 1, 2, 1]), np.array(list("abcd")))
-    model, mean, std = create_backbone(name, 3, pretrained=False, image_size=size, drop_path=0.1)
+    images, labels = torch.randn(4, 3, size, size), torch.tensor([0, 1, 2, 1])
+    model, _, _ = create_backbone(name, 3, pretrained=False, image_size=size, drop_path=0.1)
     before = [value.detach().clone() for value in model.parameters()]
-    settings = {"epochs": 1, "batch": 4, "lr": 1e-3, "weight_decay": 0.05, "focal_gamma": 2.0, "warmup": 0.0}
-    settings |= {"rotation": 15, "flip": True, "precision": "float32", "ema": 0.0, "compile": False}
-    normalise, cpu = Normaliser(mean, std, size), torch.device("cpu")
-    history = train_classifier(model, normalise, batch, batch, settings, True, 0, cpu, Checkpoint(None))
+
+    def loss_of(rows: torch.Tensor, _: torch.Generator) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(model(images[rows]), labels[rows])
+
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    history = fit_epochs("it", model, loss_of, lambda _: 1.0, Plan(4, 4, 1), optimizer, 0, Checkpoint(None))
     assert np.isfinite(history[0]["loss"])
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
-    features, probabilities = predict(model, normalise, images, cpu, settings)
-    assert features.shape == (4, model.head_hidden_size) and probabilities.shape == (4, 3)
+    with torch.inference_mode():
+        maps = model.eval().forward_features(images)
+        assert model.forward_head(maps, pre_logits=True).shape == (4, model.head_hidden_size)
+        assert model.forward_head(maps).shape == (4, 3)
 
 
 def test_folded_batch_norms_survive_training_mode():
@@ -132,10 +132,10 @@ def test_folded_batch_norms_survive_training_mode():
 
 @pytest.mark.real
 def test_a_port_with_folded_batch_norms_is_read_and_sees():
-    folder = Path(__file__).parents[3] / "shared/weights"
+    folder = Path(__file__).parents[4] / "shared/weights"
     if not (folder / "mobilenetv2_imagenet.npz").exists():
         pytest.skip("no mobilenetv2_imagenet.npz in ../shared/weights")
-    model, mean, std = create_backbone("mobilenetv2_100", 0, True, {"folder": str(folder)})
+    model, mean, std = create_backbone("mobilenetv2_100", 0, True, WeightSearch(folder=str(folder)))
     assert mean == std == (0.5, 0.5, 0.5) and folded("mobilenetv2_100") and not folded("mobilenetv2_100.ra_in1k")
     with np.load(folder / "mobilenetv2_imagenet.npz", allow_pickle=False) as arrays:
         assert np.array_equal(model.conv_stem.weight.detach(), arrays["features.0.0.weight"])
@@ -145,7 +145,8 @@ def test_a_port_with_folded_batch_norms_is_read_and_sees():
     assert torch.isfinite(features).all() and features.std() > 0.05
 
 
-def test_every_manifest_entry_is_complete():
+def test_every_entry_of_the_shipped_manifest_is_complete():
+    assert load_manifest() == load_manifest(WeightSearch()) and load_manifest(WeightSearch(manifest={})) == {}
     for name, entry in load_manifest().items():
         assert entry["licence"] and entry["sources"], name
         for source in entry["sources"]:
@@ -211,16 +212,16 @@ def test_weights_are_fetched_once_where_that_is_allowed(server, kind):
     source = {"kind": kind, "repo": "somebody/net", "url": f"{address}/net.safetensors", "file": "net.safetensors"}
     entry = {"sources": [{**source, "sha256": digest(folder / "net.safetensors"), "keys": "own"}]}
     with pytest.raises(InputError, match=r"weights\.download=true"):
-        find_weights("net", {"manifest": {"net": entry}})
-    settings = {"manifest": {"net": entry}, "download": True}
+        find_weights("net", WeightSearch(manifest={"net": entry}))
+    settings = WeightSearch(manifest={"net": entry}, download=True)
     assert find_weights("net", settings)[0].read_bytes() == b"weights"
     (folder / "net.safetensors").write_bytes(b"altered")
     assert find_weights("net", settings)[0].read_bytes() == b"weights", "fetched again"
     running.shutdown()
-    assert find_weights("net", {**settings, "download": False})[0].read_bytes() == b"weights", "fetched once is enough"
+    assert find_weights("net", settings.model_copy(update={"download": False}))[0].read_bytes() == b"weights"
     entry["sources"][0]["sha256"] = "ab" * 32
     with pytest.raises(InputError, match="expects abab"):
-        find_weights("net", settings)
+        find_weights("net", WeightSearch(manifest={"net": entry}, download=True))
 
 
 @pytest.mark.parametrize("kind", ["hub", "url"])
@@ -228,7 +229,7 @@ def test_weights_that_cannot_be_fetched_are_named(server, kind):
     source = {"kind": kind, "repo": "somebody/net", "url": f"{server[1]}/net.safetensors", "file": "net.safetensors"}
     entry = {"sources": [{**source, "sha256": None, "keys": "own"}]}
     with pytest.raises(InputError, match="could not be fetched"):
-        find_weights("net", {"manifest": {"net": entry}, "download": True})
+        find_weights("net", WeightSearch(manifest={"net": entry}, download=True))
 
 
 @pytest.mark.parametrize("kind", ["hub", "url"])
@@ -240,10 +241,10 @@ def test_a_download_that_breaks_off_leaves_nothing_and_is_fetched_again(server, 
     entry = {"sources": [{**source, "sha256": None, "keys": "own"}]}
     running.most = len(content) // 2
     with pytest.raises(InputError, match=r"could not be fetched|broke off"):
-        find_weights("net", {"manifest": {"net": entry}, "download": True})
+        find_weights("net", WeightSearch(manifest={"net": entry}, download=True))
     assert not list((tmp_path / "torch").rglob("*.safetensors")), "half a file was kept"
     running.most = None
-    assert find_weights("net", {"manifest": {"net": entry}, "download": True})[0].read_bytes() == content
+    assert find_weights("net", WeightSearch(manifest={"net": entry}, download=True))[0].read_bytes() == content
 
 
 OFFLINE = """
@@ -251,11 +252,12 @@ import sys
 sys.path.insert(0, {scripts!r})
 from huggingface_hub import constants
 constants.ENDPOINT, constants.HUGGINGFACE_CO_URL_TEMPLATE = {address!r}, {address!r} + "/{{repo_id}}/{{filename}}"
-from waferbench.learning.backbones import find_weights
 from waferbench.base.errors import InputError
+from waferbench.config.stages import WeightSearch
+from waferbench.learning.backbones import find_weights
 entry = {{"sources": [{{"kind": "hub", "repo": "a/net", "file": "net.safetensors", "sha256": None, "keys": "own"}}]}}
 try:
-    find_weights("net", {{"manifest": {{"net": entry}}, "download": True}})
+    find_weights("net", WeightSearch(manifest={{"net": entry}}, download=True))
 except InputError as error:
     print(error)
 """

@@ -49,8 +49,7 @@ ALLOWED = {  # (file, call): why
         f"{WAFERBENCH}/learning/download.py",
         "urllib.request.build_opener",
     ): "https alone, size and digest checked",
-    (f"{WAFERBENCH}/report/synthesis/page.py", "markupsafe.Markup"): "figures, whose texts matplotlib has escaped",
-    (f"{WAFERBENCH}/report/synthesis/dossiers.py", "markupsafe.Markup"): "figures, whose texts matplotlib has escaped",
+    (f"{WAFERBENCH}/report/kit/figures.py", "markupsafe.Markup"): "figures, whose texts matplotlib has escaped",
 }
 
 

@@ -88,3 +88,5 @@ def test_the_version_is_the_same_everywhere():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
     assert re.search(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)[1] == version
+    for file in (ROOT / "workflow/scripts/waferbench/engine").glob("version.py"):
+        assert re.search(r'= "(.+)"$', file.read_text(), re.M)[1] == version

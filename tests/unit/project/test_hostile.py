@@ -1,6 +1,5 @@
 """Single attacks, each as small as it gets: bombs, crashes, names, addresses."""
 
-import copy
 import hashlib
 import http.server
 import io
@@ -14,24 +13,29 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import yaml
-from waferbench.config.settings import load_schema, resolve
 
 from waferbench.base.artifacts import read_h5
 from waferbench.base.errors import InputError, require_plain
+from waferbench.config.resolve import resolve
+from waferbench.config.section import Section
+from waferbench.config.stages import Ingest
 from waferbench.learning.backbones import read_state
 from waferbench.learning.download import fetch
 from waferbench.learning.manifest import checked_manifest, load_manifest
+from waferbench.tracks import all_tracks, checks_of, settings_model
 from waferbench.wafers.ingest import read_unlabelled, read_wafers
 from waferbench.wafers.ingest.isolated import read_isolated
 
 ROOT = Path(__file__).parents[3]
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
-DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+MODEL, CHECKS = settings_model(all_tracks()), checks_of(all_tracks())
 NAMES = ["<script>alert(1)</script>", 'it\'s "quoted"; $(touch x) `y`', "{fold} %s ../..", "-שלום 🧇 e\u0301", "a\nb"]
 
-
 PARTS = ["../up", "a b", "a;b", "$(x)", "`x`", "{fold}", "<b>", "-a", ".a", "é"]
+FOLDER = Ingest(source="folder")
+
+
+def settings_of(config: dict) -> Section:
+    return resolve(config, MODEL, CHECKS)
 
 
 def header(shape: tuple, kind: str = "|u1") -> bytes:
@@ -60,7 +64,24 @@ def test_a_header_that_promises_more_than_the_file_holds_is_refused(tmp_path, co
     (tmp_path / "Loc").mkdir()
     (tmp_path / "Loc" / "a.npy").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.npy: not a readable array of numbers \(a header of shape"):
-        read_wafers({"source": "folder", "path": tmp_path})
+        read_wafers(tmp_path, FOLDER)
+
+
+@pytest.mark.parametrize("kind", ["|V1", "<M8[s]", "<c8", "|O", "|b1"])
+def test_dies_of_any_other_kind_are_refused_and_truth_values_are_taken_for_what_they_say(tmp_path, kind):
+    (tmp_path / "Loc").mkdir()
+    (tmp_path / "Loc" / "a.npy").write_bytes(header((2, 2), kind) + bytes([0, 1, 7, 255]) * 8)
+    if kind == "|b1":  # a byte of one may hold any number
+        assert read_wafers(tmp_path, FOLDER).store[0].tolist() == [[0, 1], [1, 1]]
+    else:
+        with pytest.raises(InputError, match=r"a\.npy: not a readable array of numbers \(values of type"):
+            read_wafers(tmp_path, FOLDER)
+
+
+@pytest.mark.parametrize("kind", ["|V4", "<M8[s]", "<c8", "|O"])
+def test_weights_of_any_other_kind_are_refused(tmp_path, kind):
+    with pytest.raises(InputError, match=r"a\.npz: array 'w' cannot be read \(values of type"):
+        read_state(zipped(tmp_path / "a.npz", {"w": header((2,), kind) + bytes(16)}))
 
 
 def test_an_archive_that_swells_is_refused_before_it_is_unpacked(tmp_path):
@@ -88,7 +109,7 @@ def test_an_image_of_a_billion_pixels_is_refused_before_it_is_unpacked(tmp_path)
     (tmp_path / "Loc").mkdir()
     (tmp_path / "Loc" / "a.png").write_bytes(png(30_000, 30_000))
     with pytest.raises(InputError, match=r"a\.png"):
-        read_wafers({"source": "folder", "path": tmp_path})
+        read_wafers(tmp_path, FOLDER)
 
 
 def test_a_pickle_that_crashes_python_ends_as_a_clear_error(tmp_path):
@@ -117,6 +138,20 @@ def test_isolated_reading_returns_what_was_read(tmp_path):
         read_isolated(read_unlabelled, tmp_path / "absent.csv")
 
 
+def test_what_is_asked_of_a_file_reaches_the_process_that_reads_it(tmp_path):
+    path = tmp_path / "dies.csv"
+    path.write_text("wafer,x,y,bin,class\nA,0,0,1,Loc\nA,1,0,7,Loc\n")
+    assert read_isolated(read_unlabelled, path, ("7",))[0].store.flat.tolist() == [2, 1]
+
+    def labelled(path, settings):
+        return read_wafers(path, settings), []
+
+    wafers, bins = read_isolated(labelled, path, Ingest(source="dielist", classes=("Loc",), pass_bins=("1", "7")))
+    assert wafers.store.flat.tolist() == [1, 1] and wafers.classes == ["Loc"] and bins == []
+    with pytest.raises(InputError, match="'Donut' not found"):
+        read_isolated(labelled, path, Ingest(source="dielist", classes=("Donut",)))
+
+
 def test_an_artifact_that_leads_to_another_file_is_refused(tmp_path):
     (tmp_path / "secret").write_bytes(b"secret..")
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -132,22 +167,19 @@ def test_an_artifact_that_leads_to_another_file_is_refused(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_any_plain_text_is_a_class_name(name):
     require_plain(name, "x", 100)
-    config = copy.deepcopy(DEFAULT) | {"budget": {**DEFAULT["budget"], "exclude": []}}
-    config["dataset"] |= {"classes": [name, "Loc"]}
-    assert resolve(config, SCHEMA)["dataset"]["classes"] == [name, "Loc"]
+    assert settings_of({"dataset": {"classes": [name, "Loc"]}}).dataset.classes == (name, "Loc")
 
 
-@pytest.mark.parametrize("key", ["study", "define.conditions", "define.backbones", "define.sources"])
+ENTRIES = {"conditions": {"source": "none"}, "backbones": {"pretrained": False}, "sources": {"kind": "die_flow"}}
+
+
+@pytest.mark.parametrize("key", ["study", *(f"define.{section}" for section in ENTRIES)])
 @pytest.mark.parametrize("name", [*PARTS, "a" * 65, "a\n", ""])
 def test_what_names_a_folder_is_refused_by_its_key(key, name):
-    config = copy.deepcopy(DEFAULT)
-    if key == "study":
-        config["study"] = name
-    else:
-        entries = config["define"][key.partition(".")[2]]
-        entries[name] = next(iter(entries.values()))
+    section = key.partition(".")[2]
+    config = {"define": {section: {name: ENTRIES[section]}}} if section else {"study": name}
     with pytest.raises(InputError) as error:
-        resolve(config, SCHEMA)
+        settings_of(config)
     assert key in str(error.value) and "letters, digits" in str(error.value)
 
 
@@ -157,14 +189,11 @@ def test_what_names_a_folder_is_refused_by_its_key(key, name):
         ({"dataset.path": "a{b}.npz"}, "dataset.path: found 'a{b}.npz', expected a path without line ends, braces"),
         ({"wafers": "<b>.csv"}, "wafers: found '<b>.csv', expected a path without"),
         ({"dataset.path": "a\x00b"}, "set: dataset.path: not a readable YAML value"),
-        ({"dataset.classes": ["a\x00b", "b"]}, r"dataset.classes\[0\]: .* U.0000"),
-        ({"dataset.classes": ["a\x1b[2J", "b"]}, r"dataset.classes\[0\]: .* U.001B"),
-        ({"dataset.classes": ["a\u202eb", "b"]}, r"dataset.classes\[0\]: .* U.202E"),
-        (
-            {"dataset.classes": ["a" * 101, "b"]},
-            r"dataset.classes\[0\]: found 'a*'..., 101 characters",
-        ),
-        ({"dataset.classes": ["", "b"]}, r"dataset.classes\[0\]: found an empty text"),
+        ({"dataset.classes": ["a\x00b", "b"]}, r"dataset.classes: .* U.0000, expected plain text"),
+        ({"dataset.classes": ["a\x1b[2J", "b"]}, r"dataset.classes: .* U.001B"),
+        ({"dataset.classes": ["a\u202eb", "b"]}, r"dataset.classes: .* U.202E"),
+        ({"dataset.classes": ["a" * 101, "b"]}, r"dataset.classes\[0\]: found 'a*', expected at most 100 characters"),
+        ({"dataset.classes": ["", "b"]}, r"dataset.classes\[0\]: found '', expected at least a letter"),
         ({"quality.network": "../../x"}, "quality.network: found '../../x', expected a timm name"),
         ({"svm.C": "[1"}, "set: svm.C: not a readable YAML value"),
         ({"svm.C": 10**400}, "svm.C: found .*, expected a finite number"),
@@ -174,14 +203,14 @@ def test_what_names_a_folder_is_refused_by_its_key(key, name):
 )
 def test_other_values_that_cannot_work_are_refused_by_their_key(override, told):
     with pytest.raises(InputError, match=told):
-        resolve({**copy.deepcopy(DEFAULT), "set": override}, SCHEMA)
+        settings_of({"set": override})
 
 
 def test_aliases_that_swell_do_not_swell_the_message():
     levels = [f"&{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in pairwise("abcdefghi")]
     bomb = f"[&a [1], {', '.join(levels)}]"
     with pytest.raises(InputError) as error:
-        resolve({**copy.deepcopy(DEFAULT), "set": {"svm.C": bomb}}, SCHEMA)
+        settings_of({"set": {"svm.C": bomb}})
     assert len(str(error.value)) < 5000
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from helpers.made_up_grid import add_grid
-from helpers.made_up_study import BACKBONES, ROOT, make_inputs, settings
+from helpers.made_up_study import BACKBONES, make_inputs, settings
 from waferbench.report.synthesis import read_study, render_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -46,7 +46,7 @@ addEventListener("load", function () {
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     study = read_study(add_grid(folder, make_inputs(folder)), settings(), folder)
-    render_page(study, ROOT / "workflow/report/report.html.j2", folder / "report.html")
+    render_page(study, folder / "report.html")
     text = (
         (folder / "report.html").read_text().replace("<head>", f"<head>{WATCH}").replace("</body>", f"{PROBE}</body>")
     )

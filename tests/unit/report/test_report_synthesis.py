@@ -1,15 +1,21 @@
 """The report's parts about generators, samples, shape filter and quality, of a small made-up study."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers.made_up_study import make_inputs, settings
+from waferbench.base.errors import InputError
+from waferbench.base.scope import Fold
+from waferbench.images.store import write_images
 from waferbench.report.synthesis import read_study
 from waferbench.report.synthesis.figures import examples_that_fit, sample_rows
+from waferbench.report.synthesis.generators import agreement, corruptions, filter_agreement, quality, shape_reasons
 from waferbench.report.synthesis.making import binned, borderline, closest_pairs, priors, training_curves
-from waferbench.report.synthesis.synthesis import agreement, corruptions, filter_agreement, quality, shape_reasons
+from waferbench.report.synthesis.reading import tidy, with_wafer_intervals
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +25,7 @@ def study(tmp_path_factory):
 
 
 def test_samples_belong_to_their_source_and_scope(study, tmp_path):
-    assert {source for source, _ in study.samples} == {"gan", "lora"} and study.sample_fold == 0
+    assert {source for source, _ in study.samples} == {"gan", "lora"} and study.sample_scope == Fold(0)
     rows = sample_rows(study, "center", 4)
     t = study.shape_filter
     kept = t[(t["fold"] == 0) & (t["source"] == "lora") & (t["label"] == "center")]["kept"].sum()
@@ -29,6 +35,33 @@ def test_samples_belong_to_their_source_and_scope(study, tmp_path):
         ("lora", "kept", kept),
         ("lora", "rejected", 16 - kept),
     ]
+
+
+def test_an_artifact_says_which_of_several_it_is_and_its_place_does_not(tmp_path):
+    inputs = make_inputs(tmp_path)
+    moved = []
+    for path in map(Path, inputs["samples"]):
+        moved.append(tmp_path / "elsewhere" / path.parents[1].name / path.name)
+        moved[-1].parent.mkdir(parents=True, exist_ok=True)
+        path.rename(moved[-1])
+    found = read_study({**inputs, "samples": moved}, settings(), tmp_path)
+    assert found.sample_scope == Fold(0) and {source for source, _ in found.samples} == {"gan", "lora"}
+    write_images(moved[0], np.zeros((1, 8, 8), np.uint8))
+    with pytest.raises(InputError, match="does not say which of several it is"):
+        read_study({**inputs, "samples": moved}, settings(), tmp_path)
+
+
+def test_tables_may_lack_columns_and_comparisons_are_called_by_short_names():
+    one = {"backbone": "b", "head": "softmax", "condition": "gan", "reference": "real"}
+    told = tidy("comparisons", [pd.DataFrame([{**one, "mean_difference": 0.1, "ci_low": 0.0, "ci_high": 0.2}])])
+    assert told.loc[0, ["against", "difference", "low", "high"]].tolist() == ["real", 0.1, 0.0, 0.2]
+    assert told["p_holm"].isna().all() and "reference" not in told
+    both = [{**one, "metric": metric, "mean_difference": 0.1} for metric in ("macro_f1", "accuracy")]
+    assert len(tidy("comparisons", [pd.DataFrame(both)])) == 1
+    over = tidy("intervals", [pd.DataFrame([{**one, "low": -0.1, "high": 0.3}])])
+    joined = with_wafer_intervals(told, over, "against")
+    assert joined.loc[0, ["wafer_low", "wafer_high"]].tolist() == [-0.1, 0.3], "neither names a protocol"
+    assert with_wafer_intervals(told, tidy("intervals", []), "against")["wafer_low"].isna().all()
 
 
 def test_curves_show_every_training_and_pairs_the_closest(study):
@@ -67,7 +100,7 @@ def test_a_pool_that_met_its_cap_is_marked(study):
     rows = {row[0].text: row for row in shape_reasons(study).rows}
     gan, lora = rows["gan · Center"][4], rows["lora · Center"][4]
     assert gan.note == "" and gan.text == "70"
-    short = dataclasses.replace(study, settings={**study.settings, "pool": {"n_accepted": 90}})
+    short = dataclasses.replace(study, settings=settings(pool={"n_accepted": 90, "max_raw": 90}))
     assert {row[0].text: row for row in shape_reasons(short).rows}["lora · Center"][4].note == "cap reached"
     assert lora.value <= 70
 
@@ -95,5 +128,5 @@ def test_quality_sets_kept_beside_raw_and_floor(study):
 
 def test_many_classes_get_fewer_examples(tmp_path):
     inputs = make_inputs(tmp_path)
-    many = settings(classes=[f"class {i}" for i in range(38)], examples=64)
-    assert examples_that_fit(read_study(inputs, many, None)) < 64
+    many = settings(classes=[f"class {i}" for i in range(38)], examples=32)
+    assert examples_that_fit(read_study(inputs, many, None)) < 32

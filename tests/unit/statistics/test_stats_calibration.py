@@ -6,6 +6,7 @@ import pytest
 from scipy.special import softmax
 
 from waferbench.base.errors import InputError
+from waferbench.base.tables import TABLES, probabilities
 from waferbench.classification.predictions import prediction_table
 from waferbench.statistics.calibration import (
     calibrate,
@@ -16,7 +17,7 @@ from waferbench.statistics.calibration import (
     reliability,
     scale,
 )
-from waferbench.statistics.probabilities import probabilities
+from waferbench.statistics.probabilities import softmax_of
 
 LABELS = ["center", "donut", "scratch"]
 
@@ -54,11 +55,11 @@ def test_probabilities_that_are_not_finite_are_refused():
     p[:2, 1] = np.nan
     with pytest.raises(InputError, match="2 of 60 validation wafers are not finite"):
         fit_temperature(p, y)
-    with pytest.raises(InputError, match="cv5/1/0/net/real: calibration: probabilities of 2"):
-        choose_temperature(p, y, "cv5/1/0/net/real")
+    with pytest.raises(InputError, match="cv5/1/0/0/net/real: calibration: probabilities of 2"):
+        choose_temperature(p, y, "cv5/1/0/0/net/real")
     validation, test = cell(0)
-    validation.loc[3, "p_2"] = np.inf
-    with pytest.raises(InputError, match="cv5/1/0/net/real: probabilities of 1 of 400 wafers are not finite"):
+    validation.loc[3, "p_scratch"] = np.inf
+    with pytest.raises(InputError, match="cv5/1/0/0/net/real: probabilities of 1 of 400 wafers are not finite"):
         calibrate([(validation, test)], {"cv5": LABELS})
 
 
@@ -85,7 +86,7 @@ def test_calibration_error_by_hand():
 
 
 def cell(fold, seed=1, n=400, temperature=3.0):
-    names = {"protocol": "cv5", "seed": seed, "fold": fold, "backbone": "net", "condition": "real"}
+    names = {"protocol": "cv5", "seed": seed, "replicate": 0, "fold": fold, "backbone": "net", "condition": "real"}
     names |= {"n_train_real": 9, "n_train_synthetic": 0, "n_train_repeated": 0}
     tables = []
     for part in (0, 1):
@@ -97,6 +98,7 @@ def cell(fold, seed=1, n=400, temperature=3.0):
 
 def test_overconfident_cells_are_mended_and_bins_are_pooled():
     table, bins = calibrate([cell(0), cell(1), cell(0, seed=2)], {"cv5": LABELS})
+    assert tuple(table) == TABLES["calibration"] and tuple(bins) == TABLES["reliability"]
     assert len(table) == 3 and (table["n_val"] == 400).all() and table["temperature"].between(2, 4.5).all()
     assert (table["ece_after"] < table["ece_before"]).all() and (table["nll_after"] < table["nll_before"]).all()
     assert bins.groupby("stage")["n"].sum().to_dict() == {"before": 1200, "after": 1200}
@@ -104,7 +106,7 @@ def test_overconfident_cells_are_mended_and_bins_are_pooled():
     assert inside.all() and bins["accuracy"].between(0, 1).all()
     # One pooled bin, counted again from the rows.
     rows = pd.concat([test for _, test in (cell(0), cell(1), cell(0, seed=2))])
-    top = rows[["p_0", "p_1", "p_2"]].max(axis=1).astype(float)
+    top = rows[probabilities(LABELS)].max(axis=1).astype(float)
     last = bins[(bins["stage"] == "before")].iloc[-1]
     chosen = top > 14 / 15
     assert last["n"] == chosen.sum() and last["confidence"] == pytest.approx(top[chosen].mean())
@@ -120,7 +122,17 @@ def test_tables_that_do_not_belong_together_are_refused():
 
 def test_other_classes_are_named():
     table = cell(0)[1]
-    with pytest.raises(InputError, match="expected p_0 to p_3"):
-        probabilities(table, [*LABELS, "none"])
-    with pytest.raises(InputError, match="'scratch' is not one"):
-        probabilities(table, ["center", "donut", "loc"])
+    with pytest.raises(InputError, match="probabilities p_center, p_donut, p_scratch, expected p_center to p_none"):
+        softmax_of(table, [*LABELS, "none"])
+    with pytest.raises(InputError, match="expected p_center to p_loc for the classes center, donut, loc"):
+        softmax_of(table, ["center", "donut", "loc"])
+    with pytest.raises(InputError, match="probabilities none"):
+        softmax_of(table.drop(columns=probabilities(LABELS)), LABELS)
+    with pytest.raises(InputError, match="'scratches' is not one"):
+        softmax_of(table.assign(y_true=table["y_true"].replace("scratch", "scratches")), LABELS)
+
+
+def test_probabilities_are_known_by_name():
+    table = cell(0)[1]
+    (p, y), (turned, again) = softmax_of(table, LABELS), softmax_of(table, LABELS[::-1])
+    assert (p == turned[:, ::-1]).all() and (y == 2 - again).all()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from waferbench.base.tables import TABLES
 from waferbench.statistics.comparisons import (
     comparable,
     compare_conditions,
@@ -77,15 +78,16 @@ def scores(folds, seeds=(1,)):
     rows = []
     for condition, gain in {"real": 0.0, "real_aug": 0.02, "gan": 0.05}.items():
         for fold, seed in itertools.product(folds, seeds):
-            names = {"protocol": "cv5", "seed": seed, "backbone": "net", "head": "softmax", "condition": condition}
+            names = {"protocol": "cv5", "seed": seed, "replicate": 0, "backbone": "net", "head": "softmax"}
             f1 = 0.8 + gain * (1 + fold) * seed + 0.01 * fold
             sizes = {"n_train_real": 30, "n_train_synthetic": 5, "n_test": 10}
-            rows.append({**names, "fold": fold, "macro_f1": f1, "accuracy": f1, **sizes})
+            rows.append({**names, "condition": condition, "fold": fold, "macro_f1": f1, "accuracy": f1, **sizes})
     return pd.DataFrame(rows).sample(frac=1, random_state=0)
 
 
 def test_pairs_against_real_and_baseline():
     table = compare_conditions(scores([0, 1, 2]), "real_aug", 0.9)
+    assert tuple(table) == TABLES["comparisons"]
     table = table[table["metric"] == "macro_f1"].set_index(["condition", "reference"])
     assert set(table.index) == {("real_aug", "real"), ("gan", "real"), ("real", "real_aug"), ("gan", "real_aug")}
     row = table.loc[("gan", "real_aug")]
@@ -111,6 +113,12 @@ def test_seeds_of_a_fold_are_averaged_and_are_no_folds():
     expected = corrected_t_test([0.1, 0.2, 0.3], 10 / 30)
     assert row["p_value"] == pytest.approx(expected["p_value"])
     assert row["mean_difference"] == pytest.approx(0.2) and row["mean_reference"] == pytest.approx(0.81)
+
+
+def test_replicates_count_as_seeds_do():
+    seeds = scores([0, 1, 2], seeds=[1, 3])
+    replicates = seeds.assign(replicate=seeds["seed"], seed=1)
+    pd.testing.assert_frame_equal(compare_conditions(replicates, "real"), compare_conditions(seeds, "real"))
 
 
 def test_only_shared_cells_are_compared():

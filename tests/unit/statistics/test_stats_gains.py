@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from waferbench.base.tables import TABLES
+from waferbench.config.synthesis.settings import NamedCondition
 from waferbench.statistics.comparisons import corrected_t_test
 from waferbench.statistics.gains import compare_heads, decompose, saturation, steps
 
-CONDITIONS = {
-    "real": {"source": "none", "augment": False},
-    "real_aug": {"source": "none", "augment": True},
-    "oversample": {"source": "repeat", "augment": True},
-    "gan": {"source": "gan", "augment": True},
-    "lora": {"source": "lora", "augment": True},
-}
+CONDITIONS = [
+    NamedCondition(name="real", source="none", augment=False),
+    NamedCondition(name="real_aug", source="none"),
+    NamedCondition(name="oversample", source="repeat"),
+    NamedCondition(name="gan", source="gan"),
+    NamedCondition(name="lora", source="lora"),
+]
 LEVEL = {"real": 0.70, "real_aug": 0.74, "oversample": 0.75, "gan": 0.79, "lora": 0.73}
 
 
@@ -27,14 +29,16 @@ def scores(level=lambda backbone, condition: LEVEL[condition], backbones=("net",
             for fold in folds:
                 for head, more in {"softmax": 0.0, "ecoc_svm": 0.02}.items():
                     f1 = level(backbone, condition) + more + rng.normal(0, 1e-3)
-                    names = {"protocol": "cv5", "seed": 1, "fold": fold, "backbone": backbone, "condition": condition}
-                    rows.append({**names, "head": head, "macro_f1": f1, "n_train_real": 30, "n_test": 10})
+                    names = {"protocol": "cv5", "seed": 1, "replicate": 0, "fold": fold, "backbone": backbone}
+                    names |= {"condition": condition, "head": head}
+                    rows.append({**names, "macro_f1": f1, "n_train_real": 30, "n_test": 10})
     return pd.DataFrame(rows)
 
 
 def test_heads_are_paired_by_fold():
     table = scores()
     rows = compare_heads(table, 0.9)
+    assert tuple(rows) == TABLES["heads"]
     assert rows["condition"].tolist() == sorted(LEVEL) and (rows["confidence"] == 0.9).all()
     part = table[table["condition"] == "gan"].pivot(index="fold", columns="head", values="macro_f1")
     expected = corrected_t_test(part["ecoc_svm"] - part["softmax"], 1 / 3, 0.9)
@@ -54,9 +58,9 @@ def test_steps_of_the_default_study():
 
 
 def test_steps_hold_augmentation_fast_and_need_their_reference():
-    plain = {**CONDITIONS, "gan_plain": {"source": "gan", "augment": False}}
+    plain = [*CONDITIONS, NamedCondition(name="gan_plain", source="gan", augment=False)]
     assert not [step for step in steps(plain) if step[1] == "gan_plain"]
-    plain["oversample_plain"] = {"source": "repeat", "augment": False}
+    plain.append(NamedCondition(name="oversample_plain", source="repeat", augment=False))
     assert ("synthesis", "gan_plain", "oversample_plain") in steps(plain)
     assert ("repetition", "oversample_plain", "real") in steps(plain)
 
@@ -64,6 +68,7 @@ def test_steps_hold_augmentation_fast_and_need_their_reference():
 def test_steps_add_up_to_the_whole_gain():
     table = scores()
     rows = decompose(table, CONDITIONS)
+    assert tuple(rows) == TABLES["decomposition"]
     rows = rows[rows["head"] == "softmax"].set_index("condition")["difference"]
     means = table[table["head"] == "softmax"].groupby("condition")["macro_f1"].mean()
     assert rows[["real_aug", "oversample", "gan"]].sum() == pytest.approx(means["gan"] - means["real"])
@@ -87,6 +92,7 @@ def shrinking(backbone, condition):
 
 def test_shrinking_gains_by_hand():
     rows = saturation(scores(shrinking, BACKBONES, range(40)), PARAMETERS, "real_aug")
+    assert tuple(rows) == TABLES["saturation"]
     assert set(rows["condition"]) == {"oversample", "gan", "lora"} and (rows["verdict"] == "").all()
     gan = rows[(rows["condition"] == "gan") & (rows["head"] == "softmax")].set_index("against")
     assert gan["rho"].tolist() == pytest.approx([-1, -1])
@@ -118,3 +124,4 @@ def test_no_scores_no_tables():
     nothing = scores().iloc[:0]
     tables = (compare_heads(nothing), decompose(nothing, CONDITIONS), saturation(nothing, PARAMETERS, "real_aug"))
     assert all(table.empty for table in tables)
+    assert [tuple(table) for table in tables] == [TABLES[name] for name in ("heads", "decomposition", "saturation")]

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
+from waferbench.base.tables import TABLES
 from waferbench.statistics.intervals import macro_f1, resample, wafer_intervals
 
 LABELS = ["a", "b", "c"]
@@ -16,8 +17,8 @@ def table(condition, right, n=300, fold=0, seed=1, head="softmax", rng=None):
     true = np.repeat(LABELS, n // 3)
     called = np.where(rng.random(n) < right, true, rng.choice(LABELS, n))
     ids = [f"w{fold}-{i}" for i in range(n)]
-    names = {"protocol": "cv5", "seed": seed, "fold": fold, "backbone": "net", "condition": condition, "head": head}
-    return pd.DataFrame({"wafer_id": ids, "y_true": true, "y_pred": called}).assign(**names)
+    names = {"protocol": "cv5", "seed": seed, "replicate": 0, "fold": fold, "backbone": "net", "condition": condition}
+    return pd.DataFrame({"wafer_id": ids, "y_true": true, "y_pred": called}).assign(**names, head=head)
 
 
 def test_macro_f1_is_scikit_learns_on_repeated_wafers():
@@ -44,6 +45,7 @@ def test_leaky_protocols_have_scores_and_no_differences():
     both = pd.concat([cells, cells.assign(protocol="leaky_80_20")])
     labels = dict.fromkeys(("cv5", "leaky_80_20"), LABELS)
     found = wafer_intervals(both, labels, "real", ["leaky_80_20"], count=100)
+    assert tuple(found) == TABLES["intervals"]
     counts = found.groupby("protocol")["reference"].agg(lambda column: sorted(column)).to_dict()
     assert counts == {"cv5": ["", "", "real"], "leaky_80_20": ["", ""]}
 
@@ -58,6 +60,16 @@ def test_a_score_a_difference_and_a_second_fold():
     gain = found.loc[("gan", "real")]
     assert gain["value"] == pytest.approx(found.loc[("gan", ""), "value"] - found.loc[("real", ""), "value"])
     assert 0 < gain["low"] < gain["value"] < gain["high"] and gain["n_wafers"] == 600 and gain["n_folds"] == 2
+
+
+def test_replicates_count_as_seeds_do():
+    one, other = table("real", 0.5), table("real", 0.9)
+    seeds = wafer_intervals(pd.concat([one, other.assign(seed=2)]), {"cv5": LABELS}, "real", count=50)
+    replicates = wafer_intervals(pd.concat([one, other.assign(replicate=1)]), {"cv5": LABELS}, "real", count=50)
+    pd.testing.assert_frame_equal(replicates, seeds)
+    assert seeds["value"].iloc[0] == pytest.approx(
+        np.mean([f1_score(part["y_true"], part["y_pred"], average="macro") for part in (one, other)])
+    )
 
 
 def test_further_pairs_are_compared_and_none_twice():

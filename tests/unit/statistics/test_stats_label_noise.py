@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from waferbench.base.tables import TABLES
 from waferbench.classification.predictions import prediction_table
 from waferbench.statistics.label_noise import audit, audit_labels
 
@@ -27,7 +28,8 @@ def cells(conditions=("real_aug",), backbones=("a", "b"), seeds=(1,), **options)
             if condition != "real_aug":
                 p = np.roll(p, 1, axis=1)  # would find every label wrong
             for fold in (0, 1):
-                names = {"protocol": "cv5", "seed": seed, "fold": fold, "backbone": backbone, "condition": condition}
+                names = {"protocol": "cv5", "seed": seed, "replicate": 0, "fold": fold}
+                names |= {"backbone": backbone, "condition": condition}
                 names |= {"n_train_real": 9, "n_train_synthetic": 0, "n_train_repeated": 0}
                 at = np.arange(len(y)) % 2 == fold
                 ids = np.array([f"w{i:03d}" for i in range(len(y))])[at]
@@ -36,6 +38,7 @@ def cells(conditions=("real_aug",), backbones=("a", "b"), seeds=(1,), **options)
 
 def test_wrong_labels_come_first_with_the_right_one_suggested():
     table = audit_labels(cells(("real_aug", "gan"), seeds=(1, 2)), {"cv5": LABELS}, "real_aug")
+    assert tuple(table) == TABLES["label_noise"]
     assert len(table) == 120 and table["rank"].tolist() == list(range(1, 121))
     first = table.head(3)
     assert set(first["wafer_id"]) == {f"w{i:03d}" for i in SWAPPED} and first["is_issue"].all()
@@ -62,4 +65,5 @@ def test_absent_classes_are_left_out():
 
 
 def test_no_such_condition_leaves_an_empty_table():
-    assert audit_labels(cells(), {"cv5": LABELS}, "real").empty
+    table = audit_labels(cells(), {"cv5": LABELS}, "real")
+    assert table.empty and tuple(table) == TABLES["label_noise"]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from waferbench.base.tables import TABLES
 from waferbench.statistics.ranks import critical_difference, iman_davenport, rank_conditions
 from waferbench.statistics.verdicts import too_few
 
@@ -15,7 +16,7 @@ def scores(values, seeds=(1,)):
     """values: backbone -> condition -> macro-F1, spread over two folds."""
     return pd.DataFrame(
         {
-            **{"protocol": "cv5", "head": "softmax", "seed": seed, "fold": fold, "backbone": backbone},
+            **{"protocol": "cv5", "head": "softmax", "seed": seed, "replicate": 0, "fold": fold, "backbone": backbone},
             **{"condition": condition, "macro_f1": value + 0.001 * fold - 0.002 * seed},
         }
         for backbone, row in values.items()
@@ -31,6 +32,7 @@ def ordered(n, k=3):
 
 def test_perfect_agreement_by_hand():
     ranks, pairs = rank_conditions(scores(ordered(5), seeds=(1, 2)))
+    assert tuple(ranks) == TABLES["ranks"] and tuple(pairs) == TABLES["rank_pairs"]
     assert ranks["condition"].tolist() == ["c0", "c1", "c2"] and ranks["mean_rank"].tolist() == [1, 2, 3]
     # Friedman's statistic of N alike orders of k is N (k - 1); that four orders agree with the first: (1 / 3!)^4.
     assert ranks["statistic"][0] == pytest.approx(10) and ranks["p_value"][0] == pytest.approx(6**-4)

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from waferbench.base.errors import InputError
+from waferbench.base.tables import GRID_CELL, TABLES
 from waferbench.classification.predictions import prediction_table
 from waferbench.statistics.rare_recall import (
-    RARE_RECALL,
     measure_rare_recall,
     rarest,
     resampled_ratios,
@@ -63,7 +63,8 @@ def cells(seeds=(1,), conditions=("real",), n=240, protocol="cv5", draw=0):
     for condition in conditions:
         for seed in seeds:
             for fold in (0, 1):
-                names = {"protocol": protocol, "seed": seed, "fold": fold, "backbone": "net", "condition": condition}
+                names = {"protocol": protocol, "seed": seed, "replicate": 0, "fold": fold}
+                names |= {"backbone": "net", "condition": condition}
                 names |= {"n_train_real": 9, "n_train_synthetic": 0, "n_train_repeated": 0}
                 yield tuple(
                     table(names, f"{part}{fold}", noise[part] + (1.0 if condition == "gan" else 0.5) * np.eye(4)[y], y)
@@ -79,7 +80,7 @@ def table(names, prefix, weight, y):
 
 def test_table_of_the_three_rarest():
     found = measure_rare_recall(cells(conditions=("real", "gan")), ALL, "real", bootstrap=200)
-    assert list(found.columns) == RARE_RECALL and len(found) == 6
+    assert tuple(found) == TABLES["rare_recall"] and len(found) == 6
     assert found.drop_duplicates("label").set_index("label")["n_positive"].to_dict() == dict(
         donut=60, scratch=60, loc=120
     )
@@ -99,9 +100,9 @@ def test_test_wafers_are_counted_at_the_threshold_of_validation_wafers():
     hits = called = positives = 0
     for validation, test in pairs:
         limit = threshold_at_precision(
-            validation["p_1"].to_numpy(float), (validation["y_true"] == "donut").to_numpy(), 0.9
+            validation["p_donut"].to_numpy(float), (validation["y_true"] == "donut").to_numpy(), 0.9
         )
-        above, true = test["p_1"].astype(float) >= limit, test["y_true"] == "donut"
+        above, true = test["p_donut"].astype(float) >= limit, test["y_true"] == "donut"
         hits, called, positives = hits + (above & true).sum(), called + above.sum(), positives + true.sum()
     assert row["recall"] == pytest.approx(hits / positives) and row["precision_reached"] == pytest.approx(hits / called)
     # Were the labels of the test wafers others, the calls would be the same.
@@ -124,7 +125,7 @@ def test_the_interval_covers_the_true_recall():
 def fixed(n, draw):
     """One pair whose threshold is always the same, with n test wafers."""
     validation = next(cells(n=8000))[0]
-    names = dict(validation.iloc[0][["protocol", "seed", "fold", "backbone", "condition"]])
+    names = dict(validation.iloc[0][list(GRID_CELL)])
     names |= {"n_train_real": 9, "n_train_synthetic": 0, "n_train_repeated": 0}
     rng = np.random.default_rng(draw)
     y = rng.choice(4, n, p=[0.5, 0.125, 0.125, 0.25])
@@ -141,7 +142,7 @@ def test_a_second_seed_on_the_same_wafers_narrows_nothing_by_itself():
 
 def test_a_cell_out_of_reach_calls_nothing():
     first, second = cells()
-    inverted = second[0].assign(p_1=1 - second[0]["p_1"])
+    inverted = second[0].assign(p_donut=1 - second[0]["p_donut"])
     row = measure_rare_recall([first, (inverted, second[1])], ALL, "real", ["donut"], bootstrap=100).iloc[0]
     alone = measure_rare_recall([first], ALL, "real", ["donut"], bootstrap=100).iloc[0]
     assert row["n_cells"] == 2 and row["n_reached"] == 1 and row["n_positive"] == 60

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from waferbench.base.errors import InputError
+from waferbench.base.scope import Fold
+from waferbench.config.synthesis.sources import DieFlow
 from waferbench.learning import training
 from waferbench.learning.runtime import Checkpoint
 from waferbench.synthesis.dieflow.network import DieNet, losses, padding
@@ -14,19 +16,17 @@ from waferbench.wafers.symmetries import under_symmetry
 
 CPU = torch.device("cpu")
 torch.set_num_threads(1)
-SETTINGS = {
-    "channels": [8, 8, 8],
-    "steps": 6,
-    "batch": 4,
-    "lr": 1e-2,
-    "weight_decay": 0.0,
-    "ema": 0.0,
-    "balance": 0.5,
-    "augment": True,
-    "precision": "auto",
-    "sampler_steps": 4,
-    "sample_batch": 4,
-}
+SMALL = DieFlow(
+    channels=(8, 8, 8),
+    steps=6,
+    batch=4,
+    lr=1e-2,
+    weight_decay=0.0,
+    ema=0.0,
+    balance=0.5,
+    sampler_steps=4,
+    sample_batch=4,
+)
 CLASSES = ["left", "right"]
 
 
@@ -44,9 +44,13 @@ def wafers(n: int = 24, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
     return maps, np.array(labels)
 
 
+def small(**changes) -> DieFlow:
+    return SMALL.model_copy(update=changes)
+
+
 def fitted(checkpoints=None, seed=1, **changes):
     maps, labels = wafers()
-    return train_die_flow(maps, labels, CLASSES, {**SETTINGS, **changes}, seed, CPU, checkpoints)
+    return train_die_flow(maps, labels, CLASSES, small(**changes), seed, CPU, checkpoints)
 
 
 def grids() -> dict[str, list[np.ndarray]]:
@@ -89,7 +93,7 @@ def test_batches_draw_classes_by_their_balance():
     positions = np.array([0] * 20 + [1] * 4)
     shares = {}
     for balance in (0.0, 1.0):
-        batches = Batches(maps, positions, {**SETTINGS, "balance": balance, "batch": 32}, 3)
+        batches = Batches(maps, positions, small(balance=balance, batch=32), 3)
         shares[balance] = torch.cat([batches.draw(step)[2] for step in range(60)]).float().mean()
     assert shares[0.0] == pytest.approx(4 / 24, abs=0.04) and shares[1.0] == pytest.approx(0.5, abs=0.05)
 
@@ -97,7 +101,7 @@ def test_batches_draw_classes_by_their_balance():
 def test_it_learns_which_half_fails():
     state, history = fitted(steps=150, augment=False, ema=0.9)
     assert list(history) == ["step", "loss"] and history["loss"].tail(20).mean() < 0.7 * history["loss"].head(5).mean()
-    sampler = Sampler(state, grids(), {**SETTINGS, "augment": False}, 5, "fold0", CPU)
+    sampler = Sampler(state, grids(), small(augment=False), 5, Fold(0), CPU)
     for label in CLASSES:
         maps = sampler.draw(label, 0, 20)
         left = np.mean([(m[:, : m.shape[1] // 2] == 2).sum() / (m == 2).sum() for m in maps])
@@ -106,7 +110,7 @@ def test_it_learns_which_half_fails():
 
 def test_samples_are_ternary_maps_on_the_grids_of_their_class():
     state, _ = fitted()
-    sampler = Sampler(state, grids(), SETTINGS, 5, "fold0", CPU)
+    sampler = Sampler(state, grids(), SMALL, 5, Fold(0), CPU)
     known = {under_symmetry(m > 0, k).tobytes() for m in grids()["left"] for k in range(8)}
     for wafer in sampler.draw("left", 0, 12):
         assert wafer.dtype == np.uint8 and set(np.unique(wafer)) <= {0, 1, 2}
@@ -115,13 +119,13 @@ def test_samples_are_ternary_maps_on_the_grids_of_their_class():
 
 def test_samples_do_not_depend_on_the_batch_or_on_how_many_are_drawn():
     state, _ = fitted()
-    one = Sampler(state, grids(), {**SETTINGS, "sample_batch": 1}, 5, "fold0", CPU).draw("left", 0, 9)
-    many = Sampler(state, grids(), {**SETTINGS, "sample_batch": 64}, 5, "fold0", CPU)
+    one = Sampler(state, grids(), small(sample_batch=1), 5, Fold(0), CPU).draw("left", 0, 9)
+    many = Sampler(state, grids(), small(sample_batch=64), 5, Fold(0), CPU)
     part = many.draw("left", 4, 9)
     differing = sum(int((a != b).sum()) for a, b in zip(one[4:], part, strict=True))
     assert differing <= 0.01 * sum(m.size for m in part)
     assert any(not np.array_equal(a, b) for a, b in zip(part, many.draw("right", 4, 9), strict=True))
-    other = Sampler(state, grids(), SETTINGS, 5, "fold1", CPU).draw("left", 4, 9)
+    other = Sampler(state, grids(), SMALL, 5, Fold(1), CPU).draw("left", 4, 9)
     assert any(not np.array_equal(a, b) for a, b in zip(part, other, strict=True))
 
 
@@ -154,4 +158,4 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
 def test_a_class_without_wafers_is_named():
     maps, labels = wafers()
     with pytest.raises(InputError, match="no training wafer of class 'donut'"):
-        train_die_flow(maps, labels, ["donut"], SETTINGS, 1, CPU)
+        train_die_flow(maps, labels, ["donut"], SMALL, 1, CPU)

@@ -12,6 +12,12 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import Stabl
 from waferbench.base.artifacts import read_provenance
 from waferbench.base.errors import InputError
 from waferbench.base.files import digest
+from waferbench.base.scope import Fold
+from waferbench.config.resolve import resolve
+from waferbench.config.study import WeightPlaces
+from waferbench.config.synthesis.settings import SynthesisSettings
+from waferbench.config.synthesis.sources import Lora, NativeBase
+from waferbench.config.synthesis.stages import CheckedSource
 from waferbench.learning import runtime, training
 from waferbench.learning.runtime import Checkpoint
 from waferbench.synthesis.diffusion import sample
@@ -28,45 +34,34 @@ ROOT = Path(__file__).parents[3]
 
 CPU = torch.device("cpu")
 torch.set_num_threads(1)  # networks this small only wait for one another on more
-SETTINGS = {
-    "size": 32,
-    "instance_prompt": "a sks wafer",
-    "rank": 4,
-    "alpha": 6,  # not the rank, so that a lost scale shows
-    "target_modules": ["to_q", "to_k", "to_v", "to_out.0", "add_k_proj"],
-    "steps": 4,
-    "batch": 4,
-    "lr": 5e-2,
-    "weight_decay": 1e-2,
-    "clip": 1.0,
-    "accumulate": 1,
-    "gradient_checkpointing": False,
-    "precision": "auto",
-    "ema": 0.0,
-    "augment": True,
-    "sampler_steps": 4,
-    "guidance": 2.0,
-    "guidance_interval": [0.0, 1.0],
-    "sample_batch": 4,
-    "native": {
-        "caption": "a wafer",
-        "drop_caption": 0.1,
-        "vae_channels": [8, 8, 8],
-        "latent_channels": 4,
-        "vae_steps": 4,
-        "vae_batch": 4,
-        "vae_lr": 2e-3,
-        "kl_weight": 1e-6,
-        "unet_channels": [8, 16],
-        "attention_from": 0,
-        "unet_steps": 4,
-        "unet_batch": 4,
-        "unet_lr": 2e-3,
-        "ema": 0.0,
-        "text_width": 8,
-        "augment": True,
-    },
-}
+SMALL = Lora(
+    size=32,
+    instance_prompt="a sks wafer",
+    rank=4,
+    alpha=6,  # not the rank, so that a lost scale shows
+    target_modules=("to_q", "to_k", "to_v", "to_out.0", "add_k_proj"),
+    steps=4,
+    batch=4,
+    lr=5e-2,
+    sampler_steps=4,
+    guidance=2.0,
+    sample_batch=4,
+    native=NativeBase(
+        caption="a wafer",
+        vae_channels=(8, 8, 8),
+        latent_channels=4,
+        vae_steps=4,
+        vae_lr=2e-3,
+        unet_channels=(8, 16),
+        unet_steps=4,
+        unet_batch=4,
+        text_width=8,
+    ),
+)
+
+
+def small(**changes) -> Lora:
+    return SMALL.model_copy(update=changes)
 
 
 def wafers(n: int = 8, size: int = 32) -> np.ndarray:
@@ -82,14 +77,14 @@ LABELS = np.array(["donut", "edge-ring"] * 4)
 @pytest.fixture(scope="module")
 def base_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base") / "base"
-    base, _ = pretrain_base(wafers(), SETTINGS, 1, CPU)
+    base, _ = pretrain_base(wafers(), SMALL, 1, CPU)
     save_base(base, folder, {"n_fitted": 8})
     return folder
 
 
 @pytest.fixture(scope="module")
 def trained(base_folder):
-    return train_adapters(load_base(base_folder, CPU), wafers(), LABELS, ["donut", "edge-ring"], SETTINGS, 1)
+    return train_adapters(load_base(base_folder, CPU), wafers(), LABELS, ["donut", "edge-ring"], SMALL, 1)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +92,7 @@ def adapters(base_folder, trained, tmp_path_factory):
     folder, base = tmp_path_factory.mktemp("adapters"), load_base(base_folder, CPU)
     paths = {label: folder / f"{label}.safetensors" for label in trained.tensors}
     for label, path in paths.items():
-        write_adapter(path, trained.tensors[label], SETTINGS, {"base": base.fingerprint, "label": label})
+        write_adapter(path, trained.tensors[label], SMALL, {"base": base.fingerprint, "label": label})
     return paths
 
 
@@ -154,25 +149,25 @@ def test_draw_shows_every_image_equally_often():
 
 def test_stock_pipeline_draws_the_same_images(base_folder, adapters):
     base = load_base(base_folder, CPU)
-    noise = initial_noise(base, SETTINGS, [3, 4])
-    embeddings = torch.cat([base.embed(""), base.embed(SETTINGS["instance_prompt"])])
-    without = draw_images(base, noise, embeddings, SETTINGS, 32)
+    noise = initial_noise(base, SMALL.size, [3, 4])
+    embeddings = torch.cat([base.embed(""), base.embed(SMALL.instance_prompt)])
+    without = draw_images(base, noise, embeddings, SMALL, SMALL.precision, 32)
     with AdapterSwitch(base) as switch:
         for path in adapters.values():  # the last one stays; those before it must leave no trace
             switch.load(path)
-        ours = draw_images(base, noise, embeddings, SETTINGS, 32)
-    np.testing.assert_array_equal(draw_images(base, noise, embeddings, SETTINGS, 32), without)
+        ours = draw_images(base, noise, embeddings, SMALL, SMALL.precision, 32)
+    np.testing.assert_array_equal(draw_images(base, noise, embeddings, SMALL, SMALL.precision, 32), without)
     pipeline = StableDiffusionPipeline.from_pretrained(base_folder, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     last = list(adapters.values())[-1]
     pipeline.load_lora_weights(last.parent, weight_name=last.name)
     pipeline.scheduler = unipc(base)
     drawn = pipeline(
-        SETTINGS["instance_prompt"],
+        SMALL.instance_prompt,
         num_images_per_prompt=2,
         latents=noise,
-        guidance_scale=SETTINGS["guidance"],
-        num_inference_steps=SETTINGS["sampler_steps"],
+        guidance_scale=SMALL.guidance,
+        num_inference_steps=SMALL.sampler_steps,
         output_type="np",
     ).images
     stock = np.round(drawn.mean(-1) * 255)
@@ -181,31 +176,31 @@ def test_stock_pipeline_draws_the_same_images(base_folder, adapters):
 
 
 def test_the_full_studys_base_has_tens_of_millions_of_parameters_and_learns():
-    files = [yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("config", "study")]
-    plain, study = (file["define"]["sources"]["lora"] for file in files)
-    native = {**plain["native"], **study["native"], "vae_steps": 1, "vae_batch": 1, "unet_steps": 2, "unet_batch": 1}
-    images = np.full((1, study["size"], study["size"]), 128, np.uint8)
-    base, history = pretrain_base(images, {**plain, **study, "native": native}, 0, CPU)
+    study = resolve(yaml.safe_load((ROOT / "config/study.yaml").read_text()), SynthesisSettings)
+    lora, steps = study.define.sources["lora"], {"vae_steps": 1, "vae_batch": 1, "unet_steps": 2, "unet_batch": 1}
+    images = np.full((1, lora.size, lora.size), 128, np.uint8)
+    quick = lora.model_copy(update={"native": lora.native.model_copy(update=steps)})
+    base, history = pretrain_base(images, quick, 0, CPU)
     assert 1e7 < sum(p.numel() for p in base.unet.parameters()) < 1e8
     assert np.isfinite(history["loss"]).all() and len(history) == 3
 
 
 def test_the_base_draws_by_its_caption_alone(base_folder):
     base = load_base(base_folder, CPU)
-    prior = draw_prior(base, SETTINGS, 3, 16)
+    prior = draw_prior(base, SMALL, 3, 16)
     assert prior.shape == (16, 16, 16) and prior.dtype == np.uint8 and prior.std(0).max() > 0
-    assert np.array_equal(prior, draw_prior(base, SETTINGS, 3, 16))
-    assert not np.array_equal(prior, draw_prior(base, SETTINGS, 4, 16))
+    assert np.array_equal(prior, draw_prior(base, SMALL, 3, 16))
+    assert not np.array_equal(prior, draw_prior(base, SMALL, 4, 16))
 
 
 def test_base_learns_nothing_from_resuming(tmp_path, killed_after):
-    whole, history = pretrain_base(wafers(), SETTINGS, 1, CPU)
+    whole, history = pretrain_base(wafers(), SMALL, 1, CPU)
     killed_after(3)  # in the middle of the UNet
     with pytest.raises(Killed):
-        pretrain_base(wafers(), SETTINGS, 1, CPU, tmp_path)
+        pretrain_base(wafers(), SMALL, 1, CPU, tmp_path)
     state = torch.load(tmp_path / "unet.pt", weights_only=True)
     assert state["step"] == 2
-    resumed, again = pretrain_base(wafers(), SETTINGS, 1, CPU, tmp_path)
+    resumed, again = pretrain_base(wafers(), SMALL, 1, CPU, tmp_path)
     for name, value in whole.unet.state_dict().items():
         assert torch.equal(value, resumed.unet.state_dict()[name]), name
     for name, value in whole.vae.state_dict().items():
@@ -217,7 +212,7 @@ def test_base_learns_nothing_from_resuming(tmp_path, killed_after):
 
 def test_adapters_resume_bit_for_bit(tmp_path, base_folder, trained, killed_after):
     killed_after(3)  # in the middle of the second class
-    arguments = (wafers(), LABELS, ["donut", "edge-ring"], SETTINGS, 1)
+    arguments = (wafers(), LABELS, ["donut", "edge-ring"], SMALL, 1)
     with pytest.raises(Killed):
         train_adapters(load_base(base_folder, CPU), *arguments, tmp_path)
     state = torch.load(tmp_path / "edge-ring.pt", weights_only=True)
@@ -233,7 +228,7 @@ def test_adapters_resume_bit_for_bit(tmp_path, base_folder, trained, killed_afte
 def test_adapters_are_one_per_class_and_leave_the_base_alone(base_folder, trained):
     base = load_base(base_folder, CPU)
     before = {name: value.clone() for name, value in base.unet.state_dict().items()}
-    again = train_adapters(base, wafers(), LABELS, ["edge-ring"], SETTINGS, 1)
+    again = train_adapters(base, wafers(), LABELS, ["edge-ring"], SMALL, 1)
     after = {name.replace(".base_layer", ""): value for name, value in base.unet.state_dict().items()}
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     donut, ring = trained.tensors["donut"], trained.tensors["edge-ring"]
@@ -253,13 +248,13 @@ def test_noise_does_not_depend_on_the_batch(base_folder, adapters):
         assert np.abs(images.astype(int) - small[label][:3]).max() <= 1
     assert not np.array_equal(small["donut"], small["edge-ring"])
     assert not np.array_equal(small["donut"][0], small["donut"][1])
-    assert not np.array_equal(drawn(base, adapters, 3, "fold1")["donut"], large["donut"])
+    assert not np.array_equal(drawn(base, adapters, 3, fold=1)["donut"], large["donut"])
 
 
-def drawn(base, adapters, n: int, scope: str = "fold0", **changes) -> dict[str, np.ndarray]:
+def drawn(base, adapters, n: int, fold: int = 0, **changes) -> dict[str, np.ndarray]:
     """The first n images of each label."""
     images = {}
-    with Sampler(base, {**SETTINGS, **changes}, 1, scope, 32) as sampler:
+    with Sampler(base, small(**changes), 1, Fold(fold), 32) as sampler:
         for label, path in adapters.items():
             sampler.load(path)
             images[label] = sampler.draw(label, 0, n)
@@ -269,8 +264,8 @@ def drawn(base, adapters, n: int, scope: str = "fold0", **changes) -> dict[str, 
 def test_guidance_acts_within_its_interval_alone(base_folder, adapters):
     base = load_base(base_folder, CPU)
     whole, none = drawn(base, adapters, 2), drawn(base, adapters, 2, guidance=1.0)
-    nowhere = drawn(base, adapters, 2, guidance=9.0, guidance_interval=[0.0, 0.0])
-    late = drawn(base, adapters, 2, guidance_interval=[0.0, 0.6])
+    nowhere = drawn(base, adapters, 2, guidance=9.0, guidance_interval=(0.0, 0.0))
+    late = drawn(base, adapters, 2, guidance_interval=(0.0, 0.6))
     for label in adapters:
         np.testing.assert_array_equal(nowhere[label], none[label])
         assert not np.array_equal(late[label], whole[label]) and not np.array_equal(late[label], none[label])
@@ -297,7 +292,7 @@ def test_sampling_halves_a_batch_that_memory_does_not_hold(base_folder, adapters
 
 @pytest.mark.parametrize("change", [{"accumulate": 2}, {"gradient_checkpointing": True}])
 def test_saving_memory_changes_an_adapter_by_rounding_alone(base_folder, trained, change):
-    base, settings = load_base(base_folder, CPU), {**SETTINGS, **change}
+    base, settings = load_base(base_folder, CPU), small(**change)
     other = train_adapters(base, wafers(), LABELS, ["donut", "edge-ring"], settings, 1)
     for label, tensors in trained.tensors.items():
         for name, value in tensors.items():
@@ -305,23 +300,23 @@ def test_saving_memory_changes_an_adapter_by_rounding_alone(base_folder, trained
 
 
 def test_averaged_adapters_lag_behind(base_folder, trained):
-    other = train_adapters(load_base(base_folder, CPU), wafers(), LABELS, ["donut"], {**SETTINGS, "ema": 0.9}, 1)
+    other = train_adapters(load_base(base_folder, CPU), wafers(), LABELS, ["donut"], small(ema=0.9), 1)
     ups = [name for name in trained.tensors["donut"] if "lora_B" in name]
     last, mean = (torch.stack([t[n].norm() for n in ups]) for t in (trained.tensors["donut"], other.tensors["donut"]))
     assert (mean < last).all() and (mean > 0).all()
 
 
 def test_same_seed_gives_the_same_bytes(tmp_path, base_folder, trained, adapters):
-    base, _ = pretrain_base(wafers(), SETTINGS, 1, CPU)
+    base, _ = pretrain_base(wafers(), SMALL, 1, CPU)
     save_base(base, tmp_path / "base", {"n_fitted": 8})
     assert digest(tmp_path / "base") == digest(base_folder)
     assert read_provenance(tmp_path / "base" / "waferbench.json") == {"n_fitted": 8}
-    other, _ = pretrain_base(wafers(), SETTINGS, 2, CPU)
+    other, _ = pretrain_base(wafers(), SMALL, 2, CPU)
     save_base(other, tmp_path / "base", {"n_fitted": 8})
     assert digest(tmp_path / "base") != digest(base_folder)
     facts = read_provenance(adapters["donut"])
     for i in range(5):  # the library's own order of metadata changes from call to call
-        write_adapter(tmp_path / f"{i}.safetensors", trained.tensors["donut"], SETTINGS, facts)
+        write_adapter(tmp_path / f"{i}.safetensors", trained.tensors["donut"], SMALL, facts)
         assert digest(tmp_path / f"{i}.safetensors") == digest(adapters["donut"])
 
 
@@ -335,7 +330,7 @@ def test_base_without_a_part_is_named(tmp_path, base_folder, part):
 
 
 def test_adapter_of_another_base_is_refused(tmp_path, base_folder, adapters):
-    base, _ = pretrain_base(wafers(), SETTINGS, 2, CPU)
+    base, _ = pretrain_base(wafers(), SMALL, 2, CPU)
     save_base(base, tmp_path / "other")
     with pytest.raises(InputError, match="trained on base"):
         read_adapter(adapters["donut"], load_base(tmp_path / "other", CPU))
@@ -344,23 +339,23 @@ def test_adapter_of_another_base_is_refused(tmp_path, base_folder, adapters):
 def test_unusable_input_is_named(tmp_path, base_folder, monkeypatch):
     base = load_base(base_folder, CPU)
     with pytest.raises(InputError, match="'scratch'"):
-        train_adapters(base, wafers(), LABELS, ["scratch"], SETTINGS, 1)
+        train_adapters(base, wafers(), LABELS, ["scratch"], SMALL, 1)
     with pytest.raises(InputError, match="add_k_proj"):
-        train_adapters(base, wafers(), LABELS, ["donut"], {**SETTINGS, "target_modules": ["add_k_proj"]}, 1)
+        train_adapters(base, wafers(), LABELS, ["donut"], small(target_modules=("add_k_proj",)), 1)
     with pytest.raises(InputError, match="tokens"):
         base.embed("wafer " * 40)
     with pytest.raises(InputError, match="divisible"):
-        pretrain_base(wafers(), {**SETTINGS, "size": 36}, 1, CPU)
+        pretrain_base(wafers(), small(size=36), 1, CPU)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"weights\.download"):
-        find_base("nobody/nothing")
-    assert find_base("base", str(base_folder.parent)) == base_folder
+        find_base("nobody/nothing", WeightPlaces())
+    assert find_base("base", WeightPlaces(folder=str(base_folder.parent))) == base_folder
 
 
 @pytest.mark.parametrize(
     "change, told",
     [
-        ({"target_modules": ["nothing"]}, "names a linear module"),
+        ({"target_modules": ("nothing",)}, "names a linear module"),
         ({"instance_prompt": "a " * 90}, "this base keeps"),
         ({"base": "nobody/nothing"}, "no such folder"),
         ({"size": 33}, "not divisible"),
@@ -368,11 +363,11 @@ def test_unusable_input_is_named(tmp_path, base_folder, monkeypatch):
 )
 def test_wrong_settings_are_found_before_anything_is_trained(change, told):
     with pytest.raises(InputError, match=told):
-        check_source({"base": "native", **SETTINGS, **change}, {"folder": "", "download": False})
+        check_source(CheckedSource.of(SMALL, **change), WeightPlaces())
 
 
 def test_a_ready_base_is_checked_without_its_weights(base_folder):
-    weights = {"folder": str(base_folder.parent), "download": False}
-    assert check_source({**SETTINGS, "base": "base"}, weights) == "base"
+    weights = WeightPlaces(folder=str(base_folder.parent))
+    assert check_source(CheckedSource.of(SMALL, base="base"), weights) == "base"
     with pytest.raises(InputError, match="names a linear module"):
-        check_source({**SETTINGS, "base": "base", "target_modules": ["nothing"]}, weights)
+        check_source(CheckedSource.of(SMALL, base="base", target_modules=("nothing",)), weights)

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from waferbench.base.errors import InputError
+from waferbench.base.scope import Fold
+from waferbench.config.synthesis.sources import Gan
 from waferbench.learning.runtime import Checkpoint
 from waferbench.synthesis.gan import health, train
 from waferbench.synthesis.gan.losses import hinge_discriminator, hinge_generator
@@ -20,23 +22,18 @@ from waferbench.synthesis.gan.state import Training, dihedral
 from waferbench.wafers.leakage import fitted_on
 
 CPU = torch.device("cpu")
-SETTINGS = {
-    "latent": 6,
-    "generator_channels": [8, 6, 4],
-    "discriminator_channels": [4, 6],
-    "batch": 4,
-    "lr_generator": 1e-3,
-    "lr_discriminator": 1e-3,
-    "betas": [0.0, 0.9],
-    "steps_generator": 2,
-    "steps_discriminator": 1,
-    "stage1_iterations": 7,
-    "stage2_iterations": 4,
-    "augment": True,
-    "precision": "float32",
-    "compile": False,
-    "ema": 0.9,
-}
+SMALL = Gan(
+    latent=6,
+    generator_channels=(8, 6, 4),
+    discriminator_channels=(4, 6),
+    batch=4,
+    lr_generator=1e-3,
+    lr_discriminator=1e-3,
+    stage1_iterations=7,
+    stage2_iterations=4,
+    precision="float32",
+    ema=0.9,
+)
 CLASSES = ["ring", "spot"]
 
 
@@ -52,9 +49,13 @@ def wafers(number: int = 10) -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.uint8), np.array(CLASSES * (number // 2))
 
 
+def small(**changes) -> Gan:
+    return SMALL.model_copy(update=changes)
+
+
 def fit(checkpoints=None, seed=1, **changes) -> train.GanResult:
     images, labels = wafers()
-    return train.train_gan(images, labels, CLASSES, {**SETTINGS, **changes}, seed, CPU, checkpoints)
+    return train.train_gan(images, labels, CLASSES, small(**changes), seed, CPU, checkpoints)
 
 
 def same(a: Mapping, b: Mapping) -> bool:
@@ -137,7 +138,7 @@ def test_result_holds_what_it_says():
 
 def test_update_ratio_is_the_settings():
     images, _ = wafers()
-    training = Training(images, {**SETTINGS, "steps_generator": 3, "steps_discriminator": 2}, 0, CPU)
+    training = Training(images, small(steps_generator=3, steps_discriminator=2), 0, CPU)
     training.round()
     steps = [next(iter(adam.state.values()))["step"].item() for adam in (training.adam_g, training.adam_d)]
     assert steps == [3, 2]
@@ -145,7 +146,7 @@ def test_update_ratio_is_the_settings():
 
 def test_half_precision_trains_alike_and_normalises_in_full():
     images, _ = wafers()
-    full, half = (Training(images, {**SETTINGS, "precision": p}, 0, CPU) for p in ("float32", "bf16"))
+    full, half = (Training(images, small(precision=p), 0, CPU) for p in ("float32", "bf16"))
     half.begin_from(full.result())
     full.begin_from(full.result())
     for training in (full, half):
@@ -163,7 +164,7 @@ def test_compiled_networks_train_alike_and_keep_their_names(monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", traced)
     torch._dynamo.utils.counters.clear()
     images, _ = wafers()
-    plain, compiled = (Training(images, {**SETTINGS, "compile": flag}, 0, CPU) for flag in (False, True))
+    plain, compiled = (Training(images, small(compile=flag), 0, CPU) for flag in (False, True))
     compiled.begin_from(plain.result())
     plain.begin_from(plain.result())
     for training in (plain, compiled):
@@ -268,8 +269,8 @@ def test_collapse_and_saturation_are_seen():
 
 
 def test_samples_do_not_depend_on_how_many_are_drawn():
-    state = build_generator(SETTINGS, CPU).state_dict()
-    sampler, other = Sampler(SETTINGS, 1, "fold0", CPU), Sampler(SETTINGS, 1, "fold1", CPU)
+    state = build_generator(SMALL, CPU).state_dict()
+    sampler, other = Sampler(SMALL, 1, Fold(0), CPU), Sampler(SMALL, 1, Fold(1), CPU)
     sampler.load(state)
     other.load(state)
     everything = sampler.draw("ring", 0, 150)
@@ -283,11 +284,11 @@ def test_samples_do_not_depend_on_how_many_are_drawn():
 def test_bad_input_is_named():
     images, labels = wafers()
     with pytest.raises(InputError, match="no training wafer of class 'donut'"):
-        train.train_gan(images, labels, ["donut"], SETTINGS, 0, CPU)
+        train.train_gan(images, labels, ["donut"], SMALL, 0, CPU)
     with pytest.raises(InputError, match=r"render\.size"):
-        train.train_gan(images[:, :8, :8], labels, CLASSES, SETTINGS, 0, CPU)
+        train.train_gan(images[:, :8, :8], labels, CLASSES, SMALL, 0, CPU)
     with pytest.raises(InputError, match="one entry more"):
-        train.train_gan(images, labels, CLASSES, {**SETTINGS, "discriminator_channels": [4]}, 0, CPU)
+        train.train_gan(images, labels, CLASSES, small(discriminator_channels=(4,)), 0, CPU)
 
 
 def test_fitted_on_depends_on_the_set_of_wafers_only():

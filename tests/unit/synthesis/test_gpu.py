@@ -63,7 +63,7 @@ def assert_close(found, expected) -> None:
 @pytest.mark.parametrize("precision", ["float32", "auto"])
 def test_the_gan_resumes(cuda, resumed, precision):
     images, labels = test_gan.wafers()
-    settings = {**test_gan.SETTINGS, "precision": precision}
+    settings = test_gan.small(precision=precision)
 
     def fit(folder=None):
         return gan.train_gan(images, labels, test_gan.CLASSES, settings, 1, cuda, folder)
@@ -78,7 +78,7 @@ def test_the_die_flow_resumes(cuda, resumed):
     maps, labels = test_die_flow.wafers()
 
     def fit(folder=None):
-        return train_die_flow(maps, labels, test_die_flow.CLASSES, test_die_flow.SETTINGS, 1, cuda, folder)
+        return train_die_flow(maps, labels, test_die_flow.CLASSES, test_die_flow.SMALL, 1, cuda, folder)
 
     expected = fit()[0]
     assert_close(resumed(fit)[0], expected)
@@ -86,7 +86,7 @@ def test_the_die_flow_resumes(cuda, resumed):
 
 def test_the_base_resumes(cuda, resumed):
     def fit(folder=None):
-        return pretrain_base(test_diffusion.wafers(), test_diffusion.SETTINGS, 1, cuda, folder)
+        return pretrain_base(test_diffusion.wafers(), test_diffusion.SMALL, 1, cuda, folder)
 
     expected = fit()[0].unet.state_dict()
     assert_close(resumed(fit)[0].unet.state_dict(), expected)
@@ -95,11 +95,11 @@ def test_the_base_resumes(cuda, resumed):
 def test_the_adapters_resume(cuda, resumed):
     def fit(folder=None):
         torch.manual_seed(0)
-        base = build_base(test_diffusion.SETTINGS)
+        base = build_base(test_diffusion.SMALL.native, test_diffusion.SMALL.size)
         for module in (base.vae, base.unet, base.text_encoder):
             module.to(cuda)
         labels = (test_diffusion.LABELS, ["donut", "edge-ring"])
-        return train_adapters(base, test_diffusion.wafers(), *labels, test_diffusion.SETTINGS, 1, folder)
+        return train_adapters(base, test_diffusion.wafers(), *labels, test_diffusion.SMALL, 1, folder)
 
     expected, found = fit().tensors, resumed(fit).tensors
     for label, tensors in expected.items():

@@ -9,6 +9,11 @@ import torch
 from PIL import Image
 
 from waferbench.base.errors import InputError
+from waferbench.base.scope import POOLED, Fold
+from waferbench.base.tables import CLOSEST, TABLES
+from waferbench.config.stages import WeightSearch
+from waferbench.config.synthesis.settings import QualityMeasures
+from waferbench.images.store import write_images
 from waferbench.learning.backbones import create_backbone
 from waferbench.synthesis.quality import features as features_module
 from waferbench.synthesis.quality.diversity import diversity
@@ -16,11 +21,11 @@ from waferbench.synthesis.quality.features import Features, clean_resize
 from waferbench.synthesis.quality.frechet import frechet_distance, frechet_of_features
 from waferbench.synthesis.quality.kid import kernel_distance
 from waferbench.synthesis.quality.measure import ALL, Memory, feature_rows, same_mix, table
-from waferbench.synthesis.quality.memorisation import copy_threshold, hamming_distances, nearest, rate
+from waferbench.synthesis.quality.memorisation import closest, copy_threshold, hamming_distances, nearest, rate
 from waferbench.synthesis.quality.prdc import prdc
-from waferbench.synthesis.quality.selection import balanced_subset
+from waferbench.synthesis.quality.selection import balanced_subset, real_wafers, samples
 
-SETTINGS = {"kid_subsets": 10, "kid_subset_size": 20, "neighbours": 3}
+SETTINGS = QualityMeasures(kid_subsets=10, kid_subset_size=20, neighbours=3)
 
 
 @pytest.fixture
@@ -195,11 +200,46 @@ def test_balanced_subset_keeps_rare_classes(rng):
     assert len(balanced_subset(labels, 1000, rng)) == 153
 
 
+def test_no_wafer_is_held_out_of_a_pooled_generator(rng):
+    labels = np.array(["a"] * 100 + ["b"] * 3)
+    train, test = (real_wafers(labels, Fold(1), split, 43, 0) for split in ("train", "test"))
+    assert len(train) == len(test) == 43 and (np.diff(train) > 0).all() and train.tolist() != test.tolist()
+    assert train.tolist() == real_wafers(labels, Fold(1), "train", 43, 0).tolist()
+    assert len(real_wafers(labels, POOLED, "test", 43, 0)) == 0 < len(real_wafers(labels, POOLED, "train", 43, 0))
+
+
+def test_the_first_samples_and_the_pool_are_measured(rng, tmp_path):
+    images = {label: maps(6, rng) for label in ("b", "a")}
+    for label, drawn in images.items():
+        write_images(tmp_path / f"{label}.h5", drawn)
+    kept = [False, True, False, True, True, False]
+    parts = [pd.DataFrame({"label": label, "index": range(6), "in_pool": kept}) for label in images]
+    files = {label: str(tmp_path / f"{label}.h5") for label in ("a", "b")}
+    found = samples(files, pd.concat(parts).sample(frac=1, random_state=0), 2)
+    assert found.label.tolist() == ["a"] * 4 + ["b"] * 4 and found.index.tolist() == [0, 1, 3, 4] * 2
+    assert found.stages["raw"].tolist() == [True, True, False, False] * 2
+    assert found.stages["kept"].tolist() == [False, True, True, True] * 2
+    for image, label, index in zip(found.images, found.label, found.index, strict=True):
+        assert np.array_equal(image, images[label][index])
+    with pytest.raises(InputError, match=r"a\.h5: image 6 asked for, of 6"):
+        samples(files, pd.DataFrame({"label": ["a"], "index": [6], "in_pool": [True]}), 2)
+
+
+def test_each_samples_twin_is_told_by_its_row_of_the_store():
+    twins = pd.DataFrame({"nearest": [2, 0], "hamming": [0.25, 0.0]})
+    wafers = pd.DataFrame({"row": [7, 8, 9]})
+    pairs = closest(twins, wafers, "gan", np.array(["a", "b"], dtype=object), np.array([5, 3]))
+    assert tuple(pairs.columns) == CLOSEST
+    assert pairs.to_numpy().tolist() == [["gan", "a", 5, 9, 0.25], ["gan", "b", 3, 7, 0.0]]
+
+
 def test_feature_rows_state_numbers_and_survive_empty_classes(rng):
     real, labels = rng.normal(size=(60, 12)), np.array(["a"] * 40 + ["b"] * 20, dtype=object)
     synthetic, of = rng.normal(size=(30, 12)), np.array(["a"] * 30, dtype=object)
     rows = feature_rows(synthetic, of, real, labels, ["a", "b"], SETTINGS, seed=0)
-    frame = table(rows, protocol="p", fold=0).set_index(["label", "metric"])
+    frame = table(rows, protocol="p", fold=0)
+    assert tuple(frame.columns) == TABLES["quality"] and set(frame["protocol"]) == {"p"} and set(frame["fold"]) == {0}
+    frame = frame.set_index(["label", "metric"])
     assert frame.loc[("a", "frechet"), ["n", "n_real"]].tolist() == [30, 40]
     assert frame.loc[("all", "frechet"), ["n", "n_real"]].tolist() == [30, 60]
     assert frame.loc[("a", "floor_frechet"), ["n", "n_real"]].tolist() == [20, 20]
@@ -265,7 +305,7 @@ def test_the_distance_from_images_agrees_with_cleanfid(rng, tmp_path):
 
     torch.jit.script(Scripted()).save(str(tmp_path / "inception.pt"))
     manifest = {"inception_v3": {"sources": [{"kind": "file", "file": "inception.pt"}]}}
-    ours = Features("inception_v3", 299, {"folder": str(tmp_path), "download": False, "manifest": manifest})
+    ours = Features("inception_v3", 299, WeightSearch(folder=str(tmp_path), manifest=manifest))
     assert frechet_of_features(*(ours(part) for part in images)) == pytest.approx(expected, rel=1e-3)
 
 
@@ -295,6 +335,6 @@ def test_a_classifier_of_the_study_gives_its_own_features(rng):
 
 def test_inception_without_its_file_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"inception-2015-12-05\.pt"):
-        Features("inception_v3", 299, {"folder": str(tmp_path)})
+        Features("inception_v3", 299, WeightSearch(folder=str(tmp_path)))
     with pytest.raises(InputError, match="299"):
-        Features("inception_v3", 64, {"folder": str(tmp_path)})
+        Features("inception_v3", 64, WeightSearch(folder=str(tmp_path)))

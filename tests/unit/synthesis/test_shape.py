@@ -9,23 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 from waferbench.base.errors import InputError
+from waferbench.base.tables import SAMPLES, TABLES
+from waferbench.config.resolve import validated
+from waferbench.config.study import Drawing
+from waferbench.config.synthesis.settings import ShapeFilterFit, ShapeNetSettings, SynthesisSettings
 from waferbench.synthesis.shape.corruptions import CORRUPTIONS, corrupt
 from waferbench.synthesis.shape.filter import ShapeFilter, admit, fit, joint_limits, rejection_rates, score
 from waferbench.synthesis.shape.geometric import disc, geometric_scores
 from waferbench.wafers.render import render
 from waferbench.wafers.store import WaferStore
 
-ROOT = Path(__file__).parents[3]
-REAL = ROOT / "../shared/data/wm811k/wm811k_labelled.npz"
-SETTINGS = {
-    "decide": "both",
-    "real_pass_rate": 0.99,
-    "max_real": 4000,
-    "cnn": {"size": 64, "channels": [4, 8, 16], "steps": 40, "batch": 32, "lr": 3.0e-3},
-}
+REAL = Path(__file__).parents[3] / "../shared/data/wm811k/wm811k_labelled.npz"
+NET = ShapeNetSettings(size=64, channels=(4, 8, 16), steps=40, batch=32, lr=3.0e-3)
+SETTINGS = ShapeFilterFit(cnn=NET)
+DRAWING = Drawing(size=64)
 
 
 def wafers(count: int, seed: int = 0) -> np.ndarray:
@@ -38,7 +37,7 @@ def wafers(count: int, seed: int = 0) -> np.ndarray:
         x = (2 * np.arange(columns) + 1)[None] / columns - 1
         failing = rng.random((rows, columns)) < rng.uniform(0, 0.6)
         maps.append(((x**2 + y**2 <= 1) * (1 + failing)).astype(np.uint8))
-    return render(maps)
+    return render(maps, DRAWING)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +96,7 @@ def test_unseen_wafers_alone_set_the_net_limit():
 @pytest.mark.parametrize("decide", ["geometric", "cnn", "both"])
 def test_filter_passes_wafers_and_rejects_corruptions(decide):
     torch.set_num_threads(1)
-    shape_filter = fit(wafers(200), {**SETTINGS, "decide": decide}, seed=1)
+    shape_filter = fit(wafers(200), ShapeFilterFit(decide=decide, cnn=NET), seed=1)
     assert score(shape_filter, wafers(200))["passes"].mean() >= 0.985
     assert score(shape_filter, wafers(200, seed=9))["passes"].mean() >= 0.95
     assert rejection_rates(shape_filter, wafers(40, seed=8), seed=0)["all"] >= 0.95
@@ -125,7 +124,7 @@ def test_margin_and_the_verdict_of_each_filter_alone(fitted):
     frame = score(fitted, images)
     assert ((frame["margin"] <= 0) == frame["passes"]).all()
     for decide in ("geometric", "cnn"):
-        alone = score(fit(wafers(200), {**SETTINGS, "decide": decide}, seed=1), images)
+        alone = score(fit(wafers(200), ShapeFilterFit(decide=decide, cnn=NET), seed=1), images)
         assert frame[f"passes_{decide}"].tolist() == alone["passes"].tolist()
 
 
@@ -147,17 +146,25 @@ def test_no_images_no_scores(fitted):
 
 def test_admit_takes_the_first_kept():
     scores = pd.DataFrame({"passes": [True, False, True, True]})
-    filtered, free = admit(scores, True, 2), admit(scores, False, 2)
+    filtered, free = admit(scores, "loc", True, 2), admit(scores, "loc", False, 2)
+    assert filtered["label"].tolist() == ["loc"] * 4 and filtered["index"].tolist() == [0, 1, 2, 3]
     assert filtered["kept"].tolist() == [True, False, True, True]
     assert filtered["in_pool"].tolist() == [True, False, True, False]
     assert free["kept"].all() and free["in_pool"].tolist() == [True, True, False, False]
+
+
+def test_the_table_has_the_studys_columns(fitted):
+    copy = ShapeFilter.from_json(json.loads(json.dumps(fitted.to_json(), sort_keys=True)), fitted.net.state_dict())
+    for shape_filter in (fitted, copy):
+        table = admit(score(shape_filter, wafers(3)), "loc", True, 2)
+        assert tuple(table.columns) == TABLES["shape_filter"][len(SAMPLES) :]
 
 
 def test_errors_say_what_to_do():
     with pytest.raises(InputError, match="at least 20"):
         fit(wafers(5), SETTINGS, seed=0)
     with pytest.raises(InputError, match=r"shape_filter\.decide.*'maybe'"):
-        fit(wafers(20), {**SETTINGS, "decide": "maybe"}, seed=0)
+        validated(SynthesisSettings, {"shape_filter": {"decide": "maybe"}})
 
 
 @pytest.mark.real
@@ -166,9 +173,8 @@ def test_real_wafers():
     data = np.load(REAL, allow_pickle=False)
     store = WaferStore(data["flat"], data["offsets"], data["shapes"])
     rows = np.random.default_rng(0).permutation(np.flatnonzero(data["label"] < 8))[:1200]
-    images = render(store.take(rows))
-    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())["shape_filter"]
-    shape_filter = fit(images[:600], settings, seed=0)
+    images = render(store.take(rows), DRAWING)
+    shape_filter = fit(images[:600], ShapeFilterFit(), seed=0)
     assert score(shape_filter, images[600:])["passes"].mean() >= 0.98
     rates = rejection_rates(shape_filter, images[600:700], seed=0)
     assert all(rate >= 0.95 for rate in rates.values()), rates

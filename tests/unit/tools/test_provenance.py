@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from waferbench.config.settings import load_schema, resolve
 
 from waferbench.base.artifacts import read_provenance, write_json
 from waferbench.base.errors import InputError
-from waferbench.base.files import digest
+from waferbench.base.files import data_digest, digest
+from waferbench.config.resolve import resolve
+from waferbench.config.study import Dataset, StudySettings, WeightPlaces
 from waferbench.tools.plan import Output
+from waferbench.tools.provenance import making
 from waferbench.tools.provenance.crate import Made, build_crate
 from waferbench.tools.provenance.files import copy_workflow, outside, packages, timestamp, write_settings
 from waferbench.tools.provenance.jobs import digests_of, gather_jobs, require_finished
-from waferbench.tools.provenance.weights import used_weights
+from waferbench.tracks import Track, all_tracks, settings_model
+from waferbench.tracks.synthesis import used_weights
 
 ROOT = Path(__file__).parents[3]
 PARTS = (
@@ -27,6 +30,7 @@ PARTS = (
     "resources/weights.yaml",
 )
 STUDY = Path("results/s")
+SCRIPTS = {"ingest": "wafers/ingest", "pretrain_base": "synthesis/pretrain_base"}
 OUTPUTS = [
     Output("results/s/wafers.json", "ingest", "a.log", ("data.npz",), False),
     Output("results/s/base", "pretrain_base", "b.log", ("results/s/wafers.json",), False),
@@ -34,7 +38,8 @@ OUTPUTS = [
 
 
 def told(rule, inputs, **wildcards):
-    return {"rule": rule, "wildcards": wildcards, "settings": {"seed": 1}, "code": f"code of {rule}", "inputs": inputs}
+    told = {"rule": rule, "wildcards": wildcards, "settings": {"seed": 1}, "code": f"code of {rule}", "inputs": inputs}
+    return {**told, "made_by": "waferbench 1.2.3"}
 
 
 @pytest.fixture
@@ -53,7 +58,7 @@ def study(tmp_path, monkeypatch) -> Path:
     record = {"rule": "ingest", "wildcards": {}, "seconds": 50, "startup_seconds": 10, "device": "cpu", "host": "h"}
     (STUDY / "runs").mkdir()
     (STUDY / "runs/ingest.json").write_text(json.dumps({**record, "finished": "2026-01-01T12:01:00+0000"}))
-    write_settings({"study": "s", "seed": 1}, STUDY)
+    write_settings(StudySettings(study="s", seed=1), STUDY)
     return STUDY
 
 
@@ -66,8 +71,9 @@ def crate_of(study: Path) -> dict:
         Made(
             study="s",
             folder=study,
+            questions=["Is it so?"],
             jobs=gather_jobs(OUTPUTS, digests(), Path(), study),
-            scripts={"ingest": "ingest", "pretrain_base": "pretrain_base"},
+            scripts=SCRIPTS,
             code=frozenset(copy_workflow(Path(), study)),
             digests=digests(),
             seeds=[1, 2],
@@ -110,6 +116,8 @@ def test_a_job_says_what_it_read_and_wrote_by_which_code_and_when(study):
     assert "startTime" not in base, "its run record is gone"
     settings = next(entities[name] for name in references(base["object"]) if name.startswith("#settings"))
     assert json.loads(settings["value"]) == {"seed": 1}
+    assert entities["code/Snakefile"]["version"] == "1.2.3" and base["description"] == "Made by waferbench 1.2.3."
+    assert entities["./"]["description"].startswith("Is it so? ")
 
 
 def test_the_same_study_gives_the_same_crate(study):
@@ -135,12 +143,48 @@ def test_an_unfinished_study_lists_what_is_missing():
     require_finished(outputs[:2])
 
 
+def crate_made(monkeypatch, dataset: Dataset, outputs: list[Output]) -> tuple[dict, list[str]]:
+    """The crate of the study with two tracks, one of which has a page, and what Snakemake was asked for."""
+    asked = []
+    monkeypatch.setattr(making, "planned_outputs", lambda options, *_: asked.extend(options) or outputs)
+    one = Track(name="one", target="one_target", question="One?", settings=StudySettings, page="one.html")
+    other = Track(name="other", target="other_target", question="Other?", settings=StudySettings, page="other.html")
+    (STUDY / "one.html").touch()
+    making.make_crate(StudySettings(study="s", repeats=2, dataset=dataset), [one, other], SCRIPTS)
+    return json.loads((STUDY / "ro-crate-metadata.json").read_text()), asked
+
+
+def test_the_crate_tells_of_the_tracks_whose_page_is_there(study, monkeypatch):
+    crate, asked = crate_made(monkeypatch, Dataset(source="npz", path="data.npz"), OUTPUTS)
+    entities = {entity["@id"]: entity for entity in crate["@graph"]}
+    assert asked == ["one_target", "--configfile", str(STUDY / "settings.yaml")]
+    assert entities["./"]["description"].startswith("One? Every") and entities["#seeds"]["value"] == "42, 43"
+
+
+def test_a_folder_of_data_is_known_by_its_content(study, monkeypatch):
+    Path("maps").mkdir()
+    Path("maps/a").write_bytes(b"wafers")
+    write_json(STUDY / "wafers.json", {"n": 3}, {**told("ingest", {}), "data": data_digest("maps")})
+    inputs = {"store": [digest(STUDY / "wafers.json")]}
+    write_json(STUDY / "base/waferbench.json", {}, told("pretrain_base", inputs, fold="0"))
+    outputs = [Output("results/s/wafers.json", "ingest", "a.log", (), False), OUTPUTS[1]]
+    dataset = Dataset(source="folder", path="maps")
+    crate, _ = crate_made(monkeypatch, dataset, outputs)
+    entities = {entity["@id"]: entity for entity in crate["@graph"]}
+    (data,) = (name for name in entities if name.startswith("ni:"))
+    assert data in references(entities["#job/ingest"]["object"])
+    assert data not in references(entities["#job/pretrain_base/fold%3D0"]["object"])
+    Path("maps/a").write_bytes(b"others")
+    with pytest.raises(InputError, match="maps: the study was made from another content"):
+        crate_made(monkeypatch, dataset, outputs)
+
+
 def test_the_settings_in_the_crate_are_read_as_they_were(tmp_path):
-    schema = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+    model = settings_model(all_tracks())
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    settings = resolve({**config, "set": "svm.C=3 dataset.classes=[Center,'no']"}, schema)
+    settings = resolve({**config, "set": "svm.C=3 dataset.classes=[Center,'no']", "cache": "/shared"}, model)
     again = yaml.safe_load(write_settings(settings, tmp_path).read_text())
-    assert resolve({**config, **again}, schema) == settings and settings["svm"]["C"] == 3
+    assert resolve({**config, **again}, model) == settings.model_copy(update={"cache": ""}) and settings.svm.C == 3
 
 
 def test_the_time_of_a_file_can_be_given_back_to_the_nanosecond(tmp_path):
@@ -159,14 +203,30 @@ def test_an_older_copy_of_the_workflow_is_replaced(study):
 def test_weights_are_found_where_the_study_found_them_and_others_are_an_error(tmp_path):
     (tmp_path / "net.npz").write_bytes(b"weights")
     pin = {"kind": "file", "file": "net.npz", "sha256": digest(tmp_path / "net.npz"), "keys": "own"}
-    entry = {"name": "net", "pretrained": True, "weights": {"manifest": {"net": {"licence": "MIT", "sources": [pin]}}}}
-    networks = {"backbones": {"net": entry}, "quality": None, "sources": {"gan": {"base": "native"}}}
-    places = {"folder": str(tmp_path), "download": False}
-    found = used_weights(networks, places)["net"]
+    weights = {"manifest": {"net": {"licence": "MIT", "sources": [pin]}}}
+    told = {"check_networks": {"backbones": {"net": {"name": "net", "pretrained": True, "weights": weights}}}}
+    places = WeightPlaces(folder=str(tmp_path))
+    found = used_weights(told, places)["net"]
     assert (found.sha256, found.licence, found.size) == (pin["sha256"], "MIT", 7)
     (tmp_path / "net.npz").write_bytes(b"altered")
     with pytest.raises(InputError, match="sha256"):
-        used_weights(networks, places)
+        used_weights(told, places)
+
+
+def test_the_weights_of_features_and_of_ready_bases_are_told_and_no_others(tmp_path):
+    (tmp_path / "net.safetensors").write_bytes(b"weights")
+    (tmp_path / "ready").mkdir()
+    (tmp_path / "ready/file").write_bytes(b"base")
+    weights = {"manifest": {"net": {}}}
+    plain = {"name": "plain", "pretrained": False, "weights": {}}
+    source = {"size": 32, "native": {}, "target_modules": ["to_q"], "instance_prompt": "a wafer"}
+    told = {
+        "backbones": {"plain": plain},
+        "quality": {"network": "net", "image_size": 64, "weights": weights},
+        "sources": {"native": {**source, "base": "native"}, "ready": {**source, "base": "ready"}},
+    }
+    found = used_weights({"check_networks": told}, WeightPlaces(folder=str(tmp_path)))
+    assert list(found) == ["net", "ready"] and found["ready"].path == "ready"
 
 
 def test_versions_are_those_installed(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from waferbench.base.tables import TABLES
 from waferbench.wafers.audit import audit
 from waferbench.wafers.ingest.table import WaferSet, wafer_table
 from waferbench.wafers.store import WaferStore
@@ -16,7 +17,8 @@ def maps(n, seed=0):
 
 def tables(wafers, classes, lots, splits):
     table = wafer_table(WaferSet(WaferStore.of(wafers), classes, lots, [f"w{i}" for i in range(len(wafers))]))
-    folds = pd.DataFrame({"protocol": "cv5", "seed": 7, "wafer_id": table["wafer_id"], "fold": 0, "split": splits})
+    run = {"protocol": "cv5", "seed": 7, "replicate": 2}
+    folds = pd.DataFrame({**run, "wafer_id": table["wafer_id"], "fold": 0, "split": splits})
     return table, folds
 
 
@@ -41,7 +43,8 @@ def planted():
 def test_planted(planted):
     table, folds = planted
     result = audit(table, table, folds)
-    assert set(result["protocol"]) == {"cv5"} and set(result["seed"]) == {7}
+    assert tuple(result.columns) == TABLES["audit"]
+    assert set(result["protocol"]) == {"cv5"} and set(result["seed"]) == {7} and set(result["replicate"]) == {2}
     assert value(result, "ingested") == 9
     assert value(result, "selected", "loc") == 5
     assert value(result, "split_count", "scratch", "val", 0) == 2

@@ -6,6 +6,8 @@ import pytest
 
 from waferbench.base.errors import InputError
 from waferbench.base.protocols import KNOWN, protocol
+from waferbench.base.scope import POOLED, Fold
+from waferbench.base.tables import RUN, TABLES
 from waferbench.wafers.folds import wafers_of
 from waferbench.wafers.splitting import assign_folds, assign_split, fold_table, split_table
 
@@ -56,6 +58,7 @@ def test_too_few_wafers():
 def test_fold_table():
     ids = np.array([f"w{i}" for i in range(len(LABELS))])
     table = fold_table(ids, assign_folds(LABELS, 5, 42), 5)
+    assert tuple(table.columns) == TABLES["folds"][len(RUN) :]
     assert len(table) == 5 * len(ids)
     assert not table.duplicated(["wafer_id", "fold"]).any()
     assert (table[table["split"] == "test"]["wafer_id"].value_counts() == 1).all()
@@ -104,7 +107,9 @@ def test_wafers_of():
     ids = np.array([f"w{i}" for i in range(len(LABELS))])
     selected = pd.DataFrame({"wafer_id": ids, "label": LABELS})
     table = fold_table(ids, assign_folds(LABELS, 5, 42), 5)
-    train, test = wafers_of(selected, table, "fold2"), wafers_of(selected, table, "fold2", "test")
+    train, test = wafers_of(selected, table, Fold(2)), wafers_of(selected, table, Fold(2), "test")
     assert (len(train), len(test)) == (54, 18)
     assert not set(train["wafer_id"]) & set(test["wafer_id"])
-    assert len(wafers_of(selected, table, "pooled")) == len(ids)
+    assert len(wafers_of(selected, table, POOLED)) == len(wafers_of(selected, None, POOLED, "test")) == len(ids)
+    with pytest.raises(InputError, match="fold2: no fold table was given"):
+        wafers_of(selected, None, Fold(2))

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from waferbench.base.errors import InputError
+from waferbench.base.tables import WAFERS
+from waferbench.config.stages import Ingest
 from waferbench.wafers.ingest import read_wafers
 from waferbench.wafers.ingest.table import (
     WaferSet,
@@ -42,17 +44,17 @@ def arrays(**changes):
 
 def npz(tmp_path, **changes):
     np.savez(tmp_path / "a.npz", **arrays(**changes))
-    return {"source": "npz", "path": str(tmp_path / "a.npz"), "classes": ["Loc"]}
+    return tmp_path / "a.npz", Ingest(source="npz", classes=("Loc",))
 
 
 def test_npz(tmp_path):
-    wafers = read_wafers(npz(tmp_path))
+    wafers = read_wafers(*npz(tmp_path))
     assert wafers.classes == ["none", "Loc", "none"]
     assert wafers.ids == ["npz-000000", "npz-000001", "npz-000002"]
     assert wafers.lots == ["", "", ""]
     for got, expected in zip(wafers.store, MAPS, strict=True):
         np.testing.assert_array_equal(got, expected)
-    assert read_wafers(npz(tmp_path, lot=np.array(["a", "b", "a"]))).lots == ["a", "b", "a"]
+    assert read_wafers(*npz(tmp_path, lot=np.array(["a", "b", "a"]))).lots == ["a", "b", "a"]
 
 
 def changed(name, index, value):
@@ -85,28 +87,27 @@ def changed(name, index, value):
 )
 def test_bad_npz(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
-        read_wafers(npz(tmp_path, **changes))
+        read_wafers(*npz(tmp_path, **changes))
 
 
 def test_damaged_npz(tmp_path):
-    dataset = npz(tmp_path)
-    path = Path(dataset["path"])
+    path, settings = npz(tmp_path)
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) // 2])
     with pytest.raises(InputError, match=r"not a readable \.npz"):
-        read_wafers(dataset)
+        read_wafers(path, settings)
     with open(path, "wb") as file:
         np.save(file, MAPS[0])
     with pytest.raises(InputError, match=r"found a single \.npy array"):
-        read_wafers(dataset)
+        read_wafers(path, settings)
     path.unlink()
     with pytest.raises(InputError, match="is not there, expected the npz file"):
-        read_wafers(dataset)
+        read_wafers(path, settings)
 
 
 def test_unknown_source(tmp_path):
     with pytest.raises(InputError, match=r"dataset\.source: 'csv' is none of lswmd, npz, folder"):
-        read_wafers({"source": "csv", "path": str(tmp_path)})
+        read_wafers(tmp_path, Ingest(source="csv"))
 
 
 def put(folder, name, wafer, levels=(0, 128, 255)):
@@ -114,8 +115,7 @@ def put(folder, name, wafer, levels=(0, 128, 255)):
     Image.fromarray(np.array(levels, np.uint8)[wafer]).save(folder / name)
 
 
-def folder_of(tmp_path):
-    return {"source": "folder", "path": str(tmp_path), "classes": []}
+FOLDER = Ingest(source="folder")
 
 
 def test_folder(tmp_path):
@@ -127,7 +127,7 @@ def test_folder(tmp_path):
     np.save(tmp_path / names[3] / "a.npy", MAPS[0].astype(float))
     (tmp_path / names[3] / "notes.txt").write_text("not a map")
     (tmp_path / ".hidden").mkdir()
-    wafers = read_wafers({**folder_of(tmp_path), "classes": names})
+    wafers = read_wafers(tmp_path, Ingest(source="folder", classes=tuple(names)))
     found = {name: (id_, m) for name, id_, m in zip(wafers.classes, wafers.ids, wafers.store, strict=True)}
     assert set(found) == set(names)
     for name, expected in zip(names, [*MAPS, MAPS[0]], strict=True):
@@ -143,7 +143,7 @@ def test_colour_modes_of_greys(tmp_path):
     with Image.open(tmp_path / "a" / "grey.png") as image:
         for mode in ("RGB", "RGBA", "P", "LA"):
             image.convert(mode).save(tmp_path / "a" / f"{mode}.png")
-    for wafer in read_wafers(folder_of(tmp_path)).store:
+    for wafer in read_wafers(tmp_path, FOLDER).store:
         np.testing.assert_array_equal(wafer, MAPS[0])
 
 
@@ -181,17 +181,17 @@ def test_bad_folder(tmp_path, write, message):
     (tmp_path / "Loc").mkdir()
     write(tmp_path / "Loc")
     with pytest.raises(InputError, match=message):
-        read_wafers(folder_of(tmp_path))
+        read_wafers(tmp_path, FOLDER)
 
 
 def test_folder_without_classes(tmp_path):
     with pytest.raises(InputError, match="no class folders"):
-        read_wafers(folder_of(tmp_path))
+        read_wafers(tmp_path, FOLDER)
     with pytest.raises(InputError, match="is not there, expected a folder"):
-        read_wafers(folder_of(tmp_path / "nowhere"))
+        read_wafers(tmp_path / "nowhere", FOLDER)
     put(tmp_path / "Center", "a.png", MAPS[0])
     with pytest.raises(InputError, match=r"'Loc', 'Donut' not found in .*it holds 'Center'"):
-        read_wafers({**folder_of(tmp_path), "classes": ["Center", "Loc", "Donut"]})
+        read_wafers(tmp_path, Ingest(source="folder", classes=("Center", "Loc", "Donut")))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX only")
@@ -201,7 +201,7 @@ def test_folder_name_not_utf8(tmp_path):
     except OSError:
         pytest.skip("the file system refuses such names")
     with pytest.raises(InputError, match="is not UTF-8"):
-        read_wafers(folder_of(tmp_path))
+        read_wafers(tmp_path, FOLDER)
 
 
 def test_as_map_accepts_what_means_the_same():
@@ -242,9 +242,7 @@ def table_of(maps, classes, lots=None, ids=None):
 
 def test_wafer_table(tmp_path):
     table = table_of([MAPS[0], MAPS[0][::-1], MAPS[1]], ["Edge-Ring", "Edge-Ring", "none"], ["l1", "l2", ""])
-    assert list(table.columns) == [
-        "wafer_id", "row", "lot", "class", "label", "rows", "columns", "dies", "failing_dies", "sha256", "canonical",
-    ]  # fmt: skip
+    assert tuple(table.columns) == WAFERS
     assert table["label"].tolist() == ["edge-ring", "edge-ring", "none"]
     assert table["dies"].tolist() == [(m > 0).sum() for m in (MAPS[0], MAPS[0], MAPS[1])]
     assert table["failing_dies"].tolist() == [(m == 2).sum() for m in (MAPS[0], MAPS[0], MAPS[1])]
@@ -292,7 +290,7 @@ def test_fold_groups():
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.exists(), reason=f"no real wafers at {REAL}")
 def test_real_npz():
-    wafers = read_wafers({"source": "npz", "path": str(REAL), "classes": ["Near-full", "Loc"]})
+    wafers = read_wafers(REAL, Ingest(source="npz", classes=("Near-full", "Loc")))
     table = wafer_table(wafers)
     assert len(table) == 62248
     assert table["class"].value_counts()["Near-full"] == 149

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from waferbench.base.errors import InputError
+from waferbench.config.stages import Ingest
 from waferbench.wafers.ingest import dielist as module
 from waferbench.wafers.ingest import read_unlabelled, read_wafers
 from waferbench.wafers.ingest.dielist import bin_key, read_dielist
@@ -62,11 +63,11 @@ def test_lots_and_classes(tmp_path):
     wafers, _ = read_dielist(path)
     assert wafers.ids == ["L1/7", "L2/7", "L1/8"] and wafers.lots == ["L1", "L2", "L1"]
     assert wafers.classes == ["Loc", "", "Donut"]
-    kept = read_wafers({"source": "dielist", "path": str(path), "classes": ["Loc"], "pass_bins": ["1", "3"]})
+    kept = read_wafers(path, Ingest(source="dielist", classes=("Loc",), pass_bins=("1", "3")))
     assert kept.ids == ["L1/7", "L1/8"] and kept.classes == ["Loc", "Donut"]
     assert kept.store[1].tolist() == [[1]]
     with pytest.raises(InputError, match="none of 2 wafers has a class"):
-        read_wafers({"source": "dielist", "path": str(write(tmp_path, LIST, "c.csv"))})
+        read_wafers(write(tmp_path, LIST, "c.csv"), Ingest(source="dielist"))
 
 
 def test_numbers_that_look_like_texts_stay_texts(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from waferbench.base.errors import InputError
+from waferbench.config.stages import Ingest
 from waferbench.wafers.ingest import read_unlabelled, read_wafers
 from waferbench.wafers.ingest.g85 import read_g85
 
@@ -78,7 +79,7 @@ def test_several_maps_and_folders(tmp_path):
     wafers, _ = read_unlabelled(tmp_path / "set")
     assert wafers.ids == ["Edge Ring/b.XML:W1", "a.xml:W1", "a.xml:W2"]
     assert wafers.classes == ["Edge Ring", "", ""]
-    labelled = read_wafers({"source": "g85", "path": str(tmp_path / "set"), "classes": ["Edge Ring"]})
+    labelled = read_wafers(tmp_path / "set", Ingest(source="g85", classes=("Edge Ring",)))
     assert labelled.ids == ["Edge Ring/b.XML:W1"]
     with pytest.raises(InputError, match=r"the wafer id 'a.xml:W1' stands for 2 wafers"):
         read_unlabelled(write(tmp_path, text(), text()))

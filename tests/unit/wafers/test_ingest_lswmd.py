@@ -3,7 +3,6 @@
 import os
 import pickle
 import pickletools
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ import pytest
 
 from helpers import legacy_lswmd
 from waferbench.base.errors import InputError
+from waferbench.config.stages import Ingest
 from waferbench.wafers.ingest import read_wafers
 from waferbench.wafers.ingest.lswmd import read_lswmd
 
@@ -175,10 +175,11 @@ def test_bad_map(tmp_path, wafer, message):
 
 
 def test_missing_file_and_class(tmp_path, legacy):
+    settings = Ingest(source="lswmd")
     with pytest.raises(InputError, match=r"dataset\.path: .*nowhere\.pkl is not there"):
-        read_wafers({"source": "lswmd", "path": str(tmp_path / "nowhere.pkl")})
+        read_wafers(tmp_path / "nowhere.pkl", settings)
     with pytest.raises(InputError, match=r"is a folder, expected the lswmd file"):
-        read_wafers({"source": "lswmd", "path": str(tmp_path)})
+        read_wafers(tmp_path, settings)
     with pytest.raises(InputError, match=r"'Donut' not found in .*holds 'Center', 'Edge-Ring', 'Loc', 'none'"):
-        read_wafers({"source": "lswmd", "path": str(legacy), "classes": ["Center", "Donut"]})
-    check(read_wafers({"source": "lswmd", "path": str(Path(legacy)), "classes": ["Center", "Loc"]}))
+        read_wafers(legacy, Ingest(source="lswmd", classes=("Center", "Donut")))
+    check(read_wafers(str(legacy), Ingest(source="lswmd", classes=("Center", "Loc"))))

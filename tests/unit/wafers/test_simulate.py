@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from waferbench.base.errors import InputError
-from waferbench.wafers.simulate.dataset import CLASSES, simulate
+from waferbench.config.study import Simulated
+from waferbench.wafers.simulate.dataset import CLASSES, simulate, simulated_wafers
 
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "wm811k" / "wm811k_labelled.npz"
+REAL = Path(__file__).parents[3] / "../shared/data/wm811k/wm811k_labelled.npz"
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,17 @@ def test_difficulty_zero_is_quieter():
 def test_bad_settings_are_named(counts, options, found):
     with pytest.raises(InputError, match=found):
         simulate(counts, seed=0, **options)
+
+
+def test_a_studys_wafers_are_those_of_its_settings():
+    settings = Simulated(counts={"none": 5, "Loc": 20, "Donut": 0}, wafers_per_lot=5, duplicates=0.2, difficulty=0.5)
+    wafers = simulated_wafers(settings, 3, ("Loc",))
+    maps, names, lots = simulate({"Donut": 0, "Loc": 20, "none": 5}, 3, 5, 0.2, 0.5)
+    assert wafers.classes == names and wafers.lots == lots, "the order of the counts decides nothing"
+    assert all(np.array_equal(a, b) for a, b in zip(wafers.store, maps, strict=True))
+    assert wafers.ids[:2] == ["sim-000000", "sim-000001"] and len(wafers.ids) == 25
+    with pytest.raises(InputError, match=r"'Donut' not found in dataset\.simulated\.counts; it holds 'Loc', 'none'"):
+        simulated_wafers(settings, 3, ("Loc", "Donut"))
 
 
 @pytest.mark.real

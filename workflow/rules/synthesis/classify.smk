@@ -1,6 +1,35 @@
 # The grid: what enters training, a backbone fine-tuned per condition and fold, an ECOC-SVM on its features.
 
 
+def injection_scores(wildcards):
+    """The shape scores that say which samples of a condition's source may enter training, where it is filtered."""
+    source = GRID.source_of(wildcards.condition)
+    where = (wildcards.protocol, wildcards.seed, wildcards.fold, source)
+    return {"scores": GRID.samples(*where)[1]} if GRID.filtered(source) else {}
+
+
+def cell_samples(wildcards):
+    """The synthetic samples of a condition, where it has a synthesizer."""
+    source = GRID.source_of(wildcards.condition)
+    where = (wildcards.protocol, wildcards.seed, wildcards.fold, source)
+    return {"samples": GRID.samples(*where)[0]} if source else {}
+
+
+def cell_settings(wildcards):
+    """What training a cell reads: a condition that adds nothing does not see how synthetic wafers are drawn."""
+    backbone = CFG.define.backbones[wildcards.backbone]
+    augments = GRID.conditions[wildcards.condition].augment
+    return pack(
+        stages.TrainClassifier,
+        augmentation=stages.Augmentation.of(CFG.classifier) if augments else None,
+        backbone=stages.ChosenBackbone.of(backbone, name=wildcards.backbone),
+        drawn=GRID.drawn(wildcards.condition),
+        classes=GRID.classes_of[wildcards.protocol],
+        weights=checked(WEIGHTS.of, wildcards.backbone),
+        **of_run(wildcards),
+    )
+
+
 rule make_injection:
     input:
         unpack(injection_scores),
@@ -10,17 +39,22 @@ rule make_injection:
         injection=f"{RUN}/fold{{fold}}/injection/{{condition}}.parquet",
     log:
         f"{RUN_LOGS}-make_injection-fold{{fold}}-{{condition}}.log",
+    wildcard_constraints:
+        **held("protocol", "seed", "fold", "condition"),
+    group:
+        "injections"
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         settings=lambda w: pack(
-            source=CFG["define"]["conditions"][w.condition]["source"],
-            budget=CFG["budget"] if adds_wafers(w) else None,
-            n_accepted=CFG["pool"]["n_accepted"] if source_of(w) else 0,
-            classes=CLASSES,
-            **ids(w),
+            stages.MakeInjection,
+            source=GRID.conditions[w.condition].source,
+            budget=GRID.budget(w.condition),
+            n_accepted=CFG.pool.n_accepted if GRID.source_of(w.condition) else 0,
+            **of_run(w),
         ),
         code=code("synthesis/make_injection"),
     script:
@@ -42,22 +76,17 @@ rule train_classifier:
         history=f"{CELL}/history.parquet",
     log:
         f"{RUN_LOGS}-train_classifier-fold{{fold}}-{{backbone}}-{{condition}}.log",
+    wildcard_constraints:
+        **held("protocol", "seed", "fold", "backbone", "condition"),
     conda:
         "../../../envs/torch.yaml"
     threads: network_threads
     resources:
         gpu=gpu,
-        mem_mb=growing(int(2500 + 0.2 * CFG["classifier"]["image_size"] ** 2)),  # with room for 200,000 images
+        mem_mb=growing(int(2500 + 0.2 * CFG.classifier.image_size**2)),  # with room for 200,000 images
+        runtime=growing(240),
     params:
-        settings=lambda w: pack(
-            classifier=CFG["classifier"] if augments(w) else without(CFG["classifier"], "rotation", "flip"),
-            condition=CFG["define"]["conditions"][w.condition],
-            backbone={"name": w.backbone, **CFG["define"]["backbones"][w.backbone]},
-            render=drawn_for(w),
-            classes=CLASSES_OF[w.protocol],
-            weights=weights_of(w.backbone),
-            **ids(w),
-        ),
+        settings=cell_settings,
         code=code("synthesis/train_classifier"),
     script:
         "../../scripts/synthesis/train_classifier.py"
@@ -71,14 +100,16 @@ rule fit_svm:
         predictions=f"{CELL}/ecoc_svm.parquet",
     log:
         f"{RUN_LOGS}-fit_svm-fold{{fold}}-{{backbone}}-{{condition}}.log",
+    wildcard_constraints:
+        **held("protocol", "seed", "fold", "backbone", "condition"),
     conda:
         "../../../envs/torch.yaml"
     threads: svm_threads
     resources:
-        gpu=lambda w: gpu(w) if CFG["svm"]["gpu"] else 0,
-        mem_mb=growing(int(1000 + 2000 * CFG["svm"]["memory_gb"])),
+        mem_mb=growing(int(1000 + 2000 * CFG.svm.memory_gb)),
+        runtime=growing(120),
     params:
-        settings=lambda w: pack(svm=without(CFG["svm"], "memory_gb", "gpu"), classes=CLASSES_OF[w.protocol], **ids(w)),
+        settings=lambda w: pack(stages.FitSvm, classes=GRID.classes_of[w.protocol], **of_run(w)),
         code=code("synthesis/fit_svm"),
     script:
         "../../scripts/synthesis/fit_svm.py"

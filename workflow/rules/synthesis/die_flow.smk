@@ -1,6 +1,8 @@
 # Die flow: one network that draws pass or fail for each die of a wafer's own grid.
 
-DIE_FLOW = f"{RUN}/{{scope}}/sources/{{source}}"
+from waferbench.config.synthesis.sources import DieFlow
+
+DIE_FLOW = GRID.source
 
 
 rule train_die_flow:
@@ -14,7 +16,8 @@ rule train_die_flow:
     log:
         f"{RUN_LOGS}-train_die_flow-{{scope}}-{{source}}.log",
     wildcard_constraints:
-        source=of_kind("die_flow"),
+        **held("protocol", "seed", "scope"),
+        source=of_kind(DieFlow),
     priority: 15
     conda:
         "../../../envs/torch.yaml"
@@ -22,10 +25,9 @@ rule train_die_flow:
     resources:
         gpu=gpu,
         mem_mb=growing(4000),
+        runtime=growing(480),
     params:
-        settings=lambda w: pack(
-            source=without(SOURCES[w.source], "sampler_steps", "sample_batch"), classes=CLASSES, seed=int(w.seed)
-        ),
+        settings=lambda w: pack(stages.TrainDieFlow, source=GRID.sources[w.source], seed=w.seed),
         code=code("synthesis/train_die_flow"),
     script:
         "../../scripts/synthesis/train_die_flow.py"
@@ -39,11 +41,12 @@ rule sample_die_flow:
         selected=rules.select_wafers.output.selected,
         network=rules.train_die_flow.output.network,
     output:
-        samples=[f"{DIE_FLOW}/raw/{label}.h5" for label in LABELS],
+        samples=[f"{DIE_FLOW}/raw/{label}.h5" for label in GRID.labels],
     log:
         f"{RUN_LOGS}-sample_die_flow-{{scope}}-{{source}}.log",
     wildcard_constraints:
-        source=of_kind("die_flow"),
+        **held("protocol", "seed", "scope"),
+        source=of_kind(DieFlow),
     priority: 15
     conda:
         "../../../envs/torch.yaml"
@@ -51,13 +54,10 @@ rule sample_die_flow:
     resources:
         gpu=gpu,
         mem_mb=growing(3000),
+        runtime=growing(240),
     params:
         settings=lambda w: pack(
-            source=only(SOURCES[w.source], "channels", "augment", "precision", "sampler_steps", "sample_batch"),
-            render=DRAWN,
-            classes=CLASSES,
-            seed=int(w.seed),
-            pool=pool_of(w.source),
+            stages.SampleDieFlow, source=GRID.sources[w.source], seed=w.seed, pool=GRID.pool(w.source)
         ),
         sampler=sampler_code("synthesis/sample_die_flow", "waferbench/synthesis/dieflow/sample"),
         code=code("synthesis/sample_die_flow"),

@@ -1,8 +1,20 @@
 # DB-SD-LoRA: a frozen latent diffusion base, one LoRA adapter per class, UniPC sampling. The longest chain goes first.
 
-LORA = f"{RUN}/{{scope}}/sources/{{source}}"
-BASE_KEYS = ("kind", "base", "size", "precision", "native")
-SAMPLER_KEYS = ("sampler_steps", "guidance", "guidance_interval", "sample_batch")
+from waferbench.config.synthesis.sources import Lora
+
+LORA = GRID.source
+
+
+def native_base(wildcards):
+    """The base that this study pretrains, or nothing where the source names a ready one. Snakemake knows a folder by its
+    time alone, which a jump of the clock changes: the digests of its files say whether it is another one."""
+    base = f"{LORA}/base"
+    return {"base": ancient(base), "base_files": f"{base}.json"} if GRID.native(wildcards.source) else {}
+
+
+def ready_base(wildcards):
+    """The identity of a base that is a folder here and not pretrained by this study."""
+    return checked(WEIGHTS.base, GRID.sources[wildcards.source])
 
 
 rule pretrain_base:
@@ -18,7 +30,8 @@ rule pretrain_base:
     log:
         f"{RUN_LOGS}-pretrain_base-{{scope}}-{{source}}.log",
     wildcard_constraints:
-        source=of_kind("db_sd_lora"),
+        **held("protocol", "seed", "scope"),
+        source=of_kind(Lora),
     priority: 20
     conda:
         "../../../envs/diffusion.yaml"
@@ -26,10 +39,9 @@ rule pretrain_base:
     resources:
         gpu=gpu,
         mem_mb=growing(4000),
+        runtime=growing(480),
     params:
-        settings=lambda w: pack(
-            source=only(SOURCES[w.source], *BASE_KEYS), render=DRAWN, classes=CLASSES, seed=int(w.seed)
-        ),
+        settings=lambda w: pack(stages.PretrainBase, source=GRID.sources[w.source], seed=w.seed),
         code=code("synthesis/pretrain_base"),
     script:
         "../../scripts/synthesis/pretrain_base.py"
@@ -42,12 +54,13 @@ rule train_lora:
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
     output:
-        adapters=[f"{LORA}/adapters/{label}.safetensors" for label in LABELS],
+        adapters=[f"{LORA}/adapters/{label}.safetensors" for label in GRID.labels],
         history=f"{LORA}/adapters_history.parquet",
     log:
         f"{RUN_LOGS}-train_lora-{{scope}}-{{source}}.log",
     wildcard_constraints:
-        source=of_kind("db_sd_lora"),
+        **held("protocol", "seed", "scope"),
+        source=of_kind(Lora),
     priority: 20
     conda:
         "../../../envs/diffusion.yaml"
@@ -55,14 +68,9 @@ rule train_lora:
     resources:
         gpu=gpu,
         mem_mb=growing(4000),
+        runtime=growing(480),
     params:
-        settings=lambda w: pack(
-            source=without(SOURCES[w.source], "native", *SAMPLER_KEYS),
-            render=DRAWN,
-            classes=CLASSES,
-            seed=int(w.seed),
-            base_files=base_of(w),
-        ),
+        settings=lambda w: pack(stages.TrainLora, source=GRID.sources[w.source], seed=w.seed, base_files=ready_base(w)),
         code=code("synthesis/train_lora"),
     script:
         "../../scripts/synthesis/train_lora.py"
@@ -74,11 +82,12 @@ rule sample_lora:
         unpack(verdict_of),
         adapters=rules.train_lora.output.adapters,
     output:
-        samples=[f"{LORA}/raw/{label}.h5" for label in LABELS],
+        samples=[f"{LORA}/raw/{label}.h5" for label in GRID.labels],
     log:
         f"{RUN_LOGS}-sample_lora-{{scope}}-{{source}}.log",
     wildcard_constraints:
-        source=of_kind("db_sd_lora"),
+        **held("protocol", "seed", "scope"),
+        source=of_kind(Lora),
     priority: 20
     conda:
         "../../../envs/diffusion.yaml"
@@ -86,14 +95,14 @@ rule sample_lora:
     resources:
         gpu=gpu,
         mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         settings=lambda w: pack(
-            source=only(SOURCES[w.source], "kind", "base", "size", "precision", "instance_prompt", *SAMPLER_KEYS),
-            render=DRAWN,
-            classes=CLASSES,
-            seed=int(w.seed),
-            pool=pool_of(w.source),
-            base_files=base_of(w),
+            stages.SampleLora,
+            source=GRID.sources[w.source],
+            seed=w.seed,
+            pool=GRID.pool(w.source),
+            base_files=ready_base(w),
         ),
         sampler=sampler_code("synthesis/sample_lora", "waferbench/synthesis/diffusion/sample"),
         code=code("synthesis/sample_lora"),

@@ -1,6 +1,8 @@
 # TS-HingeGAN: one generator on all classes pooled, then one per class from its weights.
 
-GAN = f"{RUN}/{{scope}}/sources/{{source}}"
+from waferbench.config.synthesis.sources import Gan
+
+GAN = GRID.source
 
 
 rule train_gan:
@@ -10,13 +12,14 @@ rule train_gan:
         selected=rules.select_wafers.output.selected,
     output:
         stage1=f"{GAN}/stage1.safetensors",
-        generators=[f"{GAN}/generators/{label}.safetensors" for label in LABELS],
+        generators=[f"{GAN}/generators/{label}.safetensors" for label in GRID.labels],
         history=f"{GAN}/history.parquet",
         facts=f"{GAN}/facts.json",
     log:
         f"{RUN_LOGS}-train_gan-{{scope}}-{{source}}.log",
     wildcard_constraints:
-        source=of_kind("ts_hinge_gan"),
+        **held("protocol", "seed", "scope"),
+        source=of_kind(Gan),
     priority: 10
     conda:
         "../../../envs/torch.yaml"
@@ -24,8 +27,9 @@ rule train_gan:
     resources:
         gpu=gpu,
         mem_mb=growing(3000),
+        runtime=growing(480),
     params:
-        settings=lambda w: pack(source=SOURCES[w.source], render=DRAWN, classes=CLASSES, seed=int(w.seed)),
+        settings=lambda w: pack(stages.TrainGan, source=GRID.sources[w.source], seed=w.seed),
         code=code("synthesis/train_gan"),
     script:
         "../../scripts/synthesis/train_gan.py"
@@ -36,11 +40,12 @@ rule sample_gan:
         unpack(verdict_of),
         generators=rules.train_gan.output.generators,
     output:
-        samples=[f"{GAN}/raw/{label}.h5" for label in LABELS],
+        samples=[f"{GAN}/raw/{label}.h5" for label in GRID.labels],
     log:
         f"{RUN_LOGS}-sample_gan-{{scope}}-{{source}}.log",
     wildcard_constraints:
-        source=of_kind("ts_hinge_gan"),
+        **held("protocol", "seed", "scope"),
+        source=of_kind(Gan),
     priority: 10
     conda:
         "../../../envs/torch.yaml"
@@ -48,14 +53,9 @@ rule sample_gan:
     resources:
         gpu=gpu,
         mem_mb=growing(2000),
+        runtime=growing(120),
     params:
-        settings=lambda w: pack(
-            source=only(SOURCES[w.source], "latent", "generator_channels", "discriminator_channels"),
-            render=DRAWN,
-            classes=CLASSES,
-            seed=int(w.seed),
-            pool=pool_of(w.source),
-        ),
+        settings=lambda w: pack(stages.SampleGan, source=GRID.sources[w.source], seed=w.seed, pool=GRID.pool(w.source)),
         sampler=sampler_code("synthesis/sample_gan", "waferbench/synthesis/gan/sample"),
         code=code("synthesis/sample_gan"),
     script:

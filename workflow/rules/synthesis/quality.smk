@@ -1,6 +1,17 @@
 # How good the samples are: distances to real wafers, memorisation, and whether they carry their class.
 
-JUDGE = CFG["quality"]["judge"]
+JUDGE = CFG.quality.judge
+
+
+def feature_classifier(wildcards):
+    """The classifier whose features quality is measured in, where the network is `backbone@condition`."""
+    backbone, _, condition = CFG.quality.network.partition("@")
+    where = {"seed": wildcards.seed, "backbone": backbone, "condition": condition}
+    if wildcards.scope == "pooled":
+        where |= {"fold": GRID.first["fold"], "protocol": GRID.first["protocol"]}
+    else:
+        where |= {"fold": wildcards.scope.removeprefix("fold"), "protocol": wildcards.protocol}
+    return {"classifier": f"{CELL}/checkpoint.safetensors".format(**where)} if condition else {}
 
 
 rule measure_quality:
@@ -9,27 +20,28 @@ rule measure_quality:
         unpack(feature_classifier),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        samples=lambda w: raw_samples(w.scope, w.source),
+        samples=GRID.raw(),
         scores=rules.apply_shape_filter.output.scores,
     output:
         quality=f"{RUN}/{{scope}}/quality/{{source}}.parquet",
         closest=f"{RUN}/{{scope}}/quality/{{source}}_closest.parquet",
     log:
         f"{RUN_LOGS}-measure_quality-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        **held("protocol", "seed", "scope", "source"),
     conda:
         "../../../envs/torch.yaml"
     threads: network_threads
     resources:
         gpu=gpu,
         mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=lambda w: pack(
-            quality=without(CFG["quality"], "judge"),
-            render=CFG["render"],
-            classes=CLASSES,
-            weights=weights_of(CFG["quality"]["network"].partition("@")[0]),
-            n_accepted=CFG["pool"]["n_accepted"],
-            **ids(w),
+            stages.MeasureQuality,
+            weights=checked(WEIGHTS.of, CFG.quality.network.partition("@")[0]),
+            n_accepted=CFG.pool.n_accepted,
+            **of_run(w),
         ),
         code=code("synthesis/measure_quality"),
     script:
@@ -38,27 +50,30 @@ rule measure_quality:
 
 rule judge_samples:
     input:
-        checkpoint=f"{RUN}/fold{{fold}}/cells/{JUDGE['backbone']}/{JUDGE['condition']}/checkpoint.safetensors",
-        samples=lambda w: samples_for(w, w.source)[0],
-        scores=lambda w: samples_for(w, w.source)[1],
+        checkpoint=f"{RUN}/fold{{fold}}/cells/{JUDGE.backbone}/{JUDGE.condition}/checkpoint.safetensors",
+        samples=lambda w: GRID.samples(w.protocol, w.seed, w.fold, w.source)[0],
+        scores=lambda w: GRID.samples(w.protocol, w.seed, w.fold, w.source)[1],
     output:
         judged=f"{RUN}/fold{{fold}}/judged/{{source}}.parquet",
     log:
         f"{RUN_LOGS}-judge_samples-fold{{fold}}-{{source}}.log",
+    wildcard_constraints:
+        **held("protocol", "seed", "fold", "source"),
     conda:
         "../../../envs/torch.yaml"
     threads: network_threads
     resources:
         gpu=gpu,
         mem_mb=growing(3000),
+        runtime=growing(30),
     params:
         settings=lambda w: pack(
-            backbone={"name": JUDGE["backbone"]},
-            weights=only(weights_of(JUDGE["backbone"]), "manifest"),
-            classifier=only(CFG["classifier"], "image_size", "draw_real_at", "input", "precision"),
-            render=CFG["render"],
-            classes=CLASSES_OF[w.protocol],
-            **ids(w),
+            stages.JudgeSamples,
+            backbone=JUDGE.backbone,
+            weights=WEIGHTS.entry(JUDGE.backbone),
+            drawn=GRID.judging(),
+            classes=GRID.classes_of[w.protocol],
+            **of_run(w),
         ),
         code=code("synthesis/judge_samples"),
     script:
@@ -67,17 +82,20 @@ rule judge_samples:
 
 rule gather_quality:
     input:
-        parts=every_scope(rules.measure_quality.output.quality, source=SOURCES),
+        parts=GRID.every_scope(f"{RUN}/{{scope}}/quality/{{source}}.parquet", GRID.sources),
     output:
         table=f"{STUDY}/quality.parquet",
     log:
         f"{LOGS}/gather_quality.log",
+    group:
+        "tables"
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        settings=pack(table="quality"),
+        settings=pack(CollectTables, table="quality"),
         code=code("synthesis/gather_table"),
     script:
         "../../scripts/synthesis/gather_table.py"
@@ -85,17 +103,20 @@ rule gather_quality:
 
 rule gather_agreement:
     input:
-        parts=every_fold(rules.judge_samples.output.judged, source=SOURCES),
+        parts=GRID.every_fold(f"{RUN}/fold{{fold}}/judged/{{source}}.parquet", source=list(GRID.sources)),
     output:
         table=f"{STUDY}/agreement.parquet",
     log:
         f"{LOGS}/gather_agreement.log",
+    group:
+        "tables"
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        settings=pack(table="agreement"),
+        settings=pack(CollectTables, table="agreement"),
         code=code("synthesis/gather_table"),
     script:
         "../../scripts/synthesis/gather_table.py"

@@ -1,5 +1,12 @@
 # The answer on one page.
 
+TEMPLATES = [path for folder in ("kit", "synthesis") for path in Path("workflow/report", folder).iterdir()]
+
+
+def of_first(pattern):
+    """A file of each source in the first scope, which the page shows pictures of."""
+    return [pattern.format(**GRID.first_scope, source=source) for source in GRID.sources]
+
 
 rule make_report:
     input:
@@ -18,38 +25,38 @@ rule make_report:
         reliability=rules.calibrate.output.reliability,
         rare_recall=rules.measure_rare_recall.output.rare_recall,
         label_noise=rules.audit_labels.output.label_noise,
-        explanations=expand(written(rules.explain_mistakes.output.explanations), backbone=CFG["backbones"]),
+        explanations=[f"{STUDY}/explanations/{name}.h5" for name in CFG.backbones],
         quality=rules.gather_quality.output.table,
         shape_filter=rules.gather_shape_filter.output.table,
         agreement=rules.gather_agreement.output.table,
         audit=rules.gather_splits.output.audit,
         store=rules.ingest.output.store,
-        selected=selected_wafers(SimpleNamespace(**FIRST)),
+        selected=selected_wafers(SimpleNamespace(**GRID.first)),
         folds=rules.gather_splits.output.folds,
-        samples=first([path for source in SOURCES for path in raw_samples("{scope}", source)]),
-        closest=first(expand(written(rules.measure_quality.output.closest), source=SOURCES, allow_missing=True)),
-        histories=first([path for source in SOURCES for path in histories(source)]),
-        priors=first(
-            [f"{RUN}/{{scope}}/sources/{source}/base_samples.h5" for source in SOURCES if has_native_base(source)]
-        ),
-        thresholds=every_scope(rules.fit_shape_filter.output.thresholds) if SOURCES else [],
-        facts=every_scope(rules.train_gan.output.facts, source=sources_of_kind("ts_hinge_gan")),
+        samples=[path for source in GRID.sources for path in GRID.raw(source, **GRID.first_scope)],
+        closest=of_first(f"{RUN}/{{scope}}/quality/{{source}}_closest.parquet"),
+        histories=[path for source in GRID.sources for path in GRID.histories(source)],
+        priors=[path for path in of_first(f"{GRID.source}/base_samples.h5") if GRID.native(Path(path).parent.name)],
+        thresholds=GRID.every_scope(f"{GRID.shape}/{FILTER['thresholds']}") if GRID.sources else [],
+        facts=GRID.every_scope(f"{GRID.source}/facts.json", GRID.gans),
         published=local("resources/published.yaml"),
-        template=local("workflow/report/report.html.j2"),
-        parts=[local(str(path)) for path in sorted(Path("workflow/report/parts").iterdir())],
+        templates=[local(str(path)) for path in sorted(TEMPLATES)],
     output:
         report=f"{STUDY}/report.html",
-        table1=report(f"{STUDY}/report/table1.csv", caption="../../report/table1.rst", category="Scores"),
-        gain=report(f"{STUDY}/report/gain.png", caption="../../report/gain.rst", category="Scores"),
-        samples_grid=report(f"{STUDY}/report/samples.png", caption="../../report/samples.rst", category="Synthesis"),
+        table1=report(f"{STUDY}/report/table1.csv", caption="../../report/synthesis/table1.rst", category="Scores"),
+        gain=report(f"{STUDY}/report/gain.png", caption="../../report/synthesis/gain.rst", category="Scores"),
+        samples_grid=report(
+            f"{STUDY}/report/samples.png", caption="../../report/synthesis/samples.rst", category="Synthesis"
+        ),
     log:
         f"{LOGS}/make_report.log",
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(2000),
+        runtime=growing(30),
     params:
-        settings=pack(**USED),
+        settings=slice_text(GRID.reported),
         code=code("synthesis/make_report"),
     script:
         "../../scripts/synthesis/make_report.py"

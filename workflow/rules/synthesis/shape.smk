@@ -7,22 +7,20 @@ rule fit_shape_filter:
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
     output:
-        **{name: f"{RUN}/{{scope}}/shape/{file}" for name, file in FILTER.items()},
+        **{name: f"{GRID.shape}/{file}" for name, file in FILTER.items()},
     log:
         f"{RUN_LOGS}-fit_shape_filter-{{scope}}.log",
+    wildcard_constraints:
+        **held("protocol", "seed", "scope"),
     conda:
         "../../../envs/torch.yaml"
     threads: network_threads
     resources:
         gpu=gpu,
         mem_mb=growing(3000),
+        runtime=growing(30),
     params:
-        settings=lambda w: pack(
-            shape_filter=without(CFG["shape_filter"], "apply_to"),
-            render=DRAWN,
-            classes=CLASSES,
-            seed=int(w.seed),
-        ),
+        settings=lambda w: pack(stages.FitShapeFilter, seed=w.seed),
         code=code("synthesis/fit_shape_filter"),
     script:
         "../../scripts/synthesis/fit_shape_filter.py"
@@ -32,26 +30,26 @@ rule apply_shape_filter:
     input:
         thresholds=rules.fit_shape_filter.output.thresholds,
         cnn=rules.fit_shape_filter.output.cnn,
-        samples=lambda w: raw_samples(w.scope, w.source),
+        samples=GRID.raw(),
     output:
-        scores=f"{RUN}/{{scope}}/shape/{{source}}.parquet",
+        scores=f"{GRID.shape}/{{source}}.parquet",
     log:
         f"{RUN_LOGS}-apply_shape_filter-{{scope}}-{{source}}.log",
+    wildcard_constraints:
+        **held("protocol", "seed", "scope", "source"),
     conda:
         "../../../envs/torch.yaml"
     threads: network_threads
     resources:
         gpu=gpu,
         mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=lambda w: pack(
-            shape_filter={
-                **without(CFG["shape_filter"], "apply_to"),
-                "apply_to": [w.source] if filtered(w.source) else [],
-            },
-            n_accepted=CFG["pool"]["n_accepted"],
-            classes=CLASSES,
-            **ids(w),
+            stages.ApplyShapeFilter,
+            filtered=GRID.filtered(w.source),
+            n_accepted=CFG.pool.n_accepted,
+            **of_run(w),
         ),
         code=code("synthesis/apply_shape_filter"),
     script:
@@ -60,17 +58,20 @@ rule apply_shape_filter:
 
 rule gather_shape_filter:
     input:
-        parts=every_scope(rules.apply_shape_filter.output.scores, source=SOURCES),
+        parts=GRID.every_scope(f"{GRID.shape}/{{source}}.parquet", GRID.sources),
     output:
         table=f"{STUDY}/shape_filter.parquet",
     log:
         f"{LOGS}/gather_shape_filter.log",
+    group:
+        "tables"
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        settings=pack(table="shape_filter"),
+        settings=pack(CollectTables, table="shape_filter"),
         code=code("synthesis/gather_table"),
     script:
         "../../scripts/synthesis/gather_table.py"

@@ -2,28 +2,28 @@
 
 from types import SimpleNamespace
 
-EXPLAINED_CELL = expand(CELL, **FIRST, condition=CFG["baseline"], allow_missing=True)[0]
-# Labels are judged by networks that no generator has touched: the baseline, or else the first such condition.
-REAL_ONLY = [name for name in (CFG["baseline"], *CONDITIONS) if CONDITIONS[name]["source"] == "none"][:1]
-LEAKY = [name for name in PROTOCOLS if PROTOCOLS[name].leaky]  # test each condition on other wafers: no comparisons
-CONDITIONS_IN_ORDER = [{"name": name, **CONDITIONS[name]} for name in CONDITIONS]
+EXPLAINED_CELL = CELL.format(**GRID.first, backbone="{backbone}", condition=CFG.baseline)
+VALIDATION, SOFTMAX, ECOC_SVM = map(GRID.every_cell, ("validation.parquet", "softmax.parquet", "ecoc_svm.parquet"))
 
 
 rule collect_scores:
     input:
-        cells=every_cell(rules.train_classifier.output.predictions) + every_cell(rules.fit_svm.output.predictions),
+        cells=SOFTMAX + ECOC_SVM,
     output:
         predictions=f"{STUDY}/predictions.parquet",
         scores=f"{STUDY}/scores.parquet",
         per_class=f"{STUDY}/per_class.parquet",
     log:
         f"{LOGS}/collect_scores.log",
+    group:
+        "statistics"
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(2000),
+        runtime=growing(30),
     params:
-        settings=pack(classes=CLASSES_OF),
+        settings=pack(stages.Scored, classes=GRID.classes_of),
         code=code("synthesis/collect_scores"),
     script:
         "../../scripts/synthesis/collect_scores.py"
@@ -36,18 +36,22 @@ rule resample_wafers:
         intervals=f"{STUDY}/intervals.parquet",
     log:
         f"{LOGS}/resample_wafers.log",
+    group:
+        "statistics"
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(2000),
+        runtime=growing(30),
     params:
-        settings=pack(
-            classes=CLASSES_OF,
-            baseline=CFG["baseline"],
-            leaky=LEAKY,
-            conditions=CONDITIONS_IN_ORDER,
-            seed=CFG["seed"],
-            **only(CFG["statistics"], "confidence", "bootstrap"),
+        settings=slice_text(
+            stages.ResampleWafers.of(
+                CFG.statistics,
+                CFG,
+                classes=GRID.classes_of,
+                leaky=GRID.leaky,
+                conditions=GRID.named_conditions,
+            )
         ),
         code=code("synthesis/resample_wafers"),
     script:
@@ -61,12 +65,15 @@ rule compare_conditions:
         comparisons=f"{STUDY}/comparisons.parquet",
     log:
         f"{LOGS}/compare_conditions.log",
+    group:
+        "statistics"
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        settings=pack(baseline=CFG["baseline"], leaky=LEAKY, **only(CFG["statistics"], "confidence")),
+        settings=slice_text(stages.Compared.of(CFG.statistics, CFG, leaky=GRID.leaky)),
         code=code("synthesis/compare_conditions"),
     script:
         "../../scripts/synthesis/compare_conditions.py"
@@ -77,15 +84,18 @@ rule measure_backbone:
         cost=f"{STUDY}/backbones/{{backbone}}.json",
     log:
         f"{LOGS}/measure_backbone-{{backbone}}.log",
+    wildcard_constraints:
+        **held("backbone"),
     conda:
         "../../../envs/torch.yaml"
     threads: lambda w: network_threads(w) if gpu(w) or submitted() else workflow.cores  # alone: its speed is measured
     resources:
         gpu=gpu,
         mem_mb=growing(2500),
+        runtime=growing(30),
     params:
-        settings=pack(
-            n_classes=len(CLASSES_OF[FIRST["protocol"]]), **only(CFG["classifier"], "image_size", "precision")
+        settings=slice_text(
+            stages.MeasureBackbone.of(CFG.classifier, n_classes=len(GRID.classes_of[GRID.first["protocol"]]))
         ),
         code=code("synthesis/measure_backbone"),
     script:
@@ -95,7 +105,7 @@ rule measure_backbone:
 rule analyse_grid:
     input:
         scores=rules.collect_scores.output.scores,
-        backbones=expand(written(rules.measure_backbone.output.cost), backbone=CFG["backbones"]),
+        backbones=[f"{STUDY}/backbones/{name}.json" for name in CFG.backbones],
     output:
         heads=f"{STUDY}/heads.parquet",
         ranks=f"{STUDY}/ranks.parquet",
@@ -109,12 +119,10 @@ rule analyse_grid:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        settings=pack(
-            baseline=CFG["baseline"],
-            leaky=LEAKY,
-            conditions=CONDITIONS_IN_ORDER,
-            **only(CFG["statistics"], "confidence"),
+        settings=slice_text(
+            stages.AnalyseGrid.of(CFG.statistics, CFG, leaky=GRID.leaky, conditions=GRID.named_conditions)
         ),
         code=code("synthesis/analyse_grid"),
     script:
@@ -123,19 +131,22 @@ rule analyse_grid:
 
 rule calibrate:
     input:
-        validation=every_cell(f"{CELL}/validation.parquet"),
-        softmax=every_cell(f"{CELL}/softmax.parquet"),
+        validation=VALIDATION,
+        softmax=SOFTMAX,
     output:
         calibration=f"{STUDY}/calibration.parquet",
         reliability=f"{STUDY}/reliability.parquet",
     log:
         f"{LOGS}/calibrate.log",
+    group:
+        "statistics"
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(1000),
+        runtime=growing(30),
     params:
-        settings=pack(classes=CLASSES_OF),
+        settings=pack(stages.Scored, classes=GRID.classes_of),
         code=code("synthesis/calibrate"),
     script:
         "../../scripts/synthesis/calibrate.py"
@@ -143,24 +154,21 @@ rule calibrate:
 
 rule measure_rare_recall:
     input:
-        validation=every_cell(f"{CELL}/validation.parquet"),
-        softmax=every_cell(f"{CELL}/softmax.parquet"),
+        validation=VALIDATION,
+        softmax=SOFTMAX,
     output:
         rare_recall=f"{STUDY}/rare_recall.parquet",
     log:
         f"{LOGS}/measure_rare_recall.log",
+    group:
+        "statistics"
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(4000),
+        runtime=growing(30),
     params:
-        settings=pack(
-            classes=CLASSES_OF,
-            baseline=CFG["baseline"],
-            leaky=LEAKY,
-            seed=CFG["seed"],
-            **only(CFG["statistics"], "confidence", "rare_classes", "precision", "bootstrap"),
-        ),
+        settings=slice_text(stages.MeasureRareRecall.of(CFG.statistics, CFG, classes=GRID.classes_of, leaky=GRID.leaky)),
         code=code("synthesis/measure_rare_recall"),
     script:
         "../../scripts/synthesis/measure_rare_recall.py"
@@ -168,17 +176,24 @@ rule measure_rare_recall:
 
 rule audit_labels:
     input:
-        softmax=every_fold(f"{CELL}/softmax.parquet", backbone=CFG["backbones"], condition=REAL_ONLY),
+        softmax=GRID.every_fold(
+            f"{CELL}/softmax.parquet",
+            backbone=CFG.backbones,
+            condition=[name for name in [GRID.real_only] if name],
+        ),
     output:
         label_noise=f"{STUDY}/label_noise.parquet",
     log:
         f"{LOGS}/audit_labels.log",
+    group:
+        "statistics"
     conda:
         "../../../envs/base.yaml"
     resources:
         mem_mb=growing(2000),
+        runtime=growing(30),
     params:
-        settings=pack(classes=CLASSES_OF, condition="".join(REAL_ONLY)),
+        settings=pack(stages.AuditLabels, classes=GRID.classes_of, condition=GRID.real_only),
         code=code("synthesis/audit_labels"),
     script:
         "../../scripts/synthesis/audit_labels.py"
@@ -187,26 +202,29 @@ rule audit_labels:
 rule explain_mistakes:
     input:
         store=rules.ingest.output.store,
-        selected=selected_wafers(SimpleNamespace(**FIRST)),
+        selected=selected_wafers(SimpleNamespace(**GRID.first)),
         checkpoint=f"{EXPLAINED_CELL}/checkpoint.safetensors",
         predictions=f"{EXPLAINED_CELL}/softmax.parquet",
     output:
         explanations=f"{STUDY}/explanations/{{backbone}}.h5",
     log:
         f"{LOGS}/explain_mistakes-{{backbone}}.log",
+    wildcard_constraints:
+        **held("backbone"),
     conda:
         "../../../envs/torch.yaml"
     threads: network_threads
     resources:
         gpu=gpu,
         mem_mb=growing(2500),
+        runtime=growing(30),
     params:
         settings=lambda w: pack(
-            classifier=only(CFG["classifier"], "image_size", "draw_real_at", "input"),
-            render=DRAWN,
-            classes=CLASSES_OF[FIRST["protocol"]],
-            examples=CFG["report"]["examples"],
-            weights=weights_of(w.backbone),
+            stages.ExplainMistakes,
+            drawn=GRID.drawn(),
+            classes=GRID.classes_of[GRID.first["protocol"]],
+            examples=CFG.report.examples,
+            weights=checked(WEIGHTS.of, w.backbone),
         ),
         code=code("synthesis/explain_mistakes"),
     script:

@@ -1,28 +1,34 @@
 """Makes the tables that look across the grid: heads, ranks and their pairs, steps of the gain, saturation, costs."""
 
-import pandas as pd
+from waferbench.config.synthesis.stages import AnalyseGrid
+from waferbench.engine.job import Job, run
 
-from waferbench.base.artifacts import read_json, read_table, write_table
-from waferbench.engine.job import Job
-from waferbench.statistics.comparisons import comparable
-from waferbench.statistics.gains import compare_heads, decompose, saturation
-from waferbench.statistics.ranks import rank_conditions
 
-with Job(snakemake) as job:
-    settings, confidence = job.settings, job.settings["confidence"]
-    everything = read_table(snakemake.input.scores)
-    scores = comparable(everything, settings["leaky"])
-    conditions = {condition["name"]: condition for condition in settings["conditions"]}  # in the study's order
-    backbones = pd.DataFrame([read_json(path) for path in snakemake.input.backbones])
+def analyse(job: Job[AnalyseGrid]) -> None:
+    import pandas as pd
+
+    from waferbench.base.artifacts import read_json, read_table, write_table
+    from waferbench.base.tables import TABLES
+    from waferbench.statistics.comparisons import comparable
+    from waferbench.statistics.gains import compare_heads, decompose, saturation
+    from waferbench.statistics.ranks import rank_conditions
+
+    settings, confidence = job.settings, job.settings.confidence
+    everything = read_table(job.input.scores)
+    scores = comparable(everything, settings.leaky)
+    backbones = pd.DataFrame([read_json(path) for path in job.input.backbones])
     parameters = backbones.set_index("backbone")["parameters"].to_dict()
     ranks, rank_pairs = rank_conditions(scores, confidence)
     tables = {
         "heads": compare_heads(everything, confidence),
         "ranks": ranks,
         "rank_pairs": rank_pairs,
-        "decomposition": decompose(scores, conditions, confidence),
-        "saturation": saturation(scores, parameters, settings["baseline"], confidence),
-        "backbones": backbones[["backbone", "parameters", "macs", "image_size"]],
+        "decomposition": decompose(scores, settings.conditions, confidence),
+        "saturation": saturation(scores, parameters, settings.baseline, confidence),
+        "backbones": backbones[list(TABLES["backbones"])],
     }
     for name, table in tables.items():
-        write_table(snakemake.output[name], table, job.provenance)
+        write_table(job.output[name], table, job.provenance)
+
+
+run(analyse, snakemake, AnalyseGrid)

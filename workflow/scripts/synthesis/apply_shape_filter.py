@@ -1,28 +1,31 @@
 """Makes the shape scores of one source's samples: every score, the verdict with its reason, the pool."""
 
-from pathlib import Path
+from waferbench.config.synthesis.stages import ApplyShapeFilter
+from waferbench.engine.job import Job, run
 
-import pandas as pd
 
-from waferbench.base.artifacts import read_h5, write_table
-from waferbench.engine.job import Job
-from waferbench.learning.runtime import device
-from waferbench.synthesis.shape.filter import admit, read_filter, score
+def apply_filter(job: Job[ApplyShapeFilter]) -> None:
+    from pathlib import Path
 
-with Job(snakemake) as job:
-    settings, scope, source = job.settings, job.wildcards["scope"], job.wildcards["source"]
-    shape_filter = read_filter(snakemake.input.thresholds, snakemake.input.cnn, device(job.gpus, job.threads))
-    filtered = source in settings["shape_filter"]["apply_to"]
+    import pandas as pd
+
+    from waferbench.base.artifacts import write_table
+    from waferbench.base.tables import TABLES
+    from waferbench.images.store import read_images
+    from waferbench.learning.runtime import device
+    from waferbench.synthesis.shape.filter import admit, read_filter, score
+
+    settings = job.settings
+    shape_filter = read_filter(job.input.thresholds, job.input.cnn, device(job.gpus, job.threads))
     parts = []
-    for path in snakemake.input.samples:
-        scores = score(shape_filter, read_h5(path, ["images"])["images"])
-        scores = admit(scores, filtered, settings["n_accepted"])
-        scores.insert(0, "label", Path(path).stem)
-        scores.insert(1, "index", range(len(scores)))
-        parts.append(scores)
-    frame = pd.concat(parts, ignore_index=True)
-    frame.insert(0, "protocol", settings["protocol"])
-    frame.insert(1, "seed", settings["seed"])
-    frame.insert(2, "fold", -1 if scope == "pooled" else int(scope.removeprefix("fold")))
-    frame.insert(3, "source", source)
-    write_table(snakemake.output.scores, frame, job.provenance)
+    for path in job.input.samples:
+        scores = admit(score(shape_filter, read_images(path).images), settings.filtered, settings.n_accepted)
+        parts.append(scores.assign(label=Path(path).stem, index=range(len(scores))))
+    table, source = pd.concat(parts, ignore_index=True), job.wildcards["source"]
+    table = table.assign(
+        protocol=settings.protocol, seed=settings.seed, replicate=0, fold=job.scope.column, source=source
+    )
+    write_table(job.output.scores, table[list(TABLES["shape_filter"])], job.provenance)
+
+
+run(apply_filter, snakemake, ApplyShapeFilter)

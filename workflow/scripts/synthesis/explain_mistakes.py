@@ -1,28 +1,30 @@
 """Makes one backbone's surest mistakes on test wafers, each with the Grad-CAM of the class called."""
 
-import numpy as np
+from waferbench.config.synthesis.stages import ExplainMistakes
+from waferbench.engine.job import Job, run
 
-from waferbench.base.artifacts import read_table, write_h5
-from waferbench.classification.data import drawn_for
-from waferbench.classification.explain import explain, surest_mistakes
-from waferbench.classification.trained import load_classifier
-from waferbench.engine.job import Job
-from waferbench.learning.runtime import device
-from waferbench.wafers.render import render
-from waferbench.wafers.store import open_store, slugs
 
-with Job(snakemake) as job:
-    settings, name = job.settings, job.wildcards["backbone"]
-    classifier, labels = settings["classifier"], list(slugs(settings["classes"]).values())
-    drawn = drawn_for(settings["render"], classifier)
-    rows = read_table(snakemake.input.selected).set_index("wafer_id")["row"]
-    predictions = read_table(snakemake.input.predictions)
+def explain_mistakes(job: Job[ExplainMistakes]) -> None:
+    import numpy as np
+
+    from waferbench.base.artifacts import read_table, write_h5
+    from waferbench.base.names import labels_of
+    from waferbench.classification.explain import explain, surest_mistakes
+    from waferbench.classification.trained import load_classifier
+    from waferbench.learning.runtime import device
+    from waferbench.wafers.render import render
+    from waferbench.wafers.store import open_store
+
+    settings, name, drawn = job.settings, job.wildcards["backbone"], job.settings.drawn
+    labels = labels_of(settings.classes)
+    rows = read_table(job.input.selected).set_index("wafer_id")["row"]
+    predictions = read_table(job.input.predictions)
     predictions = predictions[predictions["wafer_id"].isin(rows.index)]  # a leaky protocol tests on added ones as well
-    mistakes = surest_mistakes(predictions, labels, settings["examples"])
-    images = render(open_store(snakemake.input.store).take(rows.loc[mistakes["wafer_id"]]), **drawn)
+    mistakes = surest_mistakes(predictions, labels, settings.examples)
+    images = render(open_store(job.input.store).take(rows.loc[mistakes["wafer_id"]]), drawn)
 
-    target, weights = device(job.gpus, job.threads), job.weights(settings["weights"])
-    model, normalise = load_classifier(snakemake.input.checkpoint, name, labels, classifier, drawn["levels"], weights)
+    target, weights = device(job.gpus, job.threads), job.weights(settings.weights)
+    model, normalise = load_classifier(job.input.checkpoint, name, labels, settings.classifier, drawn.levels, weights)
     called = mistakes["called"].to_numpy()
     arrays = {
         "images": images,
@@ -33,4 +35,7 @@ with Job(snakemake) as job:
         "probability": mistakes["probability"].to_numpy(np.float32),
         "classes": np.array(labels),
     }
-    write_h5(snakemake.output[0], arrays, job.provenance)
+    write_h5(job.output.explanations, arrays, job.provenance)
+
+
+run(explain_mistakes, snakemake, ExplainMistakes)

@@ -1,24 +1,19 @@
 """One table of a study from the tables of its folds and sources."""
 
-import pandas as pd
+from waferbench.config.stages import CollectTables
+from waferbench.engine.job import Job, run
 
-from waferbench.base.artifacts import read_table, write_table
-from waferbench.engine.job import Job
 
-COLUMNS = {
-    "quality": [
-        *("protocol", "seed", "fold", "source", "label", "stage", "reference", "metric"),
-        *("value", "low", "high", "n", "n_real", "network"),
-    ],
-    "shape_filter": [
-        *("protocol", "seed", "fold", "source", "label", "index", "iou", "off_disc", "radius", "offset", "cnn"),
-        *("passes", "kept", "reason", "in_pool"),
-    ],
-    "agreement": ["protocol", "seed", "fold", "source", "label", "index", "y_judge", "p_intended"],
-}
+def gather(job: Job[CollectTables]) -> None:
+    import pandas as pd
 
-with Job(snakemake) as job:
-    parts = [read_table(path) for path in snakemake.input]
+    from waferbench.base.artifacts import read_table, write_table
+    from waferbench.base.tables import TABLES
+
+    parts, columns = [read_table(path) for path in job.input], list(TABLES[job.settings.table])
     # a study without synthesis has the same table, empty
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS[job.settings["table"]])
-    write_table(snakemake.output.table, table, job.provenance)
+    table = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    write_table(job.output.table, table, job.provenance)
+
+
+run(gather, snakemake, CollectTables)

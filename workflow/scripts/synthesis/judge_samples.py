@@ -1,44 +1,44 @@
 """Makes the judge's verdict on every synthetic sample of a source: its class by a classifier trained on real wafers."""
 
-from pathlib import Path
+from waferbench.config.synthesis.stages import JudgeSamples
+from waferbench.engine.job import Job, run
 
-import numpy as np
-import pandas as pd
 
-from waferbench.base.artifacts import read_h5, read_provenance, read_table, write_table
-from waferbench.classification.data import drawn_for, fit_samples
-from waferbench.classification.train import predict
-from waferbench.classification.trained import load_classifier
-from waferbench.engine.job import Job
-from waferbench.learning.runtime import device
-from waferbench.wafers.store import slugs
+def judge(job: Job[JudgeSamples]) -> None:
+    from pathlib import Path
 
-with Job(snakemake) as job:
-    settings, wild = job.settings, job.wildcards
-    classifier = settings["classifier"]
-    drawn = drawn_for(settings["render"], classifier)
-    labels = list(slugs(settings["classes"]).values())
-    place, backbone = device(job.gpus, job.threads), settings["backbone"]["name"]
-    model, normalise = load_classifier(
-        snakemake.input.checkpoint, backbone, labels, classifier, drawn["levels"], settings["weights"]
-    )
-    model.to(place)
+    import numpy as np
+    import pandas as pd
+
+    from waferbench.base.artifacts import read_table, write_table
+    from waferbench.base.names import labels_of
+    from waferbench.base.tables import TABLES
+    from waferbench.classification.data import fit_samples
+    from waferbench.classification.train import predict
+    from waferbench.classification.trained import load_classifier
+    from waferbench.images.store import read_images
+    from waferbench.learning.runtime import device
+
+    settings, classifier = job.settings, job.settings.classifier
+    labels, target = labels_of(settings.classes), device(job.gpus, job.threads)
+    weights, levels = job.weights(settings.weights), settings.drawn.levels
+    model, normalise = load_classifier(job.input.checkpoint, settings.backbone, labels, classifier, levels, weights)
+    model.to(target)
     parts = []
-    for path in snakemake.input.samples:
+    for path in job.input.samples:
         label = Path(path).stem
-        images = fit_samples(read_h5(path, ["images"])["images"], drawn)
-        probabilities = predict(model, normalise, images, place, classifier)[1]
+        images = fit_samples(read_images(path).images, settings.drawn)
+        _, probabilities = predict(model, normalise, images, target, classifier.precision)
+        called = np.asarray(labels, dtype=object)[probabilities.argmax(1)]
+        intended = probabilities[:, labels.index(label)]
         parts.append(
-            pd.DataFrame(
-                {
-                    "label": label,
-                    "index": np.arange(len(images)),
-                    "y_judge": np.asarray(labels, dtype=object)[probabilities.argmax(1)],
-                    "p_intended": probabilities[:, labels.index(label)],
-                }
-            )
+            pd.DataFrame({"label": label, "index": np.arange(len(images)), "y_judge": called, "p_intended": intended})
         )
-    table = read_table(snakemake.input.scores, ["label", "index", "in_pool"]).merge(pd.concat(parts), how="inner")
-    cell = read_provenance(snakemake.input.checkpoint)["cell"]
-    facts = {name: cell[name] for name in ("protocol", "seed", "fold")} | {"source": wild["source"]}
-    write_table(snakemake.output[0], pd.concat([pd.DataFrame([facts] * len(table)), table], axis=1), job.provenance)
+    table = read_table(job.input.scores, ["label", "index", "in_pool"]).merge(pd.concat(parts), how="inner")
+    table = table.assign(
+        protocol=settings.protocol, seed=settings.seed, replicate=0, fold=job.fold, source=job.wildcards["source"]
+    )
+    write_table(job.output.judged, table[list(TABLES["agreement"])], job.provenance)
+
+
+run(judge, snakemake, JudgeSamples)

@@ -4,47 +4,48 @@ Every class enters with the same number of samples, ``pool.n_accepted`` where th
 first so many drawn, stage ``kept`` the pool behind the shape filter.
 """
 
-from pathlib import Path
+from waferbench.config.synthesis.stages import MeasureQuality
+from waferbench.engine.job import Job, run
 
-import numpy as np
-import pandas as pd
 
-from waferbench.base.artifacts import read_table, read_weights, write_table
-from waferbench.engine.job import Job
-from waferbench.learning.runtime import device
-from waferbench.synthesis.quality.features import Features
-from waferbench.synthesis.quality.measure import Memory, feature_rows, table
-from waferbench.synthesis.quality.selection import real_wafers, samples
-from waferbench.wafers.folds import read_folds, wafers_of
-from waferbench.wafers.render import render, snap_greys
-from waferbench.wafers.store import read_store, slugs
+def measure(job: Job[MeasureQuality]) -> None:
+    from pathlib import Path
 
-with Job(snakemake) as job:
-    settings, scope, seed = job.settings, job.wildcards["scope"], job.settings["seed"]
-    quality, levels = settings["quality"], settings["render"]["levels"]
-    labels = list(slugs(settings["classes"]).values())
-    target = device(job.gpus, job.threads)
-    classifier = snakemake.input.get("classifier")
+    import numpy as np
+    import pandas as pd
+
+    from waferbench.base.artifacts import read_table, read_weights, write_table
+    from waferbench.base.tables import CLOSEST, TABLES
+    from waferbench.learning.runtime import device
+    from waferbench.synthesis.quality.features import Features
+    from waferbench.synthesis.quality.measure import Memory, feature_rows
+    from waferbench.synthesis.quality.selection import real_wafers, samples
+    from waferbench.wafers.render import render, snap_greys
+    from waferbench.wafers.training import TrainingWafers
+
+    settings, quality, drawing, seed = job.settings, job.settings.quality, job.settings.render, job.settings.seed
+    target, classifier = device(job.gpus, job.threads), job.input.get("classifier")
     trained = read_weights(classifier) if classifier else None
-    weights = job.weights(settings["weights"])
-    network = Features(quality["network"], quality["image_size"], weights, target, trained)
+    network = Features(quality.network, quality.image_size, job.weights(settings.weights), target, trained)
 
-    store = read_store(snakemake.input.store)
-    selected, folds = read_table(snakemake.input.selected), read_folds(snakemake.input)
+    trained_on = TrainingWafers.read(job.files, job.scope, settings.classes)
+    labels = list(trained_on.classes)
+    selected = read_table(job.input.selected)
     selected = selected[selected["label"].isin(labels)]
-    train, test = (real_wafers(selected, folds, scope, split, quality["max_real"], seed) for split in ("train", "test"))
-    trained_on = wafers_of(selected, folds, scope)
-    every = render(store.take(trained_on["row"]), **settings["render"])
-    at = np.flatnonzero(trained_on["wafer_id"].isin(train["wafer_id"]))
-    pictures = {"train": (train, every[at]), "test": (test, render(store.take(test["row"]), **settings["render"]))}
+    folds = read_table(job.input.folds) if job.input.get("folds") else None
+    most = quality.max_real
+    train, test = (real_wafers(selected, folds, job.scope, split, most, seed) for split in ("train", "test"))
+    every = trained_on.images(drawing)
+    at = np.flatnonzero(trained_on.table["wafer_id"].isin(train["wafer_id"]))
+    pictures = {"train": (train, every[at]), "test": (test, render(trained_on.store.take(test["row"]), drawing))}
     real = {side: (images, wafers["label"].to_numpy(), network(images)) for side, (wafers, images) in pictures.items()}
 
-    files = {Path(path).stem: path for path in snakemake.input.samples}
+    files = {Path(path).stem: path for path in job.input.samples}
     files = {label: files[label] for label in labels}
-    drawn = samples(files, read_table(snakemake.input.scores), settings["n_accepted"])
-    images = snap_greys(drawn.images, levels) if settings["render"]["snap"] else drawn.images
+    drawn = samples(files, read_table(job.input.scores), settings.n_accepted)
+    images = snap_greys(drawn.images, drawing.levels) if drawing.snap else drawn.images
     features = network(images)
-    memory = Memory(real["train"], real["test"], levels, seed, target, every, at)
+    memory = Memory(real["train"], real["test"], drawing.levels, seed, target, every, at)
 
     rows, name = {}, "fid" if network.is_inception else "frechet"
     for stage, mask in drawn.stages.items():
@@ -58,12 +59,18 @@ with Job(snakemake) as job:
             if len(real_labels):
                 found = feature_rows(features[mask], of, real_features, real_labels, labels, quality, seed, name)
                 rows[stage] += [{**row, "stage": stage, "reference": reference} for row in found]
-    fold = -1 if scope == "pooled" else int(scope.removeprefix("fold"))
-    source = job.wildcards["source"]
-    frame = table(rows["raw"] + rows["kept"], protocol=settings["protocol"], seed=seed, fold=fold, source=source)
-    write_table(snakemake.output.quality, frame.assign(network=network.name), job.provenance)
+    table = pd.DataFrame(rows["raw"] + rows["kept"]).assign(
+        **{"protocol": settings.protocol, "seed": seed, "replicate": 0, "fold": job.scope.column},
+        **{"source": job.wildcards["source"], "network": network.name},
+    )
+    write_table(job.output.quality, table[list(TABLES["quality"])], job.provenance)
     mask = drawn.stages["kept"]  # the last stage whose twins were looked for: the same samples where all are kept
-    pairs = pd.DataFrame({"source": source, "label": drawn.label[mask], "index": drawn.index[mask]})
-    pairs["row"] = trained_on["row"].to_numpy()[twins["nearest"].to_numpy()]
-    pairs["hamming"] = twins["hamming"].to_numpy()
-    write_table(snakemake.output.closest, pairs, job.provenance)
+    pairs = pd.DataFrame({"label": drawn.label[mask], "index": drawn.index[mask]}).assign(
+        source=job.wildcards["source"],
+        row=trained_on.table["row"].to_numpy()[twins["nearest"].to_numpy()],
+        hamming=twins["hamming"].to_numpy(),
+    )
+    write_table(job.output.closest, pairs[list(CLOSEST)], job.provenance)
+
+
+run(measure, snakemake, MeasureQuality)

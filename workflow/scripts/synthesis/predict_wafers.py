@@ -1,46 +1,38 @@
 """Makes the predictions of the study's best cell for the user's own wafers, and a gallery of them."""
 
-import sys
-from pathlib import Path
+from waferbench.config.synthesis.stages import PredictWafers
+from waferbench.engine.job import Job, run
 
-from waferbench.base.artifacts import read_json, read_table, write_table
-from waferbench.classification.data import drawn_for
-from waferbench.classification.predict.gallery import write_gallery
-from waferbench.classification.predict.model import read_neighbours, temperature_of
-from waferbench.classification.predict.table import accuracy, predict_wafers
-from waferbench.classification.trained import load_classifier
-from waferbench.engine.job import Job
-from waferbench.learning.runtime import device
-from waferbench.wafers.ingest import read_unlabelled
-from waferbench.wafers.ingest.isolated import read_isolated
-from waferbench.wafers.store import open_store, slugs
 
-with Job(snakemake, shared=False) as job:
-    settings, given = job.settings, snakemake.input
-    cell, classifier = read_json(given.model), settings["classifier"]
+def predict(job: Job[PredictWafers]) -> None:
+    import sys
+    from pathlib import Path
+
+    from waferbench.base.artifacts import read_json, read_table, write_table
+    from waferbench.base.names import slugs
+    from waferbench.classification.predict.gallery import write_gallery
+    from waferbench.classification.predict.model import Classifier, read_neighbours, temperature_of
+    from waferbench.classification.predict.table import accuracy, predict_wafers
+    from waferbench.classification.trained import load_classifier
+    from waferbench.learning.runtime import device
+    from waferbench.wafers.ingest import read_unlabelled
+    from waferbench.wafers.ingest.isolated import read_isolated
+    from waferbench.wafers.store import open_store
+
+    settings, given, drawn = job.settings, job.input, job.settings.drawn
+    cell = read_json(given.model)
     labels = slugs(cell["classes"])
-    names, drawn = list(labels.values()), drawn_for(settings["render"], classifier)
-    wafers, bins = read_isolated(read_unlabelled, settings["wafers"], settings["pass_bins"])
+    names = list(labels.values())
+    wafers, bins = read_isolated(read_unlabelled, settings.wafers, settings.pass_bins)
     training = read_table(given.wafers)
     model, normalise = load_classifier(
-        given.checkpoint, cell["backbone"], names, classifier, drawn["levels"], settings["weights"][cell["backbone"]]
+        *(given.checkpoint, cell["backbone"], names, settings.classifier, drawn.levels, job.weights(settings.weights))
     )
     neighbours = read_neighbours(given.features, given.svm, names, training["wafer_id"])
     seen = training[training["wafer_id"].isin(neighbours.ids)]
-    table = predict_wafers(
-        wafers,
-        bins,
-        labels,
-        model,
-        normalise,
-        neighbours,
-        temperature_of(given.validation, names),
-        drawn,
-        {"precision": classifier["precision"], "neighbours": settings["neighbours"], "head": cell["head"]},
-        device(job.gpus, job.threads),
-        seen,
-        job.machine["svm_memory_gb"],
-    )
+    temperature = temperature_of(given.validation, names)
+    classifier = Classifier(labels, model, normalise, neighbours, temperature, cell["head"])
+    table = predict_wafers(wafers, bins, classifier, settings, device(job.gpus, job.threads), seen)
     right, known = accuracy(table)
     if known:
         told = f"{right} of {known} wafers of a class known to the study (training wafers left out) are called by it"
@@ -48,20 +40,15 @@ with Job(snakemake, shared=False) as job:
     facts = {
         **cell,
         "study": job.study.name,
-        "file": Path(settings["wafers"]).name,
+        "file": Path(settings.wafers).name,
         "total": len(table),
-        "neighbours": settings["neighbours"],
+        "neighbours": settings.neighbours,
     }
     write_gallery(
-        snakemake.output.gallery,
-        given.template,
-        table,
-        wafers.store,
-        seen,
-        open_store(given.store),
-        labels,
-        settings["render"],
-        settings["gallery"],
-        facts,
-    )
-    write_table(snakemake.output.predictions, table, job.provenance)
+        job.output.gallery, given.template, table, wafers.store, seen, open_store(given.store), labels,
+        settings.render, settings.gallery, facts,
+    )  # fmt: skip
+    write_table(job.output.predictions, table, job.provenance)
+
+
+run(predict, snakemake, PredictWafers, shared=False)

@@ -1,9 +1,15 @@
 """Makes the audit table: class counts, copies, mirror images, shared lots and contradictory labels, fold by fold."""
 
-from waferbench.base.artifacts import read_table, write_table
-from waferbench.engine.job import Job
-from waferbench.wafers.audit import audit
+from waferbench.config.stages import Run
+from waferbench.engine.job import Job, run
 
-with Job(snakemake) as job:
-    tables = [read_table(path) for path in (snakemake.input.wafers, snakemake.input.selected, snakemake.input.folds)]
-    write_table(snakemake.output[0], audit(*tables), job.provenance)
+
+def audit_splits(job: Job[Run]) -> None:
+    from waferbench.base.artifacts import read_table, write_table
+    from waferbench.wafers.audit import audit
+
+    tables = [read_table(path) for path in (job.input.wafers, job.input.selected, job.input.folds)]
+    write_table(job.output.audit, audit(*tables), job.provenance)
+
+
+run(audit_splits, snakemake, Run)

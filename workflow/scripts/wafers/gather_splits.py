@@ -1,11 +1,17 @@
 """Makes the study's fold table and audit table from those of its protocols and seeds."""
 
-import pandas as pd
+from waferbench.config.stages import Nothing
+from waferbench.engine.job import Job, run
 
-from waferbench.base.artifacts import read_table, write_table
-from waferbench.engine.job import Job
 
-with Job(snakemake) as job:
-    for name, paths in snakemake.input.items():
+def gather(job: Job[Nothing]) -> None:
+    import pandas as pd
+
+    from waferbench.base.artifacts import read_table, write_table
+
+    for name, paths in job.input.items():
         table = pd.concat([read_table(path) for path in paths], ignore_index=True)
-        write_table(snakemake.output[name], table, job.provenance)
+        write_table(job.output[name], table, job.provenance)
+
+
+run(gather, snakemake, Nothing)

@@ -1,21 +1,27 @@
 """Makes the fold table of a protocol: for every fold, which selected wafers train, validate and test.
 
-Settings: ``folds.seed``, on which alone the assignment depends, ``protocol``, and the run's ``seed``, which names the
-column that every later table has: repeats of a study test the same wafers.
+The assignment depends on the folds' own seed alone; the run's seed names the column that every later table has: repeats
+of a study test the same wafers.
 """
 
-from waferbench.base.artifacts import read_table, write_table
-from waferbench.base.protocols import protocol
-from waferbench.engine.job import Job
-from waferbench.wafers.ingest.table import fold_groups
-from waferbench.wafers.splitting import split_table
+from waferbench.config.stages import MakeFolds
+from waferbench.engine.job import Job, run
 
-with Job(snakemake) as job:
-    chosen = protocol(job.settings["protocol"])
-    selected = read_table(snakemake.input.selected)
+
+def make_folds(job: Job[MakeFolds]) -> None:
+    from waferbench.base.artifacts import read_table, write_table
+    from waferbench.base.protocols import protocol
+    from waferbench.base.tables import TABLES
+    from waferbench.wafers.ingest.table import fold_groups
+    from waferbench.wafers.splitting import split_table
+
+    settings, chosen = job.settings, protocol(job.settings.protocol)
+    selected = read_table(job.input.selected)
     groups = fold_groups(selected, chosen.group)
     wafers, labels = selected["wafer_id"].to_numpy(), selected["label"].to_numpy()
-    table = split_table(wafers, labels, chosen, job.settings["folds"]["seed"], groups)
-    table.insert(0, "protocol", chosen.name)
-    table.insert(1, "seed", job.settings["seed"])
-    write_table(snakemake.output[0], table, job.provenance)
+    table = split_table(wafers, labels, chosen, settings.fold_seed, groups)
+    table = table.assign(protocol=chosen.name, seed=settings.seed, replicate=0)
+    write_table(job.output.folds, table[list(TABLES["folds"])], job.provenance)
+
+
+run(make_folds, snakemake, MakeFolds)

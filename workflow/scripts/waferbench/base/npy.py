@@ -1,7 +1,9 @@
 """Arrays out of ``.npy`` and ``.npz`` files that anybody may have written: no objects, and no more than the file holds.
 
-numpy reserves what a header asks for, and a zip archive unpacks to a thousand times its size and more. Here a header
-must agree with the bytes behind it, and an archive may not swell beyond `RATIO` once it is larger than `SMALL`.
+numpy's own reader refuses objects, but it reserves what a header asks for, takes records and dates, hands out texts of
+numbers that are no characters, and lets a zip archive unpack to a thousand times its size and more. Here a header must
+agree with the bytes behind it, values are numbers or texts, and an archive may not swell beyond `RATIO` once it is
+larger than `SMALL`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from numpy.lib import format as npy
 from waferbench.base.errors import InputError, readable
 
 KINDS = "biufUS"  # numbers and texts
-SMALL, RATIO, MOST = 2**28, 200, 2**36  # bytes, unpacked bytes a byte of the archive, bytes
+SMALL, RATIO = 2**28, 200  # bytes, unpacked bytes a byte of the archive
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 SUFFIX = ".npy"
 
@@ -55,7 +57,7 @@ def array_names(path: Path) -> list[str]:
 
 def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
     size, total = path.stat().st_size, sum(member.file_size for member in members)
-    if total > min(max(SMALL, RATIO * size), MOST):
+    if total > max(SMALL, RATIO * size):
         raise InputError(
             f"{path}: {size:,} bytes that unpack to {total:,}, expected at most {RATIO} times as many; "
             "write it again with numpy.savez, which does not pack"
@@ -88,10 +90,7 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     if min(shape, default=0) < 0 or needed > there:
         raise ValueError(f"a header of shape {shape} and type {dtype} over {there} bytes, expected {needed}")
     file.seek(0)
-    array = npy.read_array(file, allow_pickle=False)
-    if dtype.kind == "b":
-        return array.view(np.uint8) != 0  # a byte may hold more than 0 and 1
-    return require_characters(array)
+    return require_characters(npy.read_array(file, allow_pickle=False))
 
 
 def require_characters(array: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from waferbench.base.errors import InputError
 
-PATTERN = r"fold\d+|pooled"
+PATTERN = r"fold(?:0|[1-9][0-9]*)|pooled"
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from waferbench.base.errors import InputError
 
 
-def fingerprint(dataset: Mapping) -> str:
+class Located(Protocol):
+    """Where wafers come from, as the section ``dataset`` of the settings says it."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+
+def fingerprint(dataset: Located) -> str:
     """Path, size and modification time of the source, so that a replaced file is seen whatever its age.
 
     For a folder: one digest over the same facts of every file in it. Empty for simulated wafers.
@@ -18,17 +29,17 @@ def fingerprint(dataset: Mapping) -> str:
     Raises:
         InputError: nothing at ``dataset.path``, or a file where a folder is expected.
     """
-    if dataset["source"] == "simulated":
+    if dataset.source == "simulated":
         return ""
-    path = Path(dataset["path"])
+    path = Path(dataset.path)
     if not path.exists():
         raise InputError(
             f"dataset.path: nothing at {path} (looked in {os.getcwd()}); give the path of your data, for instance "
             f"--config set='dataset.path=/data/LSWMD.pkl'"
         )
-    if dataset["source"] != "g85" and (dataset["source"] == "folder") != path.is_dir():
-        expected = "a folder with a folder per class" if dataset["source"] == "folder" else "a file"
-        raise InputError(f"dataset.path: {path} is not {expected}, which dataset.source = {dataset['source']} needs")
+    if dataset.source != "g85" and (dataset.source == "folder") != path.is_dir():
+        expected = "a folder with a folder per class" if dataset.source == "folder" else "a file"
+        raise InputError(f"dataset.path: {path} is not {expected}, which dataset.source = {dataset.source} needs")
     return _identity(path, str(path))
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from waferbench.base.artifacts import read_h5
 from waferbench.base.errors import InputError
+from waferbench.base.scope import Fold
+from waferbench.config.study import Drawn
+from waferbench.images.store import read_images
 from waferbench.wafers.folds import SPLITS, wafers_of
 from waferbench.wafers.render import RESAMPLE, render, snap_greys
 from waferbench.wafers.store import WaferStore
@@ -30,35 +31,19 @@ class Split:
         return len(self.labels)
 
 
-def drawn_for(render_settings: Mapping[str, Any], classifier: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``render`` section as a classifier's wafers are drawn.
-
-    Args:
-        classifier: ``draw_real_at``: ``render``: wafers take the way that samples take, drawn at ``render.size`` pixels
-            and resized to ``image_size`` on the device; drawn any finer, their sharpness alone would tell them from
-            synthetic ones. ``image``: drawn at ``image_size`` at once, as published.
-            ``input``: ``nearest`` and ``one_hot`` need pixels of the three levels alone, so that nothing is blended.
-    """
-    drawn = dict(render_settings)
-    if classifier["draw_real_at"] == "image":
-        drawn["size"] = classifier["image_size"]
-    if classifier["input"] != "bilinear":
-        drawn |= {"resize": "nearest", "snap": True}
-    return drawn
-
-
 def real_splits(
     store: WaferStore,
     selected: pd.DataFrame,
     folds: pd.DataFrame,
     fold: int,
     labels: Sequence[str],
-    drawn: Mapping[str, Any],
+    drawn: Drawn,
 ) -> dict[str, Split]:
     """Training, validation and test images of one fold.
 
     Args:
-        drawn: see `drawn_for`.
+        labels: slugs of the classes; wafers of others are left out.
+        drawn: how the wafers are drawn.
 
     Raises:
         InputError: an empty split, a class to be told that no training wafer shows, or one class alone.
@@ -66,11 +51,11 @@ def real_splits(
     position = {label: i for i, label in enumerate(labels)}
     splits = {}
     for split in SPLITS:
-        wafers = wafers_of(selected, folds, f"fold{fold}", split)
+        wafers = wafers_of(selected, folds, Fold(fold), split)
         wafers = wafers[wafers["label"].isin(position)]
         if wafers.empty:
             raise InputError(f"fold {fold}: no wafer in the {split} split; check folds.protocols and folds.run")
-        images = render(store.take(wafers["row"]), **drawn)
+        images = render(store.take(wafers["row"]), drawn)
         ids = wafers["wafer_id"].to_numpy(dtype=object).astype(str)
         splits[split] = Split(images, np.array([position[label] for label in wafers["label"]], np.int64), ids)
     known = set(splits["train"].labels.tolist())
@@ -86,19 +71,10 @@ def real_splits(
     return splits
 
 
-def read_samples(path: str | Path, index: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Samples of a raw artifact: uint8 (len(index), S, S), in the order of ``index``."""
-    index = np.asarray(index, dtype=np.int64)
-    images = read_h5(path, ["images"])["images"]
-    if len(index) and (index.min() < 0 or index.max() >= len(images)):
-        raise InputError(f"{path}: sample {int(index.max())} asked for, it holds {len(images)}; rerun the injection")
-    return images[index]
-
-
-def fit_samples(images: np.ndarray, drawn: Mapping[str, Any]) -> np.ndarray:
+def fit_samples(images: np.ndarray, drawn: Drawn) -> np.ndarray:
     """Generator samples as the classifier's wafers are drawn: same size, greys snapped where ``snap`` says so."""
-    snapped = snap_greys(images, drawn["levels"]) if drawn.get("snap") else images
-    return resize(snapped, drawn["size"], drawn["resize"])
+    snapped = snap_greys(images, drawn.levels) if drawn.snap else images
+    return resize(snapped, drawn.size, drawn.resize)
 
 
 def resize(images: np.ndarray, size: int, method: str = "bilinear") -> np.ndarray:
@@ -113,15 +89,15 @@ def with_injected(
     injection: pd.DataFrame,
     sample_files: Iterable[str | Path],
     labels: Sequence[str],
-    drawn: Mapping[str, Any],
+    drawn: Drawn,
 ) -> tuple[dict[str, Split], dict[str, int]]:
     """Real wafers of every split plus the injected ones, which all train unless the protocol is leaky.
 
     Args:
         real: the fold's splits.
-        injection: ``source, label, index, wafer_id, split``, see `waferbench.synthesis.injection`.
-        sample_files: raw artifacts of the source, ``<label>.h5`` each.
-        drawn: see `drawn_for`.
+        injection: columns `waferbench.base.tables.INJECTION`; index -1 for a real wafer once more, by its wafer_id.
+        sample_files: stores of the source's images, ``<label>.h5`` each.
+        drawn: how the real wafers were drawn.
 
     Returns:
         The splits, synthetic ids being ``<source>/<label>/<index>``; and ``n_train_real``, ``n_train_synthetic``,
@@ -165,14 +141,12 @@ def _repeated(rows: pd.DataFrame, donors: Sequence[Split], split: str) -> list[S
     return [Split(images, labels, ids.astype(str))]
 
 
-def _synthetic(
-    rows: pd.DataFrame, files: Mapping[str, str | Path], labels: Sequence[str], drawn: Mapping[str, Any]
-) -> list[Split]:
+def _synthetic(rows: pd.DataFrame, files: Mapping[str, str | Path], labels: Sequence[str], drawn: Drawn) -> list[Split]:
     parts = []
     for label, mine in rows.groupby("label", sort=True):
         if label not in files:
             raise InputError(f"injection: samples of {label!r} are wanted, given are {sorted(files)}")
-        images = fit_samples(read_samples(files[label], mine["index"]), drawn)
+        images = fit_samples(read_images(files[label]).take(mine["index"], str(files[label])), drawn)
         names = (mine["source"] + "/" + mine["label"] + "/" + mine["index"].astype(str)).to_numpy(dtype=object)
         parts.append(Split(images, np.full(len(mine), list(labels).index(label), np.int64), names.astype(str)))
     return parts

@@ -6,6 +6,7 @@ Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from waferbench.base import tables
 from waferbench.base.errors import InputError
 from waferbench.classification.train import Normaliser
 from waferbench.learning.runtime import HalvingBatches
@@ -20,7 +22,7 @@ from waferbench.learning.runtime import HalvingBatches
 EDGE = 7  # pixels a side of the map that is looked at: what 224-pixel images leave at the end
 
 
-def surest_mistakes(predictions: pd.DataFrame, labels: list[str], count: int) -> pd.DataFrame:
+def surest_mistakes(predictions: pd.DataFrame, labels: Sequence[str], count: int) -> pd.DataFrame:
     """The wafers called wrongly with the greatest probability, surest first.
 
     Args:
@@ -34,7 +36,7 @@ def surest_mistakes(predictions: pd.DataFrame, labels: list[str], count: int) ->
     wrong = predictions[predictions["y_true"] != predictions["y_pred"]]
     place = {label: i for i, label in enumerate(labels)}
     called = wrong["y_pred"].map(place).to_numpy(np.int64)
-    everything = wrong[[f"p_{i}" for i in range(len(labels))]].to_numpy(np.float32)
+    everything = wrong[tables.probabilities(labels)].to_numpy(np.float32)
     columns = {
         "wafer_id": wrong["wafer_id"].to_numpy(),
         "true": wrong["y_true"].map(place).to_numpy(np.int64),

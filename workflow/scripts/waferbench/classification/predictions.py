@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-CELL = ["protocol", "seed", "fold", "backbone", "condition", "head"]
-COUNTS = ["n_train_real", "n_train_synthetic", "n_train_repeated"]
-PREDICTIONS = ["protocol", "seed", "wafer_id", "fold", "backbone", "condition", "head", "y_true", "y_pred"]
+from waferbench.base import tables
+from waferbench.base.tables import COUNTS, GRID_CELL, PREDICTIONS
 
 
 def prediction_table(
-    cell: dict[str, str | int],
+    cell: Mapping[str, str | int],
     head: str,
     wafer_ids: np.ndarray,
     y_true: np.ndarray,
@@ -24,17 +23,20 @@ def prediction_table(
     """One row per test wafer of one cell.
 
     Args:
-        cell: protocol, seed, fold, backbone, condition, n_train_real, n_train_synthetic, n_train_repeated.
+        cell: what identifies it, `waferbench.base.tables.GRID_CELL`, and what it was trained on, `COUNTS` there.
         head: ``softmax`` or ``ecoc_svm``.
         wafer_ids: (N,) str.
         y_true, y_pred: int (N,), positions in ``labels``.
         labels: slugs of the classes.
-        probabilities: float (N, K); columns ``p_<i>``, i the position in ``labels``.
+        probabilities: float (N, K).
+
+    Returns:
+        Columns `waferbench.base.tables.PREDICTIONS`, `COUNTS` and, with probabilities, ``p_<label>`` of each class.
     """
     names = np.asarray(labels, dtype=object)
     frame = pd.DataFrame({"wafer_id": wafer_ids, "y_true": names[y_true], "y_pred": names[y_pred], "head": head})
-    frame = frame.assign(**{name: cell[name] for name in [*CELL[:-1], *COUNTS]})[PREDICTIONS + COUNTS]
+    frame = frame.assign(**{name: cell[name] for name in (*GRID_CELL, *COUNTS)})[[*PREDICTIONS, *COUNTS]]
     if probabilities is not None:
-        extra = pd.DataFrame(probabilities, columns=[f"p_{i}" for i in range(len(labels))])
+        extra = pd.DataFrame(probabilities, columns=tables.probabilities(labels))
         frame = pd.concat([frame, extra], axis=1)
     return frame

@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from waferbench.base.errors import InputError
-from waferbench.classification.predictions import CELL, COUNTS, PREDICTIONS
+from waferbench.base.tables import CELL, COUNTS, PREDICTIONS, TABLES
 
 
 def collect(
@@ -19,18 +19,16 @@ def collect(
     Macro-F1 is the plain mean of F1 over the protocol's classes, one that is neither present nor predicted counting 0.
 
     Args:
-        cells: tables by `prediction_table`.
+        cells: tables by `waferbench.classification.predictions.prediction_table`.
         labels: protocol -> slugs of its classes.
 
     Returns:
-        predictions (protocol, seed, wafer_id, fold, backbone, condition, head, y_true, y_pred); scores (cell columns,
-        macro_f1, accuracy, n_train_real, n_train_synthetic, n_train_repeated, n_test); per_class (cell columns,
-        label, precision, recall, f1, support). Fractions are 0-1.
+        The tables predictions, scores and per_class of `waferbench.base.tables.TABLES`. Fractions are 0-1.
 
     Raises:
         InputError: a wafer predicted twice by one cell and head, or an unknown label.
     """
-    everything = pd.concat([frame[PREDICTIONS + COUNTS] for frame in cells], ignore_index=True)
+    everything = pd.concat([frame[[*PREDICTIONS, *COUNTS]] for frame in cells], ignore_index=True)
     for protocol, part in everything.groupby("protocol"):
         known = labels[protocol]
         strange = sorted((set(part["y_true"]) | set(part["y_pred"])) - set(known))
@@ -41,9 +39,10 @@ def collect(
     twice = everything.duplicated([*CELL, "wafer_id"])
     if twice.any():
         row = everything[twice].iloc[0]
-        raise InputError(f"predictions: wafer {row['wafer_id']!r} stands twice in {dict(row[CELL])}; delete and rerun")
+        cell = dict(row[list(CELL)])
+        raise InputError(f"predictions: wafer {row['wafer_id']!r} stands twice in {cell}; delete and rerun")
     scores, per_class = [], []
-    for key, group in everything.groupby(CELL, sort=True):
+    for key, group in everything.groupby(list(CELL), sort=True):
         cell = dict(zip(CELL, key, strict=True))
         true, predicted, known = group["y_true"], group["y_pred"], list(labels[cell["protocol"]])
         scores.append(
@@ -60,6 +59,9 @@ def collect(
             per_class.append(
                 {**cell, "label": label, "precision": precision, "recall": recall, "f1": f1, "support": int(support)}
             )
-    order = [*CELL, "wafer_id"]
-    predictions = everything.sort_values(order, ignore_index=True)[PREDICTIONS]
-    return predictions, pd.DataFrame(scores), pd.DataFrame(per_class)
+    predictions = everything.sort_values([*CELL, "wafer_id"], ignore_index=True)[list(PREDICTIONS)]
+    return (
+        predictions,
+        pd.DataFrame(scores, columns=TABLES["scores"]),
+        pd.DataFrame(per_class, columns=TABLES["per_class"]),
+    )

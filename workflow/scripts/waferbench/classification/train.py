@@ -6,23 +6,21 @@ The images stay on the device as bytes; resizing, flips, rotations and normalisa
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from timm.optim import param_groups_weight_decay
-from timm.utils import ModelEmaV3
 from torch import nn
 
-from waferbench.base.errors import InputError
-from waferbench.base.progress import progress
-from waferbench.base.seeds import derive_seed
 from waferbench.classification.data import Split
+from waferbench.config.synthesis.settings import Augmentation, ClassifierTraining
 from waferbench.learning.depthwise import speed_up_depthwise
-from waferbench.learning.runtime import Checkpoint, HalvingBatches, autocast, memory_bound, seed_everything
+from waferbench.learning.epochs import Plan, fit_epochs
+from waferbench.learning.runtime import Checkpoint, HalvingBatches, autocast
+from waferbench.learning.schedule import warmup_cosine
 
 
 @dataclass(frozen=True)
@@ -78,25 +76,25 @@ def focal_loss(logits: torch.Tensor, target: torch.Tensor, gamma: float = 2.0) -
 def augment(
     grey: torch.Tensor,
     generator: torch.Generator,
-    rotation: float,
-    flip: bool,
+    augmentation: Augmentation,
     background: float = 0.0,
     mode: str = "bilinear",
 ) -> torch.Tensor:
-    """Random flips (both axes, each with probability 1/2) and rotations within +-``rotation`` degrees.
+    """Random flips (both axes, each with probability 1/2) and rotations, as far as an augmenting condition does them.
 
     Args:
         grey: float (N, S, S), 0-255.
         generator: CPU generator, so that every device draws the same.
+        augmentation: the largest rotation in degrees, to either side, and whether there are flips.
         background: what rotation brings in from outside.
         mode: ``bilinear`` or ``nearest``, which keeps the levels.
     """
     n = len(grey)
-    angle = (torch.rand(n, generator=generator) * 2 - 1) * math.radians(rotation)
+    angle = (torch.rand(n, generator=generator) * 2 - 1) * math.radians(augmentation.rotation)
     mirror = torch.randint(0, 2, (n, 2), generator=generator) * 2.0 - 1.0
-    if not flip:
+    if not augmentation.flip:
         mirror = torch.ones(n, 2)
-    if rotation == 0:
+    if augmentation.rotation == 0:
         turned = torch.where((mirror[:, 0] < 0).to(grey.device)[:, None, None], grey.flip(2), grey)
         return torch.where((mirror[:, 1] < 0).to(grey.device)[:, None, None], turned.flip(1), turned)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros(n)
@@ -113,21 +111,13 @@ def augment(
     return moved[:, 0] + background
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
-    """Linear warm-up over a fraction of the steps, then half a cosine down to zero."""
-    rising = int(steps * warmup)
-    if step < rising:
-        return peak * (step + 1) / rising
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-
 def train_classifier(
     model: nn.Module,
     normalise: Normaliser,
     train: Split,
     val: Split,
-    settings: Mapping[str, Any],
-    augmented: bool,
+    settings: ClassifierTraining,
+    augmentation: Augmentation | None,
     seed: int,
     device: torch.device,
     checkpoint: Checkpoint,
@@ -137,80 +127,44 @@ def train_classifier(
     Each epoch is seeded by its number alone, so a run resumed from ``checkpoint`` is bit-equal on the CPU.
 
     Args:
-        settings: the ``classifier`` section: epochs, batch, lr, weight_decay, focal_gamma, warmup, rotation,
-            flip, precision, ema, compile.
-        augmented: flips and rotations, as the condition says.
+        augmentation: None where the condition does not augment.
 
     Returns:
         One row per epoch: epoch, loss, val_accuracy, lr (of its last step).
+
+    Raises:
+        InputError: the loss is no longer finite, or the GPU's memory does not hold a batch.
     """
     speed_up_depthwise(model).to(device, memory_format=torch.channels_last)
-    groups = param_groups_weight_decay(model, settings["weight_decay"])
-    optimizer = torch.optim.AdamW(groups, lr=settings["lr"], fused=device.type in ("cpu", "cuda"))
-    scaler = torch.amp.GradScaler(device.type, enabled=settings["precision"] == "fp16")
-    forward = torch.compile(model) if settings["compile"] else model
-    average = ModelEmaV3(model, decay=settings["ema"], use_warmup=True) if settings["ema"] else None
-    judged = average.module if average else model  # what validation chooses among
+    groups = param_groups_weight_decay(model, settings.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=device.type in ("cpu", "cuda"))
+    forward = torch.compile(model) if settings.compile else model
     images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
     val_images = torch.from_numpy(val.images).to(device)
-    state = checkpoint.load()
-    history: list[dict[str, float]] = []
-    best: dict[str, torch.Tensor] = {}
-    if state is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
-        if average:
-            average.module.load_state_dict(state["average"])
-        history, best = state["history"], state["best"]
-    epochs, sizes = int(settings["epochs"]), _batch_sizes(len(train), int(settings["batch"]))
-    steps = epochs * len(sizes)
-    for epoch in progress(range(len(history), epochs), "classifier epochs"):
-        seed_everything(derive_seed(seed, "classifier-epoch", epoch))
-        generator = torch.Generator().manual_seed(derive_seed(seed, "classifier-order", epoch))
-        order = torch.randperm(len(train), generator=generator)
-        model.train()
-        total, rate = torch.zeros((), device=device), 0.0
-        for i, rows in enumerate(order[: sum(sizes)].split(sizes)):
-            rate = learning_rate(epoch * len(sizes) + i, steps, settings["lr"], settings["warmup"])
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            rows = rows.to(device)
-            with memory_bound("classifier", f"lower classifier.batch ({settings['batch']}) or image_size"):
-                grey = normalise.resized(images[rows].float())
-                if augmented:
-                    rotation, flip = settings["rotation"], settings["flip"]
-                    grey = augment(grey, generator, rotation, flip, float(normalise.levels[0]), normalise.mode)
-                with autocast(device, settings["precision"]):
-                    logits = forward(normalise(grey))
-                loss = focal_loss(logits, labels[rows], settings["focal_gamma"])
-                optimizer.zero_grad(set_to_none=True)
-                scaler.scale(loss).backward()
-                scaler.step(optimizer)
-                scaler.update()
-            if average:
-                average.update(model, step=epoch * len(sizes) + i)
-            total += loss.detach() * len(rows)
-        if not torch.isfinite(total):
-            raise InputError(
-                f"classifier: the loss is not finite in epoch {epoch}; lower classifier.lr ({settings['lr']})"
-            )
-        accuracy = float((predict(judged, normalise, val_images, device, settings)[1].argmax(1) == val.labels).mean())
-        if not history or accuracy >= max(row["val_accuracy"] for row in history):
-            best = {name: tensor.detach().cpu().clone() for name, tensor in judged.state_dict().items()}
-        history.append({"epoch": epoch, "loss": float(total) / sum(sizes), "val_accuracy": accuracy, "lr": rate})
-        checkpoint.save(
-            {
-                "model": model.state_dict(),
-                "average": average.module.state_dict() if average else None,
-                "optimizer": optimizer.state_dict(),
-                "scaler": scaler.state_dict(),
-                "history": history,
-                "best": best,
-            }
-        )
-    model.load_state_dict(best)
-    return history
+
+    def loss_of(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        grey = normalise.resized(images[rows].float())
+        if augmentation is not None:
+            grey = augment(grey, generator, augmentation, float(normalise.levels[0]), normalise.mode)
+        with autocast(device, settings.precision):
+            logits = forward(normalise(grey))
+        return focal_loss(logits, labels[rows], settings.focal_gamma)
+
+    def accuracy(judged: nn.Module) -> float:
+        probabilities = predict(judged, normalise, val_images, device, settings.precision)[1]
+        return float((probabilities.argmax(1) == val.labels).mean())
+
+    plan = Plan(
+        n=len(train),
+        batch=settings.batch,
+        epochs=settings.epochs,
+        schedule=lambda step, steps: warmup_cosine(step, steps, int(steps * settings.warmup)),
+        ema=settings.ema,
+        scaled=settings.precision == "fp16",
+        if_not_finite=f"lower classifier.lr ({settings.lr})",
+        if_too_large=f"lower classifier.batch ({settings.batch}) or image_size",
+    )
+    return fit_epochs("classifier", model, loss_of, accuracy, plan, optimizer, seed, checkpoint)
 
 
 def predict(
@@ -218,13 +172,14 @@ def predict(
     normalise: Normaliser,
     images: np.ndarray | torch.Tensor,
     device: torch.device,
-    settings: Mapping[str, Any],
+    precision: str,
     batch: int = 256,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Penultimate features and class probabilities.
 
     Args:
         images: uint8 (N, S, S), on any device.
+        precision: ``auto``, ``float32``, ``bf16`` or ``fp16``, see `waferbench.learning.runtime.autocast`.
 
     Returns:
         float32 (N, D) ``forward_head(..., pre_logits=True)``, and float32 (N, K) softmax.
@@ -235,7 +190,7 @@ def predict(
     @torch.inference_mode()
     def some(rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         grey = images[torch.as_tensor(np.asarray(rows), device=images.device)].to(device).float()
-        with autocast(device, settings["precision"]):
+        with autocast(device, precision):
             maps = model.forward_features(normalise(grey))
             pooled, logits = model.forward_head(maps, pre_logits=True), model.forward_head(maps)
         return pooled.float().cpu().numpy(), logits.float().softmax(1).cpu().numpy()
@@ -243,9 +198,3 @@ def predict(
     parts = HalvingBatches("classifier predictions", batch).run(some, [range(len(images))])
     features, probabilities = zip(*parts, strict=True)
     return np.concatenate(features), np.concatenate(probabilities)
-
-
-def _batch_sizes(n: int, batch: int) -> list[int]:
-    """Sizes of the batches; a last one of a single image is left out, batch statistics need two."""
-    sizes = [batch] * (n // batch) + ([n % batch] if n % batch > 1 else [])
-    return sizes or [n]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from waferbench.base.artifacts import read_provenance, read_weights
 from waferbench.base.errors import InputError
 from waferbench.classification.train import Normaliser
+from waferbench.config.stages import WeightSearch
+from waferbench.config.synthesis.settings import ClassifierInput
 from waferbench.learning.backbones import create_backbone
 
 
@@ -18,18 +19,18 @@ def load_classifier(
     checkpoint: str | Path,
     backbone: str,
     labels: Sequence[str],
-    classifier: Mapping[str, Any],
+    classifier: ClassifierInput,
     levels: Sequence[int],
-    weights: Mapping[str, Any],
+    weights: WeightSearch,
 ) -> tuple[nn.Module, Normaliser]:
     """A cell's network with its trained weights, in evaluation mode on the CPU, and what turns greys into its input.
 
     Args:
         checkpoint: ``checkpoint.safetensors`` of the cell.
         labels: slugs of the classes that it must tell apart.
-        classifier: ``image_size`` and ``input``.
+        classifier: the input that it was trained on.
         levels: grey of off-wafer, passing, failing.
-        weights: see `create_backbone`; of it the manifest's mean and deviation are used.
+        weights: of which the manifest's mean and deviation are used.
 
     Raises:
         InputError: not a weight file, or weights of another network or of another number of classes.
@@ -41,11 +42,10 @@ def load_classifier(
         raise InputError(f"{checkpoint}: not a readable checkpoint ({error}); delete it and rerun the study") from error
     if cell.get("backbone", backbone) != backbone:
         raise InputError(f"{checkpoint}: weights of {cell['backbone']!r}, expected {backbone!r}; rerun the study")
-    size = classifier["image_size"]
-    model, mean, std = create_backbone(backbone, len(labels), False, weights, size)
+    model, mean, std = create_backbone(backbone, len(labels), False, weights, classifier.image_size)
     _require_tensors(checkpoint, state, model.state_dict(), backbone, labels)
     model.load_state_dict(state)
-    return model.eval(), Normaliser(mean, std, size, classifier["input"], levels)
+    return model.eval(), Normaliser(mean, std, classifier.image_size, classifier.input, levels)
 
 
 def _require_tensors(path: str | Path, state: Mapping, wanted: Mapping, backbone: str, labels: Sequence[str]) -> None:

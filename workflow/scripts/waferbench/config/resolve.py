@@ -46,14 +46,19 @@ def resolve(config: Mapping, model: type[S], checks: Iterable[Callable[[Any], No
 
 def machine_of(config: Mapping) -> Machine:
     """The part of a valid configuration that no result depends on."""
-    whole = _with_overrides(_merged(Machine().model_dump(), _plain(config)), config)
+    mine = {key: value for key, value in config.items() if key in Machine.model_fields}
+    pairs = [
+        (key, value) for key, value in _overrides(config.get("set") or "") if key.split(".")[0] in Machine.model_fields
+    ]
+    whole = _with_overrides(_merged(Machine().model_dump(), mine), dict(pairs))
     _expand(whole)
-    return validated(Machine, {key: whole[key] for key in Machine.model_fields})
+    return validated(Machine, whole)
 
 
 def written(config: Mapping, model: type[Section]) -> dict:
     """The model's defaults with what a user has written in their place, ``set`` applied."""
-    whole = _with_overrides(_merged(model().model_dump(mode="json"), _plain(config)), config)
+    plain = {key: value for key, value in config.items() if key != "set"}
+    whole = _with_overrides(_merged(model().model_dump(mode="json"), plain), config.get("set") or "")
     _expand(whole)
     return whole
 
@@ -81,10 +86,6 @@ def require_runnable(folder: str | os.PathLike) -> None:
         raise InputError(f"the workflow's folder: found {str(folder)!r}, expected no brace in it; rename the folder")
 
 
-def _plain(config: Mapping) -> dict:
-    return {key: value for key, value in config.items() if key != "set"}
-
-
 def _merged(base: dict, over: Any) -> dict:
     """Mappings extend mappings; everything else replaces. A source of another kind begins with that kind's defaults."""
     if not isinstance(over, Mapping):
@@ -108,9 +109,9 @@ def _expand(settings: dict) -> None:
             section[last] = os.path.expanduser(section[last])
 
 
-def _with_overrides(settings: dict, config: Mapping) -> dict:
+def _with_overrides(settings: dict, given: str | Mapping) -> dict:
     require_name(settings.get("study"))
-    for key, text in _overrides(config.get("set") or ""):
+    for key, text in _overrides(given):
         _assign(settings, key, text)
     require_name(settings.get("study"))
     return settings

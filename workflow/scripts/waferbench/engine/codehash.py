@@ -1,6 +1,7 @@
 """The digest of a script: its own syntax tree, that of every library module it reaches, and package versions.
 
-Comments, docstrings and formatting do not count, so an edit re-runs exactly the rules whose code it changes.
+Comments, docstrings and formatting do not count, so an edit re-runs exactly the rules whose code it changes. Nor do the
+packages `OUTSIDE`: the engine decides no byte of a result, and settings reach a job as the text of their values.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from waferbench.base.errors import InputError
+
 LIBRARY = "waferbench"
+OUTSIDE = ("waferbench.engine", "waferbench.config")
 DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn", "yaml": "PyYAML"}
 # without a bearing on what is computed
 IGNORED = {"tqdm", "snakemake"}
@@ -42,11 +46,15 @@ def _reach(script: Path) -> tuple[set[Path], set[str]]:
         files.add(file)
         for name in _imports(file):
             top = name.partition(".")[0]
-            if top == LIBRARY:
+            if top == LIBRARY and not _outside(name):
                 todo.extend(_module_files(_root(script), name))
-            elif top not in sys.stdlib_module_names and top not in IGNORED:
+            elif top != LIBRARY and top not in sys.stdlib_module_names and top not in IGNORED:
                 packages.add(top)
     return files, packages
+
+
+def _outside(name: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in OUTSIDE)
 
 
 def _root(script: Path) -> Path:
@@ -69,7 +77,12 @@ def _imports(file: Path) -> tuple[str, ...]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or not node.module:
+                raise InputError(
+                    f"{file}: line {node.lineno}: a relative import, which the digest of code does not follow; write "
+                    f"the module's full name (from {LIBRARY}. ... import ...)"
+                )
             # `from package import module` reaches the module as well
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return tuple(names)
@@ -79,15 +92,14 @@ def _imports(file: Path) -> tuple[str, ...]:
 def _file_digest(file: Path) -> str:
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body:
-            first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
+        body = getattr(node, "body", None)
+        if isinstance(body, list):  # a text that stands alone says something and does nothing
+            node.body = [part for part in body if not _is_text(part)]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @functools.cache

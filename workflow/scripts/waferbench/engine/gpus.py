@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from waferbench.base.errors import InputError
-from waferbench.base.machine import VISIBLE, allocation, gpu_devices
+from waferbench.engine.machine import VISIBLE, allocation, gpu_devices
 
 LOCKS = Path("/tmp/waferbench-gpus")  # of all studies and users, whose TMPDIR may each be another
 OLD = 30 * 24 * 3600  # seconds after which an allocation's locks are nobody's

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,17 +69,6 @@ def _ticks(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except OSError:
         return None
-
-
-def run_records(runs: Path) -> Iterator[tuple[Path, dict]]:
-    """The records of finished jobs and their files, by name; unreadable ones are passed over."""
-    for path in sorted(Path(runs).glob("*.json")):
-        try:
-            record = json.loads(path.read_text())
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict):
-            yield path, record
 
 
 def mark(runs: Path, name: str, rule: str, gpus: int) -> Path:

@@ -28,11 +28,12 @@ class ImageStore:
             name: of the store, for the error.
 
         Raises:
-            InputError: a position beyond the end.
+            InputError: a position before the first or beyond the last one.
         """
         index = np.asarray(index, dtype=np.int64)
-        if len(index) and (index.min() < 0 or index.max() >= len(self)):
-            raise InputError(f"{name}: image {int(index.max())} asked for, of {len(self)}; rerun what asks for it")
+        absent = index[(index < 0) | (index >= len(self))]
+        if len(absent):
+            raise InputError(f"{name}: image {absent[0]} asked for, of {len(self)}; rerun what asks for it")
         return self.images[index]
 
 
@@ -45,13 +46,13 @@ def write_images(
     """Write images to HDF5.
 
     Args:
-        images: uint8 (N, S, S), N at least 1.
+        images: uint8 (N, S, S), N at least 1, or as many of (S, S).
         beside: further arrays for the same file, such as the wafer maps that the images were drawn from.
     """
-    images = np.stack(list(images)) if not isinstance(images, np.ndarray) else images
-    if images.dtype != np.uint8 or images.ndim != 3:
-        raise ValueError(f"images are {images.dtype} {images.shape}, expected uint8 (N, S, S)")
-    write_h5(path, {"images": images, **(beside or {})}, provenance)
+    stack = np.stack(images)
+    if stack.dtype != np.uint8 or stack.ndim != 3:
+        raise ValueError(f"images are {stack.dtype} {stack.shape}, expected uint8 (N, S, S)")
+    write_h5(path, {"images": stack, **(beside or {})}, provenance)
 
 
 def read_images(path: str | Path) -> ImageStore:

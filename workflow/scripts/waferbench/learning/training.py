@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
@@ -14,7 +13,9 @@ from torch import Tensor, nn
 from waferbench.base.errors import InputError
 from waferbench.base.progress import progress
 from waferbench.base.seeds import derive_seed
+from waferbench.learning.average import Average
 from waferbench.learning.runtime import Checkpoint, memory_bound
+from waferbench.learning.schedule import cosine
 
 CHECK_EVERY = 50  # steps between two looks at the losses and the clock
 
@@ -22,24 +23,6 @@ CHECK_EVERY = 50  # steps between two looks at the losses and the clock
 def step_generator(seed: int, step: int) -> torch.Generator:
     """The random numbers of one step: a function of the step alone, so a resumed run needs no random state."""
     return torch.Generator().manual_seed(derive_seed(seed, step))
-
-
-def cosine(step: int, steps: int) -> float:
-    """Factor of the learning rate: a linear start over the first 5% of the steps, then a cosine to 0."""
-    start = max(1, steps // 20)
-    if step < start:
-        return (step + 1) / start
-    return 0.5 * (1 + math.cos(math.pi * (step - start) / max(1, steps - start)))
-
-
-def constant(step: int, steps: int) -> float:
-    """Factor of the learning rate: 1 throughout."""
-    return 1.0
-
-
-def warmed_up(decay: float, step: int) -> float:
-    """Decay of averaged weights after a step: less at first, else a short training's average would be its start."""
-    return min(decay, (1 + step) / (10 + step))
 
 
 def slices(batch: int, parts: int) -> list[slice]:
@@ -57,23 +40,9 @@ class Training:
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], steps: int, lr: float, weight_decay: float, ema: float):
-        self.parameters, self.ema, self.step = parameters, ema, 0
+        self.parameters, self.average, self.step = parameters, Average(parameters, ema), 0
         self.optimizer = torch.optim.AdamW(list(parameters.values()), lr=lr, weight_decay=weight_decay, fused=True)
-        self.average = {name: value.detach().clone() for name, value in parameters.items()} if ema else {}
         self.losses = torch.zeros(steps, device=next(iter(parameters.values())).device)
-
-    @torch.no_grad()
-    def update_average(self) -> None:
-        """Move the averages towards the parameters, after a step."""
-        decay = warmed_up(self.ema, self.step)
-        for name, mean in self.average.items():
-            mean.lerp_(self.parameters[name].detach(), 1 - decay)
-
-    @torch.no_grad()
-    def take_average(self) -> None:
-        """Replace the parameters by their averages, where there are any."""
-        for name, mean in self.average.items():
-            self.parameters[name].copy_(mean)
 
     def state_dict(self) -> dict:
         """Everything that the next step depends on, as `waferbench.learning.runtime.Checkpoint` takes it."""
@@ -81,7 +50,7 @@ class Training:
             "step": self.step,
             "losses": self.losses.cpu(),
             "parameters": {name: value.detach() for name, value in self.parameters.items()},
-            "average": self.average,
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
 
@@ -90,8 +59,7 @@ class Training:
         """Go on from a `state_dict`."""
         for name, value in self.parameters.items():
             value.copy_(state["parameters"][name])
-        for name, mean in self.average.items():
-            mean.copy_(state["average"][name])
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.losses.copy_(state["losses"])
         self.step = state["step"]
@@ -144,14 +112,14 @@ def fit(
         with memory_bound(name, "take a smaller network"):
             training.optimizer.step()
         training.step = step + 1
-        training.update_average()
+        training.average.update(training.step)
         last = training.step == steps
         if training.step % CHECK_EVERY and not last:
             continue
         _verify(name, training.losses[: training.step], lr)
         if checkpoint.due or last:
             checkpoint.save(training.state_dict())
-    training.take_average()
+    training.average.take()
     return training.losses.cpu().numpy()
 
 

@@ -15,14 +15,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from waferbench.base.errors import InputError
-from waferbench.statistics.probabilities import CELL, labels_of, probabilities, same_cell
+from waferbench.base.tables import GRID_CELL, TABLES
+from waferbench.statistics.probabilities import labels_for, same_cell, softmax_of
 
-CALIBRATION = [
-    *(*CELL, "temperature", "ece_before", "ece_after", "nll_before", "nll_after", "n_val", "n_test"),
-]
-RELIABILITY = [
-    *("protocol", "backbone", "condition", "stage", "bin_low", "bin_high", "confidence", "accuracy", "n"),
-]
 BINS = 15
 SMALLEST, LARGEST = 0.05, 20.0  # temperatures tried
 ENOUGH = 50  # validation wafers: of fewer a temperature says more of chance than of the network
@@ -126,8 +121,8 @@ def calibrate(
         labels: slugs of the classes of each protocol.
 
     Returns:
-        calibration (columns `CALIBRATION`; temperature by `choose_temperature`, ece 0-1, nll in nats), and
-        reliability (`RELIABILITY`; stage ``before`` or ``after``, seeds and folds together).
+        The tables calibration (temperature by `choose_temperature`, ece 0-1, nll in nats) and reliability (stage
+        ``before`` or ``after``, seeds and folds together).
 
     Raises:
         InputError: the two tables of a cell belong to different cells, hold other classes, or are not finite.
@@ -135,10 +130,10 @@ def calibrate(
     rows, bins = [], []
     for validation, test in cells:
         cell = same_cell(validation, test)
-        names = labels_of(test, labels)
-        p_val, y_val = probabilities(validation, names)
-        before, y = probabilities(test, names)
-        temperature = choose_temperature(p_val, y_val, "/".join(str(cell[name]) for name in CELL))
+        names = labels_for(test, labels)
+        p_val, y_val = softmax_of(validation, names)
+        before, y = softmax_of(test, names)
+        temperature = choose_temperature(p_val, y_val, "/".join(str(cell[name]) for name in GRID_CELL))
         stages = {"before": before, "after": scale(before, temperature)}
         row = {**cell, "temperature": temperature, "n_val": len(y_val), "n_test": len(y)}
         for stage, p in stages.items():
@@ -146,16 +141,17 @@ def calibrate(
             row[f"nll_{stage}"] = negative_log_likelihood(p, y)
             bins.append(reliability(p, y).assign(**cell, stage=stage))
         rows.append(row)
-    table = pd.DataFrame(rows, columns=CALIBRATION).sort_values(CELL, ignore_index=True)
+    table = pd.DataFrame(rows, columns=TABLES["calibration"]).sort_values(list(GRID_CELL), ignore_index=True)
     return table, _pooled(bins)
 
 
 def _pooled(bins: list[pd.DataFrame]) -> pd.DataFrame:
     """Sums over seeds and folds, turned into means."""
+    columns = list(TABLES["reliability"])
     if not bins:
-        return pd.DataFrame(columns=RELIABILITY)
+        return pd.DataFrame(columns=columns)
     keys = ["protocol", "backbone", "condition", "stage", "bin_low", "bin_high"]
     sums = pd.concat(bins).groupby(keys, sort=True)[["confidence", "correct", "n"]].sum().reset_index()
     sums = sums.assign(accuracy=sums["correct"] / sums["n"], confidence=sums["confidence"] / sums["n"])
     order = sums["stage"].map({"before": 0, "after": 1})
-    return sums.assign(order=order).sort_values([*keys[:3], "order", "bin_low"], ignore_index=True)[RELIABILITY]
+    return sums.assign(order=order).sort_values([*keys[:3], "order", "bin_low"], ignore_index=True)[columns]

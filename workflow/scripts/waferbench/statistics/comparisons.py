@@ -12,15 +12,13 @@ import pandas as pd
 from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 
+from waferbench.base.tables import RUN, TABLES
+
 REFERENCE = "real"
+SEED = RUN[1:]  # what tells cells of one protocol and fold that are trained alike
 METRICS = ("macro_f1", "accuracy")
 ROUNDING = 1e-12  # scores are fractions: what is smaller than this is not a difference
 LARGEST_T = 1e5  # beyond it the folds hardly differ, and noncentralities are not to be had
-COMPARISONS = [
-    *("protocol", "backbone", "head", "condition", "reference", "metric", "mean", "mean_reference"),
-    *("mean_difference", "std_difference", "n_folds", "n_seeds", "t", "df", "p_value", "p_holm", "ci_low", "ci_high"),
-    *("effect", "effect_low", "effect_high", "confidence"),
-]
 
 
 def corrected_t_test(
@@ -101,6 +99,7 @@ class Pair:
     """Two cells' scores over the folds they share, each the mean over the seeds they share.
 
     Seeds of one fold are trained and tested on the same wafers: they make its score steadier, but are no further folds.
+    A replicate counts as a seed of its own.
     values, reference: float (J,), fractions; ratio: n_test / n_train of a fold; n_seeds: shared seeds, over all folds.
     """
 
@@ -125,16 +124,16 @@ def pair_cells(mine: pd.DataFrame, other: pd.DataFrame, metric: str) -> Pair | N
     """Scores of two conditions (or heads) side by side; None where they share no seed and fold.
 
     Args:
-        mine, other: rows of the table of scores, a row per seed and fold.
+        mine, other: rows of the table of scores, a row per seed, replicate and fold.
     """
-    mine, other = mine.set_index(["seed", "fold"]), other.set_index(["seed", "fold"])
+    mine, other = mine.set_index([*SEED, "fold"]), other.set_index([*SEED, "fold"])
     shared = mine.index.intersection(other.index).sort_values()
     if not len(shared):
         return None
     mine, other = mine.loc[shared], other.loc[shared]
     values, reference = (part[metric].groupby("fold").mean().to_numpy() for part in (mine, other))
     ratio = float(other["n_test"].mean() / other["n_train_real"].mean())
-    return Pair(values, reference, ratio, shared.unique("seed").size)
+    return Pair(values, reference, ratio, shared.droplevel("fold").nunique())
 
 
 def comparable(table: pd.DataFrame, leaky: Collection[str]) -> pd.DataFrame:
@@ -162,7 +161,7 @@ def compare_conditions(scores: pd.DataFrame, baseline: str, confidence: float = 
         confidence: of the intervals, 0-1.
 
     Returns:
-        One row per pair and metric, columns `COMPARISONS`; scores and differences are fractions. ``p_value`` is not
+        The table comparisons, one row per pair and metric; scores and differences are fractions. ``p_value`` is not
         corrected for the number of comparisons, ``p_holm`` is, among all that share protocol, head, metric and
         reference (Holm 1979).
     """
@@ -183,7 +182,7 @@ def compare_conditions(scores: pd.DataFrame, baseline: str, confidence: float = 
                     if pair is not None:
                         row = {**names, "condition": condition, "reference": reference, "metric": metric}
                         rows.append({**row, **_comparison(pair, confidence)})
-    table = _holm(pd.DataFrame(rows, columns=COMPARISONS))
+    table = _holm(pd.DataFrame(rows, columns=TABLES["comparisons"]))
     if len(table) and (table["n_folds"] < 2).any():
         print("compare: one fold only: no p-values or intervals; add folds to folds.run", file=sys.stderr)
     return table

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from waferbench.base.tables import TABLES
+from waferbench.config.synthesis.settings import NamedCondition
 from waferbench.statistics.comparisons import REFERENCE, pair_cells
 from waferbench.statistics.verdicts import too_few
 
 METRIC = "macro_f1"
-GAIN = ["difference", "low", "high", "p_value", "n_folds"]
-HEADS = ["protocol", "backbone", "condition", *GAIN, "confidence"]
-DECOMPOSITION = ["protocol", "head", "backbone", "step", "condition", "reference", *GAIN]
-SATURATION = [
-    *("protocol", "head", "condition", "against", "rho", "p_value", "slope", "slope_low", "slope_high"),
-    *("n_backbones", "verdict"),
-]
 PERMUTATIONS = 9999  # all orders are tried where there are no more than so many, up to seven backbones
 
 
 def compare_heads(scores: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """ECOC-SVM minus softmax macro-F1, per protocol, backbone and condition; columns `HEADS`.
+    """ECOC-SVM minus softmax macro-F1, per protocol, backbone and condition: the table heads.
 
     Both heads stand on the same network; folds are compared by the corrected resampled t-test.
     """
@@ -36,12 +30,12 @@ def compare_heads(scores: pd.DataFrame, confidence: float = 0.95) -> pd.DataFram
             continue
         pair = pair_cells(heads["ecoc_svm"], heads["softmax"], METRIC)
         if pair is not None:
-            names = dict(zip(HEADS, key, strict=False))
+            names = dict(zip(("protocol", "backbone", "condition"), key, strict=True))
             rows.append({**names, **pair.gain(confidence), "confidence": confidence})
-    return pd.DataFrame(rows, columns=HEADS)
+    return pd.DataFrame(rows, columns=TABLES["heads"])
 
 
-def steps(conditions: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+def steps(conditions: Iterable[NamedCondition]) -> list[tuple[str, str, str]]:
     """The steps that lead from real wafers alone to each synthetic condition: (step, condition, reference).
 
     augmentation: real wafers, augmented or not; repetition: real wafers repeated to the counts that synthetic ones
@@ -49,11 +43,11 @@ def steps(conditions: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, s
     two conditions are alike, the first stands for both; a step without its reference is left out.
 
     Args:
-        conditions: the study's definitions in order, ``{"source": "none" | "repeat" | name, "augment": bool}``.
+        conditions: those of the study, in its order.
     """
     place: dict[tuple[str, bool], str] = {}
-    for name, condition in conditions.items():
-        place.setdefault((condition["source"], condition["augment"]), name)
+    for condition in conditions:
+        place.setdefault((condition.source, condition.augment), condition.name)
     found = []
     for (source, augment), name in place.items():
         if source == "none":
@@ -67,10 +61,8 @@ def steps(conditions: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, s
     return sorted(found, key=lambda step: ("augmentation", "repetition", "synthesis").index(step[0]))
 
 
-def decompose(
-    scores: pd.DataFrame, conditions: Mapping[str, Mapping[str, Any]], confidence: float = 0.95
-) -> pd.DataFrame:
-    """The macro-F1 that each of the `steps` brings, per protocol, head and backbone; columns `DECOMPOSITION`."""
+def decompose(scores: pd.DataFrame, conditions: Sequence[NamedCondition], confidence: float = 0.95) -> pd.DataFrame:
+    """The macro-F1 that each of the `steps` brings, per protocol, head and backbone: the table decomposition."""
     rows = []
     for key, group in scores.groupby(["protocol", "head", "backbone"], sort=True):
         cells = dict(list(group.groupby("condition")))
@@ -79,9 +71,10 @@ def decompose(
                 continue
             pair = pair_cells(cells[condition], cells[reference], METRIC)
             if pair is not None:
-                names = dict(zip(DECOMPOSITION, (*key, step, condition, reference), strict=False))
+                names = dict(zip(("protocol", "head", "backbone"), key, strict=True))
+                names |= {"step": step, "condition": condition, "reference": reference}
                 rows.append({**names, **pair.gain(confidence)})
-    return pd.DataFrame(rows, columns=DECOMPOSITION)
+    return pd.DataFrame(rows, columns=TABLES["decomposition"])
 
 
 def saturation(
@@ -95,7 +88,7 @@ def saturation(
         baseline: the condition that gains are measured against.
 
     Returns:
-        Columns `SATURATION`, two rows a condition: ``against`` parameters (slope: gain per tenfold parameters) and
+        The table saturation, two rows a condition: ``against`` parameters (slope: gain per tenfold parameters) and
         real_score, the macro-F1 of condition ``real`` (slope: gain per unit of it). rho: Spearman's, its p_value by
         permutation; slope: least squares with the t interval of ``confidence``. Below five backbones ``verdict``
         says so and all numbers are NaN. Where the baseline is ``real`` itself, its noise enters the score and, with
@@ -117,7 +110,7 @@ def saturation(
                     if against == "real_score" and baseline == REFERENCE:
                         verdict = "gain and score share the baseline's noise: the slope falls by itself"
                 rows.append({**names, **numbers, "n_backbones": len(shared), "verdict": verdict})
-    return pd.DataFrame(rows, columns=SATURATION)
+    return pd.DataFrame(rows, columns=TABLES["saturation"])
 
 
 def _gains(group: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.Series]:

@@ -11,12 +11,8 @@ import numpy as np
 import pandas as pd
 
 from waferbench.base.seeds import derive_seed
-from waferbench.statistics.comparisons import REFERENCE
-
-INTERVALS = [
-    *("protocol", "head", "backbone", "condition", "reference", "value", "low", "high"),
-    *("n_wafers", "n_folds", "confidence"),
-]
+from waferbench.base.tables import TABLES
+from waferbench.statistics.comparisons import REFERENCE, SEED
 
 
 def wafer_intervals(
@@ -42,7 +38,7 @@ def wafer_intervals(
         count: resamples.
 
     Returns:
-        Columns `INTERVALS`, fractions; ``reference`` is empty where ``value`` is the score itself. ``low`` and ``high``
+        The table intervals, fractions; ``reference`` is empty where ``value`` is the score itself. ``low`` and ``high``
         are percentiles. n_wafers: test wafers, each counted once.
     """
     rows = []
@@ -57,7 +53,7 @@ def wafer_intervals(
                 other = scores.get((head, backbone, reference))
                 if other is not None and reference != condition:
                     rows.append({**names, "reference": reference, **_interval(drawn - other, confidence), **facts})
-    return pd.DataFrame(rows, columns=INTERVALS)
+    return pd.DataFrame(rows, columns=TABLES["intervals"])
 
 
 def _resampled(
@@ -67,7 +63,7 @@ def _resampled(
     sums: dict[tuple[str, str, str], list[np.ndarray]] = {}
     for fold, part in predictions.groupby("fold", sort=True):
         known: dict[tuple, np.ndarray] = {}  # a leaky protocol tests each condition on other wafers
-        for key, cell in part.groupby(["head", "backbone", "condition", "seed"], sort=True):
+        for key, cell in part.groupby(["head", "backbone", "condition", *SEED], sort=True):
             cell = cell.sort_values("wafer_id")
             wafers, index = tuple(cell["wafer_id"]), pd.Index(labels)
             true, called = index.get_indexer(cell["y_true"]), index.get_indexer(cell["y_pred"])

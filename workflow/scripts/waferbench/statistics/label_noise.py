@@ -12,12 +12,8 @@ import pandas as pd
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 
-from waferbench.statistics.probabilities import labels_of, probabilities
-
-LABEL_NOISE = [
-    *("protocol", "wafer_id", "label", "suggested", "quality", "p_label", "p_suggested", "is_issue", "rank"),
-    *("condition", "n_models"),
-]
+from waferbench.base.tables import TABLES
+from waferbench.statistics.probabilities import labels_for, softmax_of
 
 
 def audit_labels(cells: Iterable[pd.DataFrame], labels: Mapping[str, Sequence[str]], condition: str) -> pd.DataFrame:
@@ -32,15 +28,15 @@ def audit_labels(cells: Iterable[pd.DataFrame], labels: Mapping[str, Sequence[st
         condition: one that trains on real wafers alone, so that no generator vouches for a label.
 
     Returns:
-        Columns `LABEL_NOISE`. suggested: the most probable class, which may be the label itself; quality: 0-1,
+        The table label_noise. suggested: the most probable class, which may be the label itself; quality: 0-1,
         (p_label - greatest p of another class + 1) / 2; is_issue: flagged by confident learning (prune by noise
         rate); rank 1 = lowest quality, per protocol; n_models: networks that the mean is over.
     """
     parts: dict[str, list[pd.DataFrame]] = {}
     for table in cells:
         if len(table) and table["condition"].iloc[0] == condition:
-            names = labels_of(table, labels)
-            p, y = probabilities(table, names)
+            names = labels_for(table, labels)
+            p, y = softmax_of(table, names)
             frame = pd.DataFrame(p).assign(wafer_id=table["wafer_id"].to_numpy(), y=y)
             parts.setdefault(table["protocol"].iloc[0], []).append(frame)
     tables = []
@@ -50,9 +46,10 @@ def audit_labels(cells: Iterable[pd.DataFrame], labels: Mapping[str, Sequence[st
         audited = audit(means.drop(columns="y").to_numpy(), means["y"].to_numpy(np.int64), labels[protocol])
         wafers = pd.DataFrame({"protocol": protocol, "wafer_id": means.index, "condition": condition})
         tables.append(pd.concat([wafers, audited], axis=1).assign(n_models=groups.size().to_numpy()))
+    columns = list(TABLES["label_noise"])
     if not tables:
-        return pd.DataFrame(columns=LABEL_NOISE)
-    return pd.concat(tables).sort_values(["protocol", "rank"], ignore_index=True)[LABEL_NOISE]
+        return pd.DataFrame(columns=columns)
+    return pd.concat(tables).sort_values(["protocol", "rank"], ignore_index=True)[columns]
 
 
 def audit(p: np.ndarray, y: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:

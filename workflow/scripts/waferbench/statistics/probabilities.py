@@ -7,24 +7,24 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from waferbench.base import tables
 from waferbench.base.errors import InputError
-
-CELL = ["protocol", "seed", "fold", "backbone", "condition"]
+from waferbench.base.tables import GRID_CELL
 
 
 def same_cell(validation: pd.DataFrame, test: pd.DataFrame) -> dict[str, str | int]:
-    """The cell (protocol, seed, fold, backbone, condition) that two tables of predictions share.
+    """The cell, `waferbench.base.tables.GRID_CELL`, that two tables of predictions share.
 
     Raises:
         InputError: they belong to different cells, or have no wafer.
     """
-    cells = [dict(table[CELL].iloc[0]) if len(table) else None for table in (validation, test)]
+    cells = [dict(table[list(GRID_CELL)].iloc[0]) if len(table) else None for table in (validation, test)]
     if cells[0] != cells[1] or cells[0] is None:
         raise InputError(f"predictions: validation wafers of cell {cells[0]}, test wafers of {cells[1]}; rerun")
     return cells[0]
 
 
-def labels_of(table: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> list[str]:
+def labels_for(table: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> list[str]:
     """The labels (slugs) of the protocol that a cell's table belongs to.
 
     Raises:
@@ -36,25 +36,26 @@ def labels_of(table: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> list[
     return list(labels[protocol])
 
 
-def probabilities(table: pd.DataFrame, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def softmax_of(table: pd.DataFrame, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Softmax probabilities and true classes of a table by `waferbench.classification.predictions.prediction_table`.
 
     Args:
-        labels: slugs of the classes, in the order of the columns p_0, p_1, ...
+        labels: slugs of the classes.
 
     Returns:
-        float64 (N, K), and int64 (N,), positions in ``labels``.
+        float64 (N, K), in the order of ``labels``, and int64 (N,), positions in them.
 
     Raises:
         InputError: other classes than these, none of the columns, or probabilities that are not finite.
     """
     columns = [name for name in table.columns if name.startswith("p_")]
-    wanted = [f"p_{i}" for i in range(len(labels))]
-    cell = "/".join(str(table[name].iloc[0]) for name in CELL)
-    if columns != wanted:
+    wanted = tables.probabilities(labels)
+    cell = "/".join(str(table[name].iloc[0]) for name in GRID_CELL)
+    if set(columns) != set(wanted):
+        found = ", ".join(columns) or "none"
         raise InputError(
-            f"predictions of {cell}: probabilities {', '.join(columns) or 'none'}, expected p_0 to {wanted[-1]} "
-            f"for the classes {', '.join(labels)}; delete and rerun"
+            f"predictions of {cell}: probabilities {found}, expected {wanted[0]} to {wanted[-1]} for the classes "
+            f"{', '.join(labels)}; delete and rerun"
         )
     y = pd.Index(labels).get_indexer(table["y_true"])
     if (y < 0).any():

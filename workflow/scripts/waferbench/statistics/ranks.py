@@ -15,13 +15,8 @@ import pandas as pd
 from scikit_posthocs import posthoc_nemenyi_friedman
 from scipy import stats
 
+from waferbench.base.tables import TABLES
 from waferbench.statistics.verdicts import too_few
-
-RANKS = [
-    *("protocol", "head", "condition", "mean_rank", "n_backbones", "statistic", "p_value", "critical_difference"),
-    "verdict",
-]
-RANK_PAIRS = ["protocol", "head", "condition", "reference", "p_value"]
 
 
 def rank_conditions(scores: pd.DataFrame, confidence: float = 0.95) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -32,10 +27,10 @@ def rank_conditions(scores: pd.DataFrame, confidence: float = 0.95) -> tuple[pd.
         confidence: 1 minus the level of the critical difference.
 
     Returns:
-        ranks (columns `RANKS`; mean_rank 1 = best, equal scores share their mean rank; statistic: Friedman's
-        chi-squared, p_value: by `iman_davenport`; two mean ranks that differ by critical_difference or more differ
-        significantly) and rank_pairs (`RANK_PAIRS`, each pair once). Where ``verdict`` says that backbones or
-        conditions are too few, there is no test: these numbers are NaN and rank_pairs has no rows.
+        The tables ranks (mean_rank 1 = best, equal scores share their mean rank; statistic: Friedman's chi-squared,
+        p_value: by `iman_davenport`; two mean ranks that differ by critical_difference or more differ significantly)
+        and rank_pairs (each pair once). Where ``verdict`` says that backbones or conditions are too few, there is no
+        test: these numbers are NaN and rank_pairs has no rows.
     """
     ranks, pairs = [], []
     for (protocol, head), blocks in _blocks(scores):
@@ -54,7 +49,7 @@ def rank_conditions(scores: pd.DataFrame, confidence: float = 0.95) -> tuple[pd.
             {**names, "condition": condition, "mean_rank": mean, **test, "verdict": verdict}
             for condition, mean in means.sort_values(kind="stable").items()
         ]
-    return pd.DataFrame(ranks, columns=RANKS), pd.DataFrame(pairs, columns=RANK_PAIRS)
+    return pd.DataFrame(ranks, columns=TABLES["ranks"]), pd.DataFrame(pairs, columns=TABLES["rank_pairs"])
 
 
 def iman_davenport(statistic: float, n_treatments: int, n_blocks: int) -> float:

@@ -17,13 +17,9 @@ from sklearn.metrics import precision_recall_curve
 from waferbench.base.errors import InputError
 from waferbench.base.progress import progress
 from waferbench.base.seeds import derive_seed
-from waferbench.statistics.probabilities import labels_of, probabilities, same_cell
+from waferbench.base.tables import TABLES
+from waferbench.statistics.probabilities import labels_for, same_cell, softmax_of
 
-RARE_RECALL = [
-    *("protocol", "backbone", "condition", "label", "precision", "recall", "low", "high"),
-    *("precision_reached", "precision_low", "precision_high", "n_positive", "n_cells", "n_reached"),
-    *("gain", "gain_low", "gain_high"),
-]
 RARE = 3  # classes taken where none are named
 
 
@@ -97,7 +93,7 @@ def measure_rare_recall(
         bootstrap: resamples.
 
     Returns:
-        Columns `RARE_RECALL`, fractions. ``precision`` is the one asked for, ``precision_reached`` the one on the test
+        The table rare_recall, fractions. ``precision`` is the one asked for, ``precision_reached`` the one on the test
         wafers, NaN where nothing is called (so are its limits, where no resample calls anything). n_positive: test
         wafers of the class; n_cells: cells; n_reached: those with a threshold. gain: recall minus the baseline's,
         paired by wafer; NaN for the baseline itself.
@@ -124,7 +120,7 @@ def measure_rare_recall(
             for i in np.flatnonzero(mine.n_positive):
                 names = {"protocol": protocol, "backbone": backbone, "condition": condition, "label": chosen[i]}
                 rows.append({**names, "precision": precision, **_row(mine, reference, i, confidence)})
-    return pd.DataFrame(rows, columns=RARE_RECALL)
+    return pd.DataFrame(rows, columns=TABLES["rare_recall"])
 
 
 @dataclass(frozen=True)
@@ -159,8 +155,8 @@ def _by_protocol(
     found: dict[str, dict[tuple[str, str], list[_Cell]]] = {}
     for validation, test in cells:
         cell = same_cell(validation, test)
-        names = labels_of(test, labels)
-        (p_val, y_val), (p, _) = probabilities(validation, names), probabilities(test, names)
+        names = labels_for(test, labels)
+        (p_val, y_val), (p, _) = softmax_of(validation, names), softmax_of(test, names)
         limits = [threshold_at_precision(p_val[:, k], y_val == k, precision) for k in range(len(names))]
         called = pd.DataFrame(p >= np.array(limits), index=test.index)
         group = found.setdefault(cell["protocol"], {}).setdefault((cell["backbone"], cell["condition"]), [])

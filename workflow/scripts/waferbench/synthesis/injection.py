@@ -8,43 +8,38 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from waferbench.base.errors import InputError
+from waferbench.base.names import slug
 from waferbench.base.seeds import derive_seed
+from waferbench.base.tables import INJECTION
+from waferbench.config.synthesis.settings import Budget
 from waferbench.wafers.splitting import assign_split
-from waferbench.wafers.store import slug
-
-READINGS = ("topup_train", "topup_full", "min_full", "all")
-COLUMNS = ["source", "label", "index", "wafer_id", "split"]
 
 
 def budget_counts(
     train: Mapping[str, int],
     full: Mapping[str, int],
-    budget: Mapping[str, Any],
+    budget: Budget,
     available: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """Samples wanted per class.
 
     Args:
         train, full: real wafers per label in the fold's training split, and in all folds.
-        budget: ``reading``, ``target``, ``cap``, ``exclude`` (class names). The readings:
-            ``topup_train``: up to the target, at most cap times real, on training counts;
-            ``topup_full``: the same on full counts; ``min_full``: min(target, cap x full count);
-            ``all``: everything available.
+        budget: how the sentence is read: ``topup_train``: up to the target, at most cap times real, on training
+            counts; ``topup_full``: the same on full counts; ``min_full``: min(target, cap x full count); ``all``:
+            everything available.
         available: samples per label that there are; needed by ``all``.
 
     Returns:
         Label -> samples, for every label of ``train``; zero for excluded ones.
     """
-    reading, target, cap = budget["reading"], int(budget["target"]), float(budget["cap"])
-    if reading not in READINGS:
-        raise InputError(f"budget.reading: {reading!r} is none of {', '.join(READINGS)}")
-    excluded = {slug(name) for name in budget.get("exclude", [])}
+    reading, target, cap = budget.reading, budget.target, budget.cap
+    excluded = {slug(name) for name in budget.exclude}
     wanted = {}
     for label in train:
         if label in excluded:
@@ -73,7 +68,7 @@ def inject(
     source: str,
     selected: pd.DataFrame,
     train: pd.DataFrame,
-    budget: Mapping[str, Any],
+    budget: Budget | None,
     labels: Sequence[str],
     seed: int,
     scores: pd.DataFrame | None = None,
@@ -84,7 +79,7 @@ def inject(
     Args:
         source: a synthesizer's name, ``repeat`` (real training wafers again) or ``none``.
         selected, train: wafer tables, all wafers and the fold's training wafers.
-        budget: see `budget_counts`.
+        budget: see `budget_counts`; None, as of the source ``none``, adds nothing.
         labels: slugs of the classes.
         seed: of the choice.
         scores: the source's filter scores (``label, index, in_pool``); only rows in the pool are chosen.
@@ -94,15 +89,15 @@ def inject(
         Table ``source, label, index, wafer_id, split`` (index -1 for repeated wafers, wafer_id '' for synthetic
         samples), and per label what was wanted and what was there to take.
     """
-    if source == "none":
+    if source == "none" or budget is None:
         return _table([]), {}
     if source != "repeat" and scores is None:
         raise InputError(f"source {source!r}: its filter scores are missing; they say which samples may be injected")
     real, full = _counts(train, labels), _counts(selected, labels)
     if source == "repeat":
         pool = {label: train.loc[train["label"] == label, "wafer_id"].to_numpy() for label in labels}
-        if budget["reading"] == "all":  # repeats know no "all": the default reading stands in
-            budget = {**budget, "reading": "topup_train"}
+        if budget.reading == "all":  # repeats know no "all": the default reading stands in
+            budget = budget.model_copy(update={"reading": "topup_train"})
             print("budget.reading all: real wafers are repeated to the counts of topup_train", file=sys.stderr)
     else:
         eligible = scores[scores["in_pool"].astype(bool)]
@@ -145,5 +140,5 @@ def _cycle(items: np.ndarray, count: int, generator: np.random.Generator) -> np.
 
 
 def _table(rows: list[tuple]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame = pd.DataFrame(rows, columns=list(INJECTION))
     return frame.astype({"source": str, "label": str, "index": "int64", "wafer_id": str, "split": str})

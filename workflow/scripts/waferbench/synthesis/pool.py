@@ -6,21 +6,34 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from waferbench.base.errors import InputError
 from waferbench.base.seals import verify
+from waferbench.config.synthesis.settings import Pool
+from waferbench.images.store import read_images, write_images
 from waferbench.wafers.store import WaferStore, read_store, write_store
+
+
+class Keep(NamedTuple):
+    """How a shard is kept: what writes samples to a file, and what reads them."""
+
+    write: Callable[[Path, Sequence[np.ndarray]], None]
+    read: Callable[[Path], Sequence[np.ndarray]]
+
+
+IMAGES = Keep(write_images, lambda path: read_images(path).images)
+MAPS = Keep(lambda path, maps: write_store(path, WaferStore.of(maps)), read_store)
 
 
 def fill(
     draw: Callable[[int, int], Sequence[np.ndarray]],
     passes: Callable[[Sequence[np.ndarray]], np.ndarray] | None,
-    n_accepted: int,
-    max_raw: int,
-    shard: int,
+    pool: Pool,
     folder: Path,
+    keep: Keep,
 ) -> tuple[list[np.ndarray], dict[str, int | str]]:
     """Samples 0 to n of an endless sequence, n being where enough of them are accepted, or the cap.
 
@@ -30,26 +43,28 @@ def fill(
     Args:
         draw: samples ``start`` to ``stop - 1`` of the sequence, images or wafer maps, each uint8 of two dimensions.
         passes: bool (n,) of n samples; None accepts every one.
-        n_accepted: accepted samples wanted.
-        max_raw: samples drawn at most where not all are accepted.
-        shard: samples drawn at a time.
+        pool: how many accepted samples are wanted, how many are drawn at most where not all are accepted, and how many
+            at a time.
         folder: where the shards are kept, one folder for each sequence.
+        keep: `IMAGES` or `MAPS`.
 
     Returns:
         The samples, and the facts: ``drawn``, ``accepted``, ``stopped_by`` (``n_accepted`` or ``max_raw``).
     """
-    most = max_raw if passes else n_accepted
+    most = pool.max_raw if passes else pool.n_accepted
     samples, accepted = [], 0
-    while len(samples) < most and accepted < n_accepted:
-        start, stop = len(samples), min(most, len(samples) + shard)
-        part = _stored(folder, start)
-        if part is None or len(part) != shard:
-            part = list(draw(start, start + shard))  # whole, so that a sample's batch never depends on the pool's size
-            write_store(_path(folder, start), WaferStore.of(part))
+    while len(samples) < most and accepted < pool.n_accepted:
+        start, stop = len(samples), min(most, len(samples) + pool.shard)
+        path = folder / f"{start:06d}.h5"
+        part = _stored(path, keep)
+        if part is None or len(part) != pool.shard:
+            # whole, so that a sample's batch never depends on the pool's size
+            part = list(draw(start, start + pool.shard))
+            keep.write(path, part)
         part = part[: stop - start]
         samples += part
         accepted += int(passes(part).sum()) if passes else len(part)
-    stopped_by = "n_accepted" if accepted >= n_accepted else "max_raw"
+    stopped_by = "n_accepted" if accepted >= pool.n_accepted else "max_raw"
     return samples, {"drawn": len(samples), "accepted": accepted, "stopped_by": stopped_by}
 
 
@@ -60,18 +75,13 @@ def discard_others(folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _path(folder: Path, start: int) -> Path:
-    return folder / f"{start:06d}.h5"
-
-
-def _stored(folder: Path, start: int) -> list[np.ndarray] | None:
+def _stored(path: Path, keep: Keep) -> list[np.ndarray] | None:
     """A stored shard, or None."""
-    path = _path(folder, start)
     if not path.exists():
         return None
     try:
         verify(path)
-        return list(read_store(path))
+        return list(keep.read(path))
     except InputError as error:
         print(f"shard drawn anew: {error}", file=sys.stderr)
         return None

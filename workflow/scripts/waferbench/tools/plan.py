@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from waferbench.base.errors import InputError
@@ -45,17 +45,18 @@ class Output:
     missing: bool = False
 
 
-def planned_jobs(options: Sequence[str], folder: str | Path = ".") -> list[Tally]:
+def planned_jobs(options: Sequence[str], gathering: Collection[str], folder: str | Path = ".") -> list[Tally]:
     """The jobs of a study by rule, in the order of the work.
 
     Args:
-        options: of Snakemake, those that say which study: ``--configfile``, ``--config``.
+        options: of Snakemake, those that say what of which study: a target first, ``--configfile``, ``--config``.
+        gathering: names of rules that only gather files, and are no work.
         folder: of the workflow.
 
     Raises:
         InputError: Snakemake cannot plan the study; its own words.
     """
-    return read_dag(_ask(options, ["--dag", "dot"], folder))
+    return read_dag(_ask(options, ["--dag", "dot"], folder), gathering)
 
 
 def planned_outputs(options: Sequence[str], folder: str | Path = ".", python: str = sys.executable) -> list[Output]:
@@ -70,35 +71,22 @@ def planned_outputs(options: Sequence[str], folder: str | Path = ".", python: st
     return read_summary(_ask(options, ["--detailed-summary"], folder, python), Path(folder))
 
 
-def read_dag(text: str) -> list[Tally]:
+def read_dag(text: str, gathering: Collection[str]) -> list[Tally]:
     """Jobs by rule from Snakemake's graph in dot's language, where a job that need not run has a dashed frame."""
-    rules: dict[str, str] = {}
-    left: set[str] = set()
-    before = defaultdict(set)
-    for line in text.splitlines():
-        if node := NODE.match(line):
-            rules[node[1]] = node[2]
-            if "dashed" not in node[3]:
-                left.add(node[1])
-        elif edge := EDGE.match(line):
-            before[edge[2]].add(edge[1])
-    depths = _depths(rules, before)
-    order = sorted(set(rules.values()) - {"all"}, key=lambda rule: min(depths[n] for n in rules if rules[n] == rule))
-    return [
-        Tally(rule, sum(name == rule for name in rules.values()), sum(rules[node] == rule for node in left))
-        for rule in order
-    ]
-
-
-def _depths(nodes: dict[str, str], before: dict[str, set[str]]) -> dict[str, int]:
-    """The longest path from a job without predecessors to each."""
-    depths: dict[str, int] = {}
-    while len(depths) < len(nodes):
-        ready = [node for node in nodes if node not in depths and before[node] <= depths.keys()]
-        if not ready:
-            raise InputError("Snakemake's graph of jobs has a cycle; this is a mistake in reading it")
-        depths |= {node: 1 + max((depths[other] for other in before[node]), default=-1) for node in ready}
-    return depths
+    lines = text.splitlines()
+    nodes = {found[1]: (found[2], "dashed" not in found[3]) for found in map(NODE.match, lines) if found}
+    graph = TopologicalSorter({node: () for node in nodes})
+    for found in filter(None, map(EDGE.match, lines)):
+        graph.add(found[2], found[1])
+    try:
+        order = [node for node in graph.static_order() if nodes[node][0] not in gathering]
+    except CycleError:
+        raise InputError("Snakemake's graph of jobs has a cycle; this is a mistake in reading it") from None
+    found = {}
+    for rule, left in (nodes[node] for node in order):
+        total, rest = found.get(rule, (0, 0))
+        found[rule] = total + 1, rest + left
+    return [Tally(rule, *counts) for rule, counts in found.items()]
 
 
 def read_summary(text: str, folder: Path = Path()) -> list[Output]:

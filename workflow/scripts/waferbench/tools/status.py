@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from waferbench.engine.running import Running, run_records
+from waferbench.base.records import run_records
+from waferbench.engine.running import Running
 from waferbench.tools.plan import Tally
 
 WIDTH = 80
@@ -136,17 +138,8 @@ def _sums(stages: Sequence[Stage], running: int, used: float) -> list[str]:
     unknown = [stage for stage in open_stages if stage.seconds_left is None]
     if unknown:
         lines.append(f"{'Not in these sums, as' if known else 'No estimate:'} no job of these has finished yet:")
-        lines += _wrapped([f"{stage.rule} ({stage.left + stage.running})" for stage in unknown])
-    return lines
-
-
-def _wrapped(words: Sequence[str]) -> list[str]:
-    lines = ["  "]
-    for i, word in enumerate(words):
-        word += "," if i + 1 < len(words) else ""
-        if len(lines[-1]) + len(word) + 1 > WIDTH:
-            lines.append("  ")
-        lines[-1] += word if lines[-1] == "  " else f" {word}"
+        named = ", ".join(f"{stage.rule} ({stage.left + stage.running})" for stage in unknown)
+        lines += textwrap.wrap(named, WIDTH, initial_indent="  ", subsequent_indent="  ")
     return lines
 
 

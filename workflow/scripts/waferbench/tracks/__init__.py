@@ -12,10 +12,10 @@ from pydantic import create_model
 
 from waferbench.config.checks import check_study
 from waferbench.config.section import Section
-from waferbench.config.study import StudySettings, Surroundings
+from waferbench.config.study import StudySettings, Surroundings, WeightPlaces
 
 if TYPE_CHECKING:
-    from waferbench.tools.doctor import Finding
+    from waferbench.tools.doctor import Check
     from waferbench.tools.provenance.files import Outside
 
 NOTHING: Mapping = {}
@@ -46,8 +46,8 @@ class Track:
     section: str = ""
     checks: tuple[Callable[[Any], None], ...] = ()
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    doctor: Callable[[Any], Mapping[str, Callable[[], Iterable[Finding]]]] = lambda settings: NOTHING
-    weights: Callable[[Mapping[str, Mapping], Mapping], Mapping[str, Outside]] = lambda told, places: NOTHING
+    doctor: Callable[[Any], Mapping[str, Check]] = lambda settings: NOTHING
+    weights: Callable[[Mapping[str, Mapping], WeightPlaces], Mapping[str, Outside]] = lambda told, places: NOTHING
 
     @property
     def docs(self) -> str:

@@ -2,10 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
 from waferbench.base.tables import TABLES
+from waferbench.config.stages import NetworkWeights, WeightSearch
+from waferbench.config.study import WeightPlaces
 from waferbench.config.synthesis.checks import check_synthesis
 from waferbench.config.synthesis.settings import SynthesisSettings
+from waferbench.config.synthesis.stages import CheckNetworks
+from waferbench.synthesis.needs import looks, networks_of, study_size
+from waferbench.tools.doctor import Check, Finding
+from waferbench.tools.doctor.study import check_networks, check_room
+from waferbench.tools.provenance.files import Outside, outside
+from waferbench.tools.provenance.weights import weight_file
 from waferbench.tracks import Track
+
+
+def examine(settings: SynthesisSettings) -> dict[str, Check]:
+    """The doctor's checks of the networks and of the room that the study takes."""
+    return {"weights": lambda: _weights(settings), "disk": lambda: _disk(settings)}
+
+
+def _weights(settings: SynthesisSettings) -> Iterator[Finding]:
+    networks = networks_of(settings, lambda _: NetworkWeights())
+    shipped = WeightSearch.of(settings.weights, download=False)  # by the manifest of the workflow
+    return check_networks(looks(networks, lambda _: shipped), settings.weights.download)
+
+
+def _disk(settings: SynthesisSettings) -> Iterator[Finding]:
+    folder = Path("results", settings.study)
+    return check_room(study_size(settings), "samples, classifiers and features of the study", folder)
+
+
+def used_weights(told: Mapping[str, Mapping[str, Any]], places: WeightPlaces) -> dict[str, Outside]:
+    """Weight files by network, ready diffusion bases by name; nothing is fetched.
+
+    Raises:
+        InputError: weights that the study has used are no longer there, or are others.
+    """
+    networks = CheckNetworks.model_validate(told["check_networks"])
+    wanted = {name: one.weights for name, one in networks.backbones.items() if one.pretrained}
+    if networks.quality:
+        wanted[networks.quality.network] = networks.quality.weights
+    found = {name: weight_file(name, weights, places) for name, weights in wanted.items()}
+    for base in [source.base for source in networks.sources.values() if source.base != "native"]:
+        from waferbench.synthesis.diffusion.base import find_base
+
+        folder = find_base(base, WeightPlaces(folder=places.folder))
+        found[base] = outside(folder, f"diffusion base {base}", name=base)
+    return found
+
 
 TRACK = Track(
     name="synthesis",
@@ -15,4 +63,6 @@ TRACK = Track(
     checks=(check_synthesis,),
     page="report.html",
     tables=TABLES,
+    doctor=examine,
+    weights=used_weights,
 )

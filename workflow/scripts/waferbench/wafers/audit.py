@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-COLUMNS = ["check", "class", "label", "fold", "split", "value", "detail"]
+from waferbench.base.tables import RUN, TABLES
+
 ALL = ("", "")  # class and label of rows about all classes together
 
 
@@ -19,12 +20,12 @@ def audit(wafers: pd.DataFrame, selected: pd.DataFrame, folds: pd.DataFrame) -> 
     Args:
         wafers: the wafer table as ingested.
         selected: the wafers under study.
-        folds: ``protocol, seed, wafer_id, fold, split`` of the selected wafers.
+        folds: ``protocol, seed, replicate, wafer_id, fold, split`` of the selected wafers, of one run.
 
     Returns:
-        ``protocol, seed, check, class, label, fold, split, value, detail``. `fold` is -1 and `split` "" where a row
-        is about all of them, `class` and `label` "" where it is about all classes. `value` counts wafers, but for
-        ``conflicts`` (groups of maps). Checks:
+        ``protocol, seed, replicate, check, class, label, fold, split, value, detail``. `fold` is -1 and `split` ""
+        where a row is about all of them, `class` and `label` "" where it is about all classes. `value` counts wafers,
+        but for ``conflicts`` (groups of maps). Checks:
 
         - ``ingested``, ``selected``, ``split_count``: wafers of a class;
         - ``exact_duplicates``: wafers beyond the first of each set of equal maps;
@@ -42,10 +43,8 @@ def audit(wafers: pd.DataFrame, selected: pd.DataFrame, folds: pd.DataFrame) -> 
     rows.append(_row("known_lots", ALL, -1, "", (selected["lot"] != "").sum()))
     for fold, part in folds.groupby("fold", sort=True):
         rows += _crossings(int(fold), selected.merge(part[["wafer_id", "split"]], on="wafer_id", validate="1:1"))
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    table.insert(0, "protocol", folds["protocol"].iloc[0])
-    table.insert(1, "seed", folds["seed"].iloc[0])
-    return table
+    run = tuple(folds[name].iloc[0] for name in RUN)
+    return pd.DataFrame([(*run, *row) for row in rows], columns=list(TABLES["audit"]))
 
 
 def _row(check: str, about: tuple[str, str], fold: int, split: str, value: int, detail: str = "") -> tuple:

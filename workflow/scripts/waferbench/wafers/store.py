@@ -14,20 +14,7 @@ import numpy as np
 
 from waferbench.base.artifacts import RERUN, read_h5, write_h5
 from waferbench.base.errors import InputError, readable
-from waferbench.base.names import slug, slugs
 
-__all__ = [
-    "FAIL",
-    "OFF",
-    "PASS",
-    "WaferStore",
-    "open_store",
-    "read_store",
-    "require_each",
-    "slug",
-    "slugs",
-    "write_store",
-]
 OFF, PASS, FAIL = 0, 1, 2
 
 

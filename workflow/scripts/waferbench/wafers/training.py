@@ -1,9 +1,9 @@
-"""The wafers that something is fitted on: those of one scope, of the classes under study, with maps and labels."""
+"""The wafers that something is fitted on or held against: those of one scope and split, with maps and labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,9 @@ class TrainingWafers:
     store: WaferStore
 
     @classmethod
-    def read(cls, files: Mapping[str, Any], scope: Scope, classes: Sequence[str], split: str = "train"):
+    def read(
+        cls, files: Mapping[str, Any], scope: Scope, classes: Sequence[str], split: str = "train"
+    ) -> TrainingWafers:
         """Read them from a job's named files.
 
         Args:
@@ -42,10 +44,22 @@ class TrainingWafers:
             classes: class names under study.
             split: train, val or test.
         """
-        labels = labels_of(classes)
+        return cls.splits(files, scope, classes, split)[0]
+
+    @classmethod
+    def splits(
+        cls, files: Mapping[str, Any], scope: Scope, classes: Sequence[str], *splits: str
+    ) -> list[TrainingWafers]:
+        """Those of several splits, as `read` reads one; the store is read once."""
+        labels = tuple(labels_of(classes))
         folds = read_table(files["folds"]) if files.get("folds") else None
-        table = wafers_of(read_table(files["selected"]), folds, scope, split)
-        return cls(table[table["label"].isin(labels)], tuple(labels), read_store(files["store"]))
+        selected, store = read_table(files["selected"]), read_store(files["store"])
+        tables = [wafers_of(selected, folds, scope, split) for split in splits]
+        return [cls(table[table["label"].isin(labels)], labels, store) for table in tables]
+
+    def at(self, positions: Sequence[int] | np.ndarray) -> TrainingWafers:
+        """The wafers at these positions, in that order."""
+        return replace(self, table=self.table.iloc[positions])
 
     def __len__(self) -> int:
         return len(self.table)

@@ -6,13 +6,14 @@ test sets differ, so that the best test score would only tell the easiest fold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from sklearn.metrics import f1_score
 
 from waferbench.base.errors import InputError
-from waferbench.classification.predictions import CELL
+from waferbench.base.tables import GRID_CELL
 
 RECIPE = ["backbone", "condition"]
 
@@ -29,9 +30,9 @@ def choose_cell(
         labels: slugs of the classes of that protocol.
 
     Returns:
-        protocol, seed, fold, backbone, condition; head (the better one) and macro_f1 (its mean over folds and seeds on
-        test wafers); n_cells (that mean is over); n_recipes (backbone, condition and head; macro_f1 is the largest of
-        so many means, and so a little too good); validation_macro_f1 (of the cell, softmax head).
+        protocol, seed, replicate, fold, backbone, condition; head (the better one) and macro_f1 (its mean over folds
+        and seeds on test wafers); n_cells (that mean is over); n_recipes (backbone, condition and head; macro_f1 is the
+        largest of so many means, and so a little too good); validation_macro_f1 (of the cell, softmax head).
 
     Raises:
         InputError: no scores of these protocols, or no validation table of the best recipe.
@@ -45,15 +46,20 @@ def choose_cell(
     backbone, condition, head = means.idxmax()
     recipe = {"protocol": name, "backbone": backbone, "condition": condition}
     cells = [
-        {**table[CELL].head(1).to_dict("records")[0], "validation_macro_f1": _macro_f1(table, labels)}
+        {**table[list(GRID_CELL)].head(1).to_dict("records")[0], "validation_macro_f1": _macro_f1(table, labels)}
         for table in validation
         if len(table) and all(table[key].iloc[0] == value for key, value in recipe.items())
     ]
     if not cells:
         raise InputError(f"validation: no table of {backbone} with {condition} under {name}; finish the study first")
-    best = max(cells, key=lambda cell: (cell["validation_macro_f1"], -cell["seed"], -cell["fold"]))
+    best = max(cells, key=_rank)
     count = int((mine[[*RECIPE, "head"]] == [backbone, condition, head]).all(axis=1).sum())
     return {**best, "head": head, "macro_f1": float(means.max()), "n_cells": count, "n_recipes": len(means)}
+
+
+def _rank(cell: Mapping[str, Any]) -> tuple[float, int, int, int]:
+    """By validation score; among equal ones the first seed, replicate and fold."""
+    return cell["validation_macro_f1"], -cell["seed"], -cell["replicate"], -cell["fold"]
 
 
 def _macro_f1(table: pd.DataFrame, labels: Sequence[str]) -> float:

@@ -11,7 +11,9 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from waferbench.base.files import atomic
+from waferbench.base.tables import probability
 from waferbench.classification.predict.table import accuracy
+from waferbench.config.study import Drawing
 from waferbench.wafers.pictures import strip
 from waferbench.wafers.render import render
 from waferbench.wafers.store import WaferStore
@@ -27,7 +29,7 @@ def write_gallery(
     training: pd.DataFrame,
     training_store: WaferStore,
     labels: Mapping[str, str],
-    drawn: Mapping[str, Any],
+    drawing: Drawing,
     most: int,
     facts: Mapping[str, Any],
 ) -> None:
@@ -37,7 +39,7 @@ def write_gallery(
         table: by `predict_wafers`, in the order of ``store``.
         training: ``wafer_id, row, class`` of the wafers of ``training_store``.
         labels: class name -> slug, in the order of the classes.
-        drawn: how pictures are drawn, the ``render`` section.
+        drawing: how pictures are drawn.
         most: wafers shown, those of largest entropy.
         facts: study, file, total, neighbours, leaky; protocol, backbone, condition, fold, head, macro_f1, n_recipes as
             by `choose_cell`.
@@ -46,7 +48,7 @@ def write_gallery(
     page = environment.from_string(Path(template).read_text(encoding="utf-8"))
     names = {label: name for name, label in labels.items()}
     shown = np.argsort(-table["entropy"].to_numpy(), kind="stable")[:most]
-    cards = _cards(table.iloc[shown], shown, store, training, training_store, names, drawn)
+    cards = _cards(table.iloc[shown], shown, store, training, training_store, names, drawing)
     failing = sorted({code for codes in table["failing_bins"].unique() for code in codes.split()})
     with atomic(path) as temporary:
         temporary.write_text(
@@ -86,15 +88,15 @@ def _cards(
     training: pd.DataFrame,
     training_store: WaferStore,
     names: Mapping[str, str],
-    drawn: Mapping[str, Any],
+    drawing: Drawing,
 ) -> list[dict[str, Any]]:
-    levels, known = tuple(drawn["levels"]), training.set_index("wafer_id")
+    known = training.set_index("wafer_id")
     columns = [name for name in rows if name.startswith("nearest_")]
     wanted = sorted({wafer for name in columns for wafer in rows[name]})
-    twins = dict(zip(wanted, _pictures(training_store, known.loc[wanted, "row"], drawn, levels), strict=True))
-    images, cards = _pictures(store, places, drawn, levels), []
+    twins = dict(zip(wanted, _pictures(training_store, known.loc[wanted, "row"], drawing), strict=True))
+    images, cards = _pictures(store, places, drawing), []
     for row, image in zip(rows.to_dict("records"), images, strict=True):
-        probabilities = sorted(((row[f"p_{label}"], name) for label, name in names.items()), reverse=True)
+        probabilities = sorted(((row[probability(label)], name) for label, name in names.items()), reverse=True)
         nearest = [
             {
                 "id": row[name],
@@ -128,9 +130,7 @@ def _flags(row: Mapping[str, Any]) -> list[str]:
     return flags
 
 
-def _pictures(
-    store: WaferStore, rows: Sequence[int] | pd.Series, drawn: Mapping[str, Any], levels: tuple[int, ...]
-) -> list[str]:
+def _pictures(store: WaferStore, rows: Sequence[int] | pd.Series, drawing: Drawing) -> list[str]:
     """PNG data addresses of some wafers, in the report's colours."""
-    images = render(store.take(rows), **drawn)
-    return [strip(images[k : k + 1], levels, 1) for k in range(len(images))]
+    images = render(store.take(rows), drawing)
+    return [strip(images[k : k + 1], drawing.levels, 1) for k in range(len(images))]

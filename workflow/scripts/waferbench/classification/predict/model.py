@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
+from waferbench.base import tables
 from waferbench.base.artifacts import read_h5, read_table
 from waferbench.base.errors import InputError
 from waferbench.classification.svm.svm import EcocSvm
@@ -28,16 +29,15 @@ def temperature_of(validation: str | Path, labels: Sequence[str]) -> float:
         InputError: a table of other classes.
     """
     table = read_table(validation)
-    columns = [f"p_{i}" for i in range(len(labels))]
-    found = sorted((name for name in table if name.startswith("p_")), key=lambda name: int(name[2:]))
-    unknown = sorted(set(table["y_true"]) - set(labels))
-    if found != columns or unknown:
+    found = {name.removeprefix("p_") for name in table if name.startswith("p_")}
+    unknown = sorted((found | set(table["y_true"])) - set(labels))
+    if unknown or found != set(labels):
         raise InputError(
             f"{validation}: {f'class {unknown[0]!r}' if unknown else f'{len(found)} classes'}, expected the "
             f"{len(labels)} classes {', '.join(labels)}; rerun the study"
         )
     y = pd.Index(labels).get_indexer(table["y_true"])
-    return choose_temperature(table[columns].to_numpy(), y, str(validation))
+    return choose_temperature(table[tables.probabilities(labels)].to_numpy(), y, str(validation))
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,22 @@ def read_neighbours(features: str | Path, svm: str | Path, labels: Sequence[str]
     unseen = np.concatenate([data["val_features"], data["test_features"]])
     distances = index.kneighbors(_scaled(unseen, head), 1)[0][:, 0]
     return Neighbours(ids, index, head, float(np.quantile(distances, QUANTILE)))
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A cell of the grid that judges wafers.
+
+    labels: class name -> slug, in the order of the network's outputs; model, normalise: the network and what turns
+    greys into its input; temperature: of the calibration; head: the one that calls, ``softmax`` or ``ecoc_svm``.
+    """
+
+    labels: Mapping[str, str]
+    model: nn.Module
+    normalise: Normaliser
+    neighbours: Neighbours
+    temperature: float
+    head: str
 
 
 def _scaled(features: np.ndarray, svm: EcocSvm) -> np.ndarray:

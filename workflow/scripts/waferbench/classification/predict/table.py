@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import entropy
-from torch import nn
 
+from waferbench.base import tables
 from waferbench.base.errors import InputError
 from waferbench.base.names import slug
 from waferbench.base.progress import progress
-from waferbench.classification.predict.model import Neighbours
-from waferbench.classification.train import Normaliser, predict
+from waferbench.classification.predict.model import Classifier
+from waferbench.classification.train import predict
+from waferbench.config.study import Drawn
+from waferbench.config.synthesis.stages import PredictWafers
 from waferbench.statistics.calibration import scale
 from waferbench.wafers.ingest.table import WaferSet, map_hash
 from waferbench.wafers.render import render
@@ -28,46 +29,35 @@ MOST = 4096  # wafers at a time
 def predict_wafers(
     wafers: WaferSet,
     bins: Sequence[str],
-    labels: Mapping[str, str],
-    model: nn.Module,
-    normalise: Normaliser,
-    neighbours: Neighbours,
-    temperature: float,
-    drawn: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    classifier: Classifier,
+    settings: PredictWafers,
     device: torch.device,
     training: pd.DataFrame,
-    memory_gb: float = 2.0,
 ) -> pd.DataFrame:
     """What the classifier says of each wafer, and how far that can be trusted.
 
     Args:
         wafers: as read; their classes may be "".
         bins: of each wafer the bins that count as failing though its file does not say so.
-        labels: class name -> slug, in the order of the network's outputs.
-        temperature: of the calibration.
-        drawn: how the cell's test wafers were drawn, see `waferbench.classification.data.drawn_for`.
-        settings: ``precision``, ``neighbours``, ``head`` (the one that calls: ``softmax`` or ``ecoc_svm``).
+        settings: ``drawn`` says how the cell's test wafers were drawn.
         training: the wafer table's rows of the training wafers.
-        memory_gb: bound of the SVM's kernel matrix.
 
     Returns:
         wafer_id, lot, label (slug of the wafer's own class, "" where it has none or the study does not know it);
         called (by ``head``), probability (of that class), entropy (nats), called_softmax, called_svm, heads_agree;
         p_<label> for each class, calibrated; nearest_<k>, distance_<k> for the nearest training wafers; unseen_grid,
         unusual (farther from training than 99% of validation and test wafers), in_training (die for die one of the
-        training wafers), failing_bins; rows, columns, dies,
-        failing_dies.
+        training wafers), failing_bins; rows, columns, dies, failing_dies.
 
     Raises:
         InputError: the network's outputs are not finite.
     """
-    model.to(device)
+    model = classifier.model.to(device)
     parts = []
-    for part, images in _chunks(wafers, drawn):
-        outputs = predict(model, normalise, images, device, settings)
-        parts.append(_of(part, labels, outputs, neighbours, temperature, settings, memory_gb))
-    judged, store, known = pd.concat(parts, ignore_index=True), wafers.store, set(labels.values())
+    for part, images in _chunks(wafers, settings.drawn):
+        outputs = predict(model, classifier.normalise, images, device, settings.classifier.precision)
+        parts.append(_of(part, outputs, classifier, settings))
+    judged, store, known = pd.concat(parts, ignore_index=True), wafers.store, set(classifier.labels.values())
     own = [slug(name) if name else "" for name in wafers.classes]
     grids, copies = set(zip(training["rows"], training["columns"], strict=True)), set(training["sha256"])
     shapes = [(int(rows), int(columns)) for rows, columns in store.shapes]
@@ -77,7 +67,7 @@ def predict_wafers(
     tail = pd.DataFrame(
         {
             "unseen_grid": [shape not in grids for shape in shapes],
-            "unusual": judged["distance_1"].to_numpy() > neighbours.limit,
+            "unusual": judged["distance_1"].to_numpy() > classifier.neighbours.limit,
             "in_training": [map_hash(wafer) in copies for wafer in store],
             "failing_bins": list(bins),
             "rows": [rows for rows, _ in shapes],
@@ -89,22 +79,16 @@ def predict_wafers(
     return pd.concat([head, judged, tail], axis=1)
 
 
-def _chunks(wafers: WaferSet, drawn: Mapping[str, Any]) -> Iterator[tuple[slice, np.ndarray]]:
+def _chunks(wafers: WaferSet, drawn: Drawn) -> Iterator[tuple[slice, np.ndarray]]:
     """Some wafers at a time and their images, uint8 (n, S, S)."""
-    step = max(1, min(MOST, CHUNK_PIXELS // drawn["size"] ** 2))
+    step = max(1, min(MOST, CHUNK_PIXELS // drawn.size**2))
     for start in progress(range(0, len(wafers.ids), step), "wafers, some at a time"):
         part = slice(start, min(start + step, len(wafers.ids)))
-        yield part, render(wafers.store.take(range(part.start, part.stop)), **drawn)
+        yield part, render(wafers.store.take(range(part.start, part.stop)), drawn)
 
 
 def _of(
-    part: slice,
-    labels: Mapping[str, str],
-    outputs: tuple[np.ndarray, np.ndarray],
-    neighbours: Neighbours,
-    temperature: float,
-    settings: Mapping[str, Any],
-    memory_gb: float,
+    part: slice, outputs: tuple[np.ndarray, np.ndarray], classifier: Classifier, settings: PredictWafers
 ) -> pd.DataFrame:
     """The columns that follow from features (n, D) and probabilities (n, K) of some wafers."""
     features, raw = outputs
@@ -114,10 +98,10 @@ def _of(
             f"wafer {part.start + int(bad[0])} of the file, counted from 0: the network's outputs are not finite; take "
             "precision float32 (classifier.precision) and rerun the study"
         )
-    names, probabilities = np.array(list(labels.values()), dtype=object), scale(raw, temperature)
-    distances, nearest = neighbours.of(features, settings["neighbours"])
-    by_softmax, by_svm = probabilities.argmax(1), neighbours.svm.predict(features, memory_gb)
-    called = by_svm if settings["head"] == "ecoc_svm" else by_softmax
+    names, probabilities = np.array(list(classifier.labels.values()), object), scale(raw, classifier.temperature)
+    distances, nearest = classifier.neighbours.of(features, settings.neighbours)
+    by_softmax, by_svm = probabilities.argmax(1), classifier.neighbours.svm.predict(features, settings.memory_gb)
+    called = by_svm if classifier.head == "ecoc_svm" else by_softmax
     columns = {
         "called": names[called],
         "probability": probabilities[np.arange(len(called)), called],
@@ -125,7 +109,7 @@ def _of(
         "called_softmax": names[by_softmax],
         "called_svm": names[by_svm],
         "heads_agree": by_softmax == by_svm,
-        **{f"p_{label}": probabilities[:, i] for i, label in enumerate(names)},
+        **dict(zip(tables.probabilities(names), probabilities.T, strict=True)),
     }
     for k in range(nearest.shape[1]):
         columns |= {f"nearest_{k + 1}": nearest[:, k], f"distance_{k + 1}": distances[:, k]}

@@ -49,8 +49,8 @@ class _Problem:
     rows: np.ndarray
     solution: Solution = (np.zeros(0, int), np.zeros(0), 0.0)
 
-    def solve(self, scaled: np.ndarray, gamma: float, penalty: float, device: str | None) -> None:
-        kernel = rbf_matrix(scaled[self.rows], gamma, device)
+    def solve(self, scaled: np.ndarray, gamma: float, penalty: float) -> None:
+        kernel = rbf_matrix(scaled[self.rows], gamma)
         support, coefficients, intercept = solve_binary(kernel, self.target[self.rows], penalty)
         self.solution = self.rows[support], coefficients, intercept
 
@@ -90,7 +90,6 @@ def solve_in_rounds(
     penalty: float,
     memory_gb: float,
     threads: int = 1,
-    device: str | None = None,
 ) -> list[Solution]:
     """Solve problems whose kernel matrix exceeds the memory.
 
@@ -108,9 +107,9 @@ def solve_in_rounds(
     for _ in range(ROUNDS):
         with threadpool_limits(1, "blas"):  # a thread a problem
             Parallel(n_jobs=threads, prefer="threads")(
-                delayed(problem.solve)(scaled, gamma, penalty, device) for problem in todo
+                delayed(problem.solve)(scaled, gamma, penalty) for problem in todo
             )
-        outputs = _outputs(scaled, [problem.solution for problem in todo], gamma, memory_gb, device)
+        outputs = _outputs(scaled, [problem.solution for problem in todo], gamma, memory_gb)
         found = [problem.violators(column, penalty) for problem, column in zip(todo, outputs.T, strict=True)]
         open_ = [(problem, *what) for problem, what in zip(todo, found, strict=True) if len(what[0])]
         todo = []
@@ -133,12 +132,10 @@ def _first_rows(target: np.ndarray, order: np.ndarray, count: int) -> np.ndarray
     return np.sort(np.concatenate([side[: max(1, count // 2)] for side in sides]))
 
 
-def _outputs(
-    scaled: np.ndarray, solutions: list[Solution], gamma: float, memory_gb: float, device: str | None
-) -> np.ndarray:
+def _outputs(scaled: np.ndarray, solutions: list[Solution], gamma: float, memory_gb: float) -> np.ndarray:
     """Outputs of problems on all rows, without intercepts: float64 (N, problems)."""
     used = np.unique(np.concatenate([support for support, _, _ in solutions]))
     weights = np.zeros((len(used), len(solutions)))
     for m, (support, coefficients, _) in enumerate(solutions):
         weights[np.searchsorted(used, support), m] = coefficients
-    return rbf_product(scaled, scaled[used], weights, gamma, memory_gb, device)
+    return rbf_product(scaled, scaled[used], weights, gamma, memory_gb)

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -24,6 +23,7 @@ from waferbench.base.artifacts import read_h5, write_h5
 from waferbench.base.errors import InputError
 from waferbench.classification.svm.kernels import rbf_matrix, rbf_product
 from waferbench.classification.svm.smo import Solution, solve_binary, solve_in_rounds
+from waferbench.config.synthesis.settings import SvmSettings
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class EcocSvm:
     intercept: np.ndarray
     gamma: np.ndarray
 
-    def decision_function(self, features: np.ndarray, memory_gb: float = 2.0, device: str | None = None) -> np.ndarray:
+    def decision_function(self, features: np.ndarray, memory_gb: float = 2.0) -> np.ndarray:
         """Outputs of the binary problems: features (N, D) to float64 (N, M), kernel held in blocks of rows."""
         scaled = (np.asarray(features, np.float64) - self.mean) / self.scale
         weights, gamma = self.dual_coef.T, float(self.gamma)
-        return rbf_product(scaled, self.support_vectors, weights, gamma, memory_gb, device) + self.intercept
+        return rbf_product(scaled, self.support_vectors, weights, gamma, memory_gb) + self.intercept
 
-    def predict(self, features: np.ndarray, memory_gb: float = 2.0, device: str | None = None) -> np.ndarray:
+    def predict(self, features: np.ndarray, memory_gb: float = 2.0) -> np.ndarray:
         """The class whose code word is nearest to the outputs (Euclidean): features (N, D) to int (N,).
 
         A class that was not in training is never predicted.
         """
-        outputs = np.asfortranarray(self.decision_function(features, memory_gb, device))
+        outputs = np.asfortranarray(self.decision_function(features, memory_gb))
         return self.classes[pairwise_distances_argmin(outputs, self.code_book, metric="euclidean")]
 
     def write(self, path: str | Path, provenance: Mapping | None = None) -> None:
@@ -74,17 +74,13 @@ def code_book(n_classes: int, code_size: float, seed: int) -> np.ndarray:
     return np.where(drawn > 0.5, 1.0, -1.0)
 
 
-def fit_ecoc_svm(
-    features: np.ndarray, y: np.ndarray, settings: Mapping[str, Any], threads: int = 1, device: str | None = None
-) -> EcocSvm:
+def fit_ecoc_svm(features: np.ndarray, y: np.ndarray, settings: SvmSettings, threads: int = 1) -> EcocSvm:
     """Fit the head.
 
     Args:
         features: float (N, D), not standardised.
         y: int (N,), class of each row.
-        settings: the ``svm`` section: C, gamma (``scale``, ``auto`` or a number), code_size, seed, memory_gb.
         threads: binary problems solved at once; they share the kernel matrix.
-        device: torch device that kernels are computed on; None: NumPy.
 
     Raises:
         InputError: fewer than two classes, features that are not finite, or a code size without problems.
@@ -97,12 +93,12 @@ def fit_ecoc_svm(
         raise InputError("svm: the features hold NaN or infinity: the classifier diverged; lower classifier.lr")
     mean, scale = _standardisation(features)
     scaled = np.ascontiguousarray((features - mean) / scale)
-    gamma = _gamma(settings["gamma"], scaled)
-    book = code_book(len(classes), settings["code_size"], settings["seed"])
+    gamma = _gamma(settings.gamma, scaled)
+    book = code_book(len(classes), settings.code_size, settings.seed)
     if book.shape[1] < 1:
-        raise InputError(f"svm.code_size: {settings['code_size']} x {len(classes)} classes gives no binary problem")
+        raise InputError(f"svm.code_size: {settings.code_size} x {len(classes)} classes gives no binary problem")
     targets = book[place].astype(int)
-    solved = _solve(scaled, targets, gamma, settings, threads, device)
+    solved = _solve(scaled, targets, gamma, settings, threads)
     dual = np.zeros((book.shape[1], len(scaled)))
     intercept = np.empty(book.shape[1])
     for m, (support, coefficients, offset) in enumerate(solved):
@@ -137,23 +133,18 @@ def _gamma(gamma: str | float, scaled: np.ndarray) -> float:
 
 
 def _solve(
-    scaled: np.ndarray,
-    targets: np.ndarray,
-    gamma: float,
-    settings: Mapping[str, Any],
-    threads: int,
-    device: str | None,
+    scaled: np.ndarray, targets: np.ndarray, gamma: float, settings: SvmSettings, threads: int
 ) -> list[Solution]:
     """The solution of each binary problem, a column of targets of -1 and 1."""
     constant = (targets == targets[0]).all(0)  # no problem at all: the target itself is the output
     result = [(np.zeros(0, int), np.zeros(0), float(target)) for target in targets[0]]
-    memory, penalty, real = float(settings["memory_gb"]), float(settings["C"]), np.flatnonzero(~constant)
+    memory, penalty, real = settings.memory_gb, settings.C, np.flatnonzero(~constant)
     if not len(real):
         return result
     if 8 * len(scaled) ** 2 / 2**30 > memory:
-        solved = solve_in_rounds(scaled, targets[:, real], gamma, penalty, memory, threads, device)
+        solved = solve_in_rounds(scaled, targets[:, real], gamma, penalty, memory, threads)
     else:
-        kernel, solve = rbf_matrix(scaled, gamma, device), delayed(solve_binary)
+        kernel, solve = rbf_matrix(scaled, gamma), delayed(solve_binary)
         # Threads, not processes: the solver releases the interpreter and the kernel is not copied.
         solved = Parallel(n_jobs=threads, prefer="threads")(solve(kernel, targets[:, m], penalty) for m in real)
     for m, solution in zip(real, solved, strict=True):

@@ -39,8 +39,11 @@ class ShapeNetSettings(Section):
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (8, 16, 32)
     """Width of each convolution."""
     steps: Count = 60
+    """Optimiser steps."""
     batch: Annotated[int, Field(ge=2)] = 64
+    """Half real wafers, half corrupted ones."""
     lr: Positive = 2e-3
+    """Learning rate at its peak."""
 
 
 class ShapeFilterFit(Section):
@@ -66,7 +69,9 @@ class Judge(Section):
     """The classifier that assigns a class to every synthetic sample."""
 
     backbone: str = "tf_efficientnet_lite0"
+    """Of the study's backbones."""
     condition: str = "real"
+    """Of real wafers alone."""
 
 
 class QualityMeasures(Section):
@@ -81,7 +86,9 @@ class QualityMeasures(Section):
     neighbours: Count = 5
     """k of precision, recall, density, coverage."""
     kid_subsets: Annotated[int, Field(ge=2)] = 50
+    """Random subsets that the kernel distance is averaged over."""
     kid_subset_size: Annotated[int, Field(ge=2)] = 100
+    """Images of each."""
 
 
 class QualitySettings(QualityMeasures):
@@ -125,10 +132,13 @@ class ClassifierTraining(ClassifierUse):
     epochs: Count = 3
     """The paper: 30."""
     batch: Annotated[int, Field(ge=2)] = 16
+    """The paper: 128."""
     lr: Positive = 3e-3
     """The paper: 1e-4."""
     weight_decay: NotNegative = 5e-2
+    """Of AdamW; norms and biases have none."""
     focal_gamma: NotNegative = 2.0
+    """Of the focal loss; 0 is cross-entropy."""
     warmup: Fraction = 0.1
     """Fraction of the steps."""
     drop_path: Annotated[float, Field(ge=0, le=0.9)] = 0.0
@@ -174,6 +184,7 @@ class Statistics(Section):
     """How sure the answer is."""
 
     confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
+    """Of every interval."""
     rare_classes: Annotated[tuple[str, ...], Once] = ()
     """Whose recall is measured where a precision is asked for; empty: the three rarest."""
     precision: Annotated[float, Field(ge=0.01, le=1)] = 0.9

@@ -27,14 +27,15 @@ class GanSampling(Section):
     """Numbers that an image is drawn from."""
     generator_channels: Annotated[Widths, Field(min_length=2)] = (64, 48, 32, 16)
     """Widths; doubles 4 pixels to render.size; the paper: 512, 256, 128, 64, 32."""
-    discriminator_channels: Annotated[Widths, Field(min_length=1)] = (16, 32, 64)
-    """Widths; the paper: 64, 128, 256, 512."""
 
 
 class Gan(GanSampling):
     """TS-HingeGAN: a hinge-loss GAN trained on all classes together, then fine-tuned class by class."""
 
     kind: Literal["ts_hinge_gan"] = "ts_hinge_gan"
+    """Picks the code."""
+    discriminator_channels: Annotated[Widths, Field(min_length=1)] = (16, 32, 64)
+    """Widths; the paper: 64, 128, 256, 512."""
     batch: Annotated[int, Field(ge=2)] = 16
     """The paper: 64."""
     lr_generator: Positive = 1e-3
@@ -69,20 +70,31 @@ class NativeBase(Section):
     drop_caption: Fraction = 0.1
     """Share of wafers shown without it, so that guidance has something to guide away from."""
     vae_channels: Annotated[Widths, Field(min_length=1)] = (8, 16, 32)
+    """Widths of the autoencoder; each further one halves."""
     latent_channels: Count = 16
+    """Of the latents."""
     vae_steps: Count = 240
+    """Optimiser steps of the autoencoder."""
     vae_batch: Count = 4
+    """Images of one of them."""
     vae_lr: Positive = 3e-3
+    """Learning rate at its peak."""
     kl_weight: NotNegative = 1e-6
+    """Of the latents' divergence from a normal distribution."""
     unet_channels: Annotated[Widths, Field(min_length=1)] = (32, 64)
+    """Widths of the UNet; each further one halves."""
     attention_from: Annotated[int, Field(ge=0)] = 0
     """First level of the UNet with attention, 0 = all."""
     unet_steps: Count = 170
+    """Optimiser steps of the UNet."""
     unet_batch: Count = 8
+    """Latents of one of them."""
     unet_lr: Positive = 2e-3
+    """Learning rate at its peak."""
     ema: Decay = 0.0
     """UNet weights averaged; 0 = off."""
     text_width: Annotated[int, Field(ge=8)] = 32
+    """Of the caption's embedding."""
     augment: bool = True
     """The wafer's eight symmetries."""
 
@@ -108,16 +120,23 @@ class LoraTraining(BaseSettings):
     """What training adapters reads."""
 
     instance_prompt: Text = "a photo of sks wafer map"
+    """The one prompt of all adapters."""
     rank: Count = 32
+    """Of the adapters."""
     alpha: NotNegative = 32.0
+    """They are scaled by alpha / rank."""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = (
         *("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj"),
     )
+    """Layers of the UNet that get one; names that it lacks do nothing."""
     steps: Count = 16
     """Per class."""
     batch: Count = 8
+    """Latents of one step."""
     lr: Positive = 3e-3
+    """Learning rate, constant."""
     weight_decay: NotNegative = 1e-2
+    """Of AdamW."""
     clip: NotNegative = 1.0
     """Largest norm of a gradient; 0 = unbounded."""
     accumulate: Count = 1
@@ -145,6 +164,7 @@ class LoraSampling(BaseSettings, Denoising):
     """What drawing with adapters reads."""
 
     instance_prompt: Text = "a photo of sks wafer map"
+    """The one prompt of all adapters."""
     sample_batch: Count = 96
     """Images drawn at once."""
 
@@ -153,6 +173,7 @@ class Lora(LoraSampling, LoraTraining, BaseTraining):
     """DB-SD-LoRA: a frozen latent diffusion base and one LoRA adapter a class."""
 
     kind: Literal["db_sd_lora"] = "db_sd_lora"
+    """Picks the code."""
 
 
 class DieFlowSampling(Section):
@@ -165,6 +186,7 @@ class DieFlowSampling(Section):
     precision: Precision = "auto"
     """auto (bf16 on a GPU, float32 on a CPU) | float32 | bf16."""
     sampler_steps: Count = 8
+    """Looks at the wafer, each revealing some of its dies."""
     sample_batch: Count = 64
     """Maps drawn at once."""
 
@@ -175,9 +197,13 @@ class DieFlowTraining(Section):
     channels: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=2)] = (32, 48, 64)
     """Width of each level; the first holds two by two dies, each further one halves."""
     steps: Count = 150
+    """Optimiser steps."""
     batch: Count = 16
+    """Wafers of one of them."""
     lr: Positive = 2e-3
+    """Learning rate at its peak."""
     weight_decay: NotNegative = 1e-2
+    """Of AdamW."""
     ema: Decay = 0.98
     """Weights averaged for sampling; 0 = off."""
     balance: Fraction = 1.0
@@ -192,6 +218,7 @@ class DieFlow(DieFlowTraining, DieFlowSampling):
     """Die flow: one network that draws pass or fail for each die of a wafer's own grid."""
 
     kind: Literal["die_flow"] = "die_flow"
+    """Picks the code."""
 
 
 Source = Annotated[Gan | Lora | DieFlow, Field(discriminator="kind")]

@@ -224,6 +224,7 @@ class ChooseModel(Scored):
 
 
 class PredictWafers(PredictSettings):
+    render: Drawing
     classifier: ClassifierUse
     drawn: Drawn
     weights: NetworkWeights

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
+from waferbench.report.kit.tables import BLANK, Table, gap, name, number
+from waferbench.report.kit.words import known, points
 from waferbench.report.synthesis import mistakes, tables, trust
 from waferbench.report.synthesis.study import HEADS, Study
-from waferbench.report.synthesis.summary import REFERENCE, known, points
-from waferbench.report.synthesis.tables import BLANK, Table, gap, name, number, spread
+from waferbench.report.synthesis.summary import REFERENCE
+from waferbench.report.synthesis.tables import spread
 
 
 def dossiers(study: Study) -> list[dict[str, Any]]:
@@ -33,32 +34,28 @@ def _dossier(study: Study, backbone: str) -> dict[str, Any]:
         "recipes": recipes(study, backbone),
         "per_class": tables.per_class(study, backbone) if len(study.per_class) else None,
         "confusions": {c: tables.confusion(study, backbone, c) for c in compared},
-        "reliability": _markup(trust.reliability_figure(study, {backbone: best})),
-        "rare": _markup(trust.rare_figure(study, backbone)),
+        "reliability": trust.reliability_figure(study, {backbone: best}),
+        "rare": trust.rare_figure(study, backbone),
         "mistakes": mistakes.looked_at(study, backbone),
     }
 
 
-def _markup(svg: str | None) -> Markup | None:
-    return Markup(svg) if svg else None
-
-
-def _tiles(study: Study, backbone: str, best: str) -> list[tuple[str, str, str]]:
-    """(caption, number, note): best condition, its score, gain, and what an image costs."""
+def _tiles(study: Study, backbone: str, best: str) -> list[tuple[str, str, str, str]]:
+    """(caption, number, note, no tone): best condition, its score, gain, and what an image costs."""
     mean = study.means(study.head).loc[(backbone, best)]
-    tiles = [("Best trained on", best, f"macro-F1 {mean['mean']:.4f}")]
+    tiles = [("Best trained on", best, f"macro-F1 {mean['mean']:.4f}", "")]
     row = study.gain(backbone, best, study.baseline)
     if row is not None and known(row["difference"]):
-        tiles.append((f"Gain against {study.baseline}", points(row["difference"]), "points"))
+        tiles.append((f"Gain against {study.baseline}", points(row["difference"]), "points", ""))
     cost = study.costs.loc[backbone]
     if known(cost["parameters"]):
-        tiles.append(("Parameters", f"{cost['parameters'] / 1e6:.1f} M", ""))
+        tiles.append(("Parameters", f"{cost['parameters'] / 1e6:.1f} M", "", ""))
     if known(cost["macs"]):
         size = f"an image of {cost['image_size']:.0f} pixels" if known(cost["image_size"]) else "an image"
-        tiles.append(("Multiply-accumulates", f"{cost['macs'] / 1e9:.3g} G", size))
+        tiles.append(("Multiply-accumulates", f"{cost['macs'] / 1e9:.3g} G", size, ""))
     if known(cost["latency_ms"]):
         rate = f"{cost['images_per_second']:,.0f} a second in batches; " if known(cost["images_per_second"]) else ""
-        tiles.append(("Latency", f"{cost['latency_ms']:.3g} ms", rate + study.timed_on))
+        tiles.append(("Latency", f"{cost['latency_ms']:.3g} ms", rate + study.timed_on, ""))
     return tiles
 
 

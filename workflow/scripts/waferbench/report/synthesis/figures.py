@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import io
-import re
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
-from waferbench.base.artifacts import read_h5
-from waferbench.base.files import atomic
+from waferbench.images.store import read_images
+from waferbench.report.kit import figures as kit
+from waferbench.report.kit.figures import INK, MUTED, clean, panels, save, sheet, svg
+from waferbench.report.kit.words import known
 from waferbench.report.synthesis.study import HEADS, Study
-from waferbench.report.synthesis.summary import REFERENCE, known
+from waferbench.report.synthesis.summary import REFERENCE
 from waferbench.wafers.folds import wafers_of
 from waferbench.wafers.pictures import palette_image
 from waferbench.wafers.render import render
 
-# colours that the page replaces by its own, so that figures follow a dark page
-INK, MUTED, LINE = "#010203", "#020304", "#030405"
-THEME = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)"}
-PLAIN = {INK: "#1c2430", MUTED: "#667085", LINE: "#d8dde5"}
-SERIES = ["#7a8799", "#3b7dd8", "#9a6bd0", "#e08a1e", "#17a07a", "#d6476b", "#5a9bb0", "#a0792f"]
-STYLE = {
-    "svg.fonttype": "none",  # text stays text: smaller, and in the page's own font
-    "svg.hashsalt": "waferbench",
-    "text.parse_math": False,  # a class name may hold a dollar sign
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-}
 SAMPLE_BYTES = 1_800_000  # of all strips together, so that the page stays below 5 MB
 
 
 def colours(study: Study) -> dict[str, str]:
     """Condition -> its colour in every figure."""
-    return {c: SERIES[i % len(SERIES)] for i, c in enumerate(study.conditions)}
+    return kit.colours(study.conditions)
 
 
 def gain_limits(study: Study) -> tuple[float, float]:
@@ -91,38 +76,16 @@ def _references(study: Study) -> dict[str, float]:
     return {study.baseline: 0.0} if study.baseline == REFERENCE else {study.baseline: -0.14, REFERENCE: 0.14}
 
 
-def clean(axes) -> None:
-    """Axes of the report: no frame, light lines, the page's inks."""
-    axes.set_facecolor("none")
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(LINE)
-    axes.tick_params(colors=MUTED, length=0, pad=5)
-    for label in axes.get_yticklabels():
-        label.set_color(INK)
-    axes.grid(axis="x", color=LINE, lw=0.8)
-    axes.set_axisbelow(True)
-
-
-def log_axis(axes) -> None:
-    """A logarithmic x axis labelled at 1, 2, 5, 10, ..."""
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-
-
 def gain_panels(study: Study) -> dict[str, str]:
     """Backbone -> inline SVG of its gains; all share one axis."""
-    limits, panels = gain_limits(study), {}
+    limits, drawn = gain_limits(study), {}
     for backbone in study.backbones if len(study.comparisons) else []:
-        with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(4.3, 0.75 + 0.36 * len(study.conditions)), layout="constrained")
+        with sheet(4.3, 0.75 + 0.36 * len(study.conditions)) as figure:
             _draw_gains(axes := figure.subplots(), study, backbone, limits)
             axes.set_xlabel("points of macro-F1", color=MUTED)
             name = study.short(backbone)
-            panels[name] = svg(figure, f"Gain in macro-F1 of each condition with {name}")
-    return panels
+            drawn[name] = svg(figure, f"Gain in macro-F1 of each condition with {name}")
+    return drawn
 
 
 def gain_figure(study: Study, path: str | Path) -> None:
@@ -130,81 +93,31 @@ def gain_figure(study: Study, path: str | Path) -> None:
     count = max(1, len(study.backbones))
     columns = min(4, count)
     lines = -(-count // columns)
-    with matplotlib.rc_context({**STYLE, "svg.fonttype": "path"}):
-        figure = Figure(
-            figsize=(4.2 * columns, (1.0 + 0.38 * len(study.conditions)) * lines + 0.8), layout="constrained"
-        )
-        grid = figure.subplots(lines, columns, squeeze=False).ravel()
-        for axes, backbone in zip(grid, study.backbones, strict=False):
+    size = (4.2 * columns, (1.0 + 0.38 * len(study.conditions)) * lines + 0.8)
+    with sheet(*size, **{"svg.fonttype": "path"}) as figure:
+        for axes, backbone in zip(panels(figure, count, columns), study.backbones, strict=False):
             _draw_gains(axes, study, backbone, gain_limits(study))
             axes.set_title(study.short(backbone), color=INK, fontsize=10, loc="left")
             axes.set_xlabel("points of macro-F1", color=MUTED)
-        for axes in grid[count:]:
-            axes.set_visible(False)
         what = f"filled: against {study.baseline}, hollow: against {REFERENCE}"
         mark = "; leaky protocol" if study.leaky else ""
         figure.suptitle(f"Which data makes which backbone better? ({what}{mark})", color=INK)
         save(figure, path)
 
 
-def svg(figure: Figure, label: str) -> str:
-    """Inline SVG that takes its inks from the page."""
-    buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(
-        buffer,
-        metadata={"Date": None, "Creator": None, "Title": label},
-    )
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    # --w: the width at which letters are as drawn; the page scales it
-    text = re.sub(r'width="([\d.]+)pt" height="[\d.]+pt"', r'role="img" style="--w: \1px"', text, count=1)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    # background patches are opaque white by default
-    text = re.sub(r'(<g id="patch_1">\s*<path d="[^"]*"\s*style="fill: )#ffffff', r"\1none", text, count=1)
-    for colour, variable in THEME.items():
-        text = text.replace(colour, variable)
-    return re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure with the plain inks; no dates, so that equal figures are equal bytes."""
-    for artist in figure.findobj():
-        for kind in ("color", "edgecolor", "facecolor"):
-            _recolour(artist, kind)
-    figure.set_facecolor("white")
-    with atomic(path) as temporary:
-        if Path(path).suffix == ".svg":
-            FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
-        else:
-            FigureCanvasAgg(figure).print_png(temporary, metadata={"Software": None})
-
-
-def _recolour(artist, kind: str) -> None:
-    getter, setter = getattr(artist, f"get_{kind}", None), getattr(artist, f"set_{kind}", None)
-    if getter is None or setter is None:
-        return
-    try:
-        colour = matplotlib.colors.to_hex(getter())
-    except (TypeError, ValueError):  # several colours, or none
-        return
-    if colour in PLAIN:
-        setter(PLAIN[colour])
-
-
 def sample_rows(study: Study, label: str, examples: int) -> list[tuple[str, str, np.ndarray, int]]:
     """Rows of one class: (title, kind real / kept / rejected, images uint8 (n, S, S), how many there are)."""
     rows = []
     if study.store is not None:
-        scope = "pooled" if study.sample_fold < 0 else f"fold{study.sample_fold}"
-        wafers = wafers_of(study.selected, study.folds, scope)
+        wafers = wafers_of(study.selected, study.folds, study.sample_scope)
         mine = wafers.loc[wafers["label"] == label, "row"].to_numpy(int)
-        images = render(study.store.take(_spread(mine, examples)), **study.settings["render"])
+        images = render(study.store.take(_spread(mine, examples)), study.settings.render)
         rows.append(("real", "real", images, len(mine)))
     for source in study.sources:
         path = study.samples.get((source, label))
         if path is None:
             continue
-        images = read_h5(path, ["images"])["images"]
+        images = read_images(path).images
         kept, rejected = _verdicts(study, source, label, len(images))
         rows.append((source, "kept", images[_spread(kept, examples)], len(kept)))
         if len(rejected):
@@ -215,7 +128,7 @@ def sample_rows(study: Study, label: str, examples: int) -> list[tuple[str, str,
 def _verdicts(study: Study, source: str, label: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of kept samples, and of those that fail the shape filter."""
     t = study.shape_filter
-    t = t[(t["source"] == source) & (t["label"] == label) & (t["fold"] == study.sample_fold)] if len(t) else t
+    t = t[(t["source"] == source) & (t["label"] == label) & (t["fold"] == study.sample_scope.column)] if len(t) else t
     if not len(t):
         return np.arange(count), np.arange(0)
     index, kept = t["index"].to_numpy(int), t["kept"].to_numpy(bool)
@@ -232,18 +145,16 @@ def _spread(values: np.ndarray, count: int) -> np.ndarray:
 def examples_that_fit(study: Study) -> int:
     """Images a row, fewer than asked where classes and sources are so many that the page would grow too large."""
     strips = len(study.names) * (1 + 2 * len(study.sources))
-    most = SAMPLE_BYTES // max(1, int(strips * study.settings["render"]["size"] ** 2 * 0.8))
-    return max(1, min(study.settings["report"]["examples"], most))
+    most = SAMPLE_BYTES // max(1, int(strips * study.settings.render.size**2 * 0.8))
+    return max(1, min(study.settings.report.examples, most))
 
 
 def samples_figure(study: Study, path: str | Path) -> None:
     """One image a class (columns) of real wafers, kept and rejected samples (rows), for Snakemake's report."""
     columns = {label: sample_rows(study, label, 1) for label in study.names}
     titles = list(dict.fromkeys((title, kind) for rows in columns.values() for title, kind, _, _ in rows))
-    levels = tuple(study.settings["render"]["levels"])
-    with matplotlib.rc_context(STYLE):
-        size = (1.15 * len(columns) + 1.4, 1.2 * max(1, len(titles)) + 0.9)
-        figure = Figure(figsize=size, layout="constrained")
+    levels = study.settings.render.levels
+    with sheet(1.15 * len(columns) + 1.4, 1.2 * max(1, len(titles)) + 0.9) as figure:
         grid = figure.subplots(max(1, len(titles)), len(columns), squeeze=False)
         for axes in grid.ravel():
             axes.axis("off")
@@ -261,7 +172,7 @@ def samples_figure(study: Study, path: str | Path) -> None:
 
 
 def legend(study: Study) -> list[tuple[str, str]]:
-    """(condition, colour) of the figures, and the head they speak of."""
+    """(condition, colour) of all figures."""
     return list(colours(study).items())
 
 

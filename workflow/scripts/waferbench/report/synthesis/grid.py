@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import matplotlib
 import pandas as pd
-from matplotlib.figure import Figure
 
-from waferbench.report.synthesis.figures import INK, LINE, MUTED, STYLE, clean, colours, log_axis, svg
+from waferbench.report.kit.figures import INK, LINE, MUTED, clean, log_axis, sheet, svg
+from waferbench.report.kit.tables import BLANK, Cell, Table, gap, name, number, spread
+from waferbench.report.kit.words import listed, points, score
+from waferbench.report.synthesis.figures import colours
 from waferbench.report.synthesis.study import HEADS, Study, is_leaky
-from waferbench.report.synthesis.summary import REFERENCE, names, points, score
-from waferbench.report.synthesis.tables import BLANK, Cell, Table, gap, name, number
+from waferbench.report.synthesis.summary import REFERENCE
 
 CHEAP = 0.2  # of the dearest cost: the paper's cheap backbone needs about a fifth
 LEAKY = "leaky: copies or samples of test wafers are trained on"
@@ -117,8 +117,7 @@ def cost_figure(study: Study) -> str | None:
     means = study.means(study.head)["mean"]
     if len(costs) < 2:
         return None
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.6, 4.0), layout="constrained")
+    with sheet(7.6, 4.0) as figure:
         axes, tops = figure.subplots(), means.groupby(level="backbone").max()
         limit = CHEAP * costs.max() / 1e9
         axes.axvspan(costs.min() / 1e9 / 1.6, limit, color=LINE, alpha=0.35, lw=0)
@@ -169,7 +168,7 @@ def protocols(study: Study) -> Table | None:
             for condition in study.conditions:
                 m = present.get(condition)
                 tone = "bad" if leaky else "best" if m is not None and m["mean"] == top else ""
-                note = "" if m is None else _spread(m["std"]) or "one fold"
+                note = "" if m is None else spread(m["std"])
                 row.append(BLANK if m is None else number(m["mean"], ".4f", note, tone))
             rows.append([*row, number(means["n"].max(), ".0f"), number(part.n_seeds, ".0f")])
     return Table(["Protocol", "Backbone", *study.conditions, "Folds", "Seeds"], rows)
@@ -192,4 +191,4 @@ def protocol_verdicts(study: Study) -> list[tuple[str, bool]]:
 
 def protocol_names(study: Study) -> str:
     """All protocols in words, the leaky ones called so."""
-    return names([f"{p} (leaky)" if is_leaky(p) else p for p in study.protocols])
+    return listed([f"{p} (leaky)" if is_leaky(p) else p for p in study.protocols])

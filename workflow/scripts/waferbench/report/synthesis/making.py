@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from waferbench.base.artifacts import read_h5
-from waferbench.report.synthesis.figures import INK, LINE, MUTED, SERIES, STYLE, svg
+from waferbench.images.store import read_images
+from waferbench.report.kit.figures import INK, LINE, MUTED, SERIES, panels, sheet, svg
 from waferbench.report.synthesis.study import Study
 from waferbench.wafers.pictures import strip
 from waferbench.wafers.render import render, snap_greys
@@ -43,20 +42,17 @@ def _by_label(history: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
 
 def training_curves(study: Study) -> str | None:
     """Inline SVG of every generator's losses in the fold whose samples are shown; None without a history."""
-    panels: dict[str, dict[str, np.ndarray]] = {}
+    shown: dict[str, dict[str, np.ndarray]] = {}
     for (source, file), history in study.histories.items():
-        panels |= curves(source, file, history)
-    if not panels:
+        shown |= curves(source, file, history)
+    if not shown:
         return None
-    columns = min(3, len(panels))
-    lines = -(-len(panels) // columns)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.4 * columns, 2.1 * lines), layout="constrained")
-        grid = figure.subplots(lines, columns, squeeze=False).ravel()
-        for axes, (title, series) in zip(grid, panels.items(), strict=False):
+    columns = min(3, len(shown))
+    lines = -(-len(shown) // columns)
+    with sheet(3.4 * columns, 2.1 * lines) as figure:
+        grid = panels(figure, len(shown), columns)
+        for axes, (title, series) in zip(grid, shown.items(), strict=True):
             _draw(axes, study, title, series)
-        for axes in grid[len(panels) :]:
-            axes.set_visible(False)
         most = max(grid, key=lambda axes: len(axes.lines))
         if len(most.lines) > 2:  # a line a class, in one order in every panel
             figure.legend(
@@ -90,8 +86,8 @@ def binned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def priors(study: Study) -> list[dict]:
     """Strips {title, image} of what each diffusion base draws without an adapter."""
-    count, levels = study.settings["report"]["examples"], tuple(study.settings["render"]["levels"])
-    images = {source: read_h5(path, ["images"])["images"][:count] for source, path in study.priors.items()}
+    count, levels = study.settings.report.examples, study.settings.render.levels
+    images = {source: read_images(path).images[:count] for source, path in study.priors.items()}
     return [{"title": source, "image": strip(some, levels, count)} for source, some in images.items()]
 
 
@@ -101,10 +97,10 @@ def borderline(study: Study) -> list[dict]:
     Each is {title, image}; of all classes in the fold whose samples are shown, and of the sources that the filter is
     applied to, or of all where it is applied to none.
     """
-    applied = study.settings["shape_filter"]["apply_to"]
+    applied = study.settings.shape_filter.apply_to
     t = study.shape_filter.dropna(subset=["margin"])
-    t = t[(t["fold"] == study.sample_fold) & (t["source"].isin(applied) if applied else True)]
-    count, levels, strips = study.settings["report"]["examples"], tuple(study.settings["render"]["levels"]), []
+    t = t[(t["fold"] == study.sample_scope.column) & (t["source"].isin(applied) if applied else True)]
+    count, levels, strips = study.settings.report.examples, study.settings.render.levels, []
     t = t.assign(margin=t["margin"].astype(float), passes=t["passes"].astype(bool))
     for title, passes in (("just accepted", True), ("just rejected", False)):
         nearest = t[t["passes"] == passes].sort_values("margin", ascending=not passes, kind="stable").head(count)
@@ -119,7 +115,7 @@ def _samples(study: Study, rows: pd.DataFrame) -> np.ndarray:
     wanted = list(zip(rows["source"], rows["label"], strict=True))
     if not set(wanted) <= set(study.samples):
         return np.zeros((0, 1, 1), np.uint8)
-    pools = {key: read_h5(study.samples[key], ["images"])["images"] for key in set(wanted)}
+    pools = {key: read_images(study.samples[key]).images for key in set(wanted)}
     images = [pools[key][index] for key, index in zip(wanted, rows["index"], strict=True)]
     return np.stack(images) if images else np.zeros((0, 1, 1), np.uint8)
 
@@ -131,15 +127,15 @@ def closest_pairs(study: Study) -> dict[str, list[dict]]:
     """
     if study.store is None or not len(study.closest):
         return {}
-    count, settings = study.settings["report"]["examples"], study.settings["render"]
-    levels, found = tuple(settings["levels"]), {}
+    count, drawing = study.settings.report.examples, study.settings.render
+    levels, found = drawing.levels, {}
     for source, mine in study.closest.groupby("source", sort=False):
         nearest = mine.sort_values("hamming", kind="stable").head(count)
         images = _samples(study, nearest)
         if not len(images):
             continue
         drawn = snap_greys(images, levels)
-        real = snap_greys(render(study.store.take(nearest["row"]), **settings), levels)
+        real = snap_greys(render(study.store.take(nearest["row"]), drawing), levels)
         twins = np.stack([turned_to(sample, wafer) for sample, wafer in zip(drawn, real, strict=True)])
         note = f"{nearest['hamming'].min():.1%} to {nearest['hamming'].max():.1%} of pixels differ"
         found[str(source)] = [

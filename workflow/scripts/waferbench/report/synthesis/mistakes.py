@@ -9,9 +9,9 @@ import pandas as pd
 from PIL import Image
 
 from waferbench.base.artifacts import read_h5
+from waferbench.report.kit.tables import Cell, Table, name, number
+from waferbench.report.kit.words import known
 from waferbench.report.synthesis.study import Study
-from waferbench.report.synthesis.summary import known
-from waferbench.report.synthesis.tables import Cell, Table, name, number
 from waferbench.wafers.pictures import address, palette_image, shades
 from waferbench.wafers.render import render
 
@@ -53,12 +53,12 @@ def _maps(study: Study, wafer_ids: pd.Series) -> dict[str, str]:
         return {}
     rows = study.selected.drop_duplicates("wafer_id").set_index("wafer_id")["row"]
     found = [wafer for wafer in wafer_ids if wafer in rows.index]
-    images = render(study.store.take(rows.loc[found]), **study.settings["render"])
+    images = render(study.store.take(rows.loc[found]), study.settings.render)
     return {wafer: _picture(study, image) for wafer, image in zip(found, images, strict=True)}
 
 
 def _picture(study: Study, grey: np.ndarray) -> str:
-    return address(palette_image(grey, tuple(study.settings["render"]["levels"])))
+    return address(palette_image(grey, study.settings.render.levels))
 
 
 def label_counts(study: Study) -> Table | None:
@@ -98,7 +98,7 @@ def looked_at(study: Study, backbone: str) -> dict[str, Any] | None:
     if path is None:
         return None
     e = read_h5(path, ["images", "maps", "ids", "true", "called", "probability", "classes"])
-    levels, classes = tuple(study.settings["render"]["levels"]), [study.name_of(str(c)) for c in e["classes"]]
+    levels, classes = study.settings.render.levels, [study.name_of(str(c)) for c in e["classes"]]
     shown = min(len(e["ids"]), max(1, PICTURES // len(study.backbones)))
     pictures = [
         {

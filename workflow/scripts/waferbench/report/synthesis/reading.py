@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,31 +10,34 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from waferbench.base.artifacts import read_json, read_provenance, read_table
-from waferbench.engine.running import run_records
-from waferbench.report.synthesis.study import COLUMNS, Study
+from waferbench.base.artifacts import RERUN, read_json, read_provenance, read_table
+from waferbench.base.errors import InputError
+from waferbench.base.records import run_records
+from waferbench.base.scope import Scope
+from waferbench.config.synthesis.stages import MakeReport
+from waferbench.report.synthesis.study import READ, Study
 from waferbench.wafers.store import open_store
 
+PARTS = ("samples", "histories", "priors", "explanations", "thresholds", "facts")  # one of several, each
 SHORT = {"reference": "against", "mean_difference": "difference", "ci_low": "low", "ci_high": "high"}
 
 
-def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: str | Path | None = None) -> Study:
+def read_study(inputs: Mapping[str, Any], settings: MakeReport, folder: str | Path | None = None) -> Study:
     """Read a study.
 
     Args:
-        inputs: name -> path or list of paths: the tables of `COLUMNS` (Parquet), ``store``, ``samples``,
+        inputs: name -> path or list of paths: the tables of `READ` (Parquet), ``store``, ``samples``,
             ``histories``, ``priors``, ``explanations``, ``thresholds``, ``facts``, ``published``. What is absent or
             empty counts as an empty table.
         settings: see `Study`.
         folder: ``results/<study>``, for the run records in ``runs/``, if there are any.
     """
     files = {name: _paths(value) for name, value in inputs.items()}
-    tables = {name: tidy(name, [read_table(path) for path in files.get(name, [])]) for name in COLUMNS}
+    tables = {name: tidy(name, [read_table(path) for path in files.get(name, [])]) for name in READ}
     for name, column in {"comparisons": "against", "decomposition": "reference"}.items():
         tables[name] = with_wafer_intervals(tables[name], tables["intervals"], column)
-    samples = {(_source(path), path.stem): path for path in files.get("samples", [])}
-    scope = next(iter(sorted(map(_scope, samples.values()))), "pooled")
-    published = files.get("published", [])
+    made = {path: _made_for(path) for name in PARTS for path in files.get(name, [])}
+    samples, published = files.get("samples", []), files.get("published", [])
     pictures = ("samples", "priors")
     readable = [(n, p[0]) for n, p in files.items() if p and p[0].suffix in {".parquet", ".h5"} and n not in pictures]
     return Study(
@@ -43,21 +45,30 @@ def read_study(inputs: Mapping[str, Any], settings: Mapping[str, Any], folder: s
         tables=tables,
         published=yaml.safe_load(published[0].read_text()) if published else {},
         store=open_store(files["store"][0]) if files.get("store") else None,
-        samples=samples,
-        sample_fold=int(scope.removeprefix("fold")) if scope.startswith("fold") else -1,
-        histories={(path.parent.name, path.stem): read_table(path) for path in files.get("histories", [])},
-        priors={path.parent.name: path for path in files.get("priors", [])},
-        explanations={path.stem: path for path in files.get("explanations", [])},
+        samples={(made[path]["source"], path.stem): path for path in samples},
+        sample_scope=Scope.parse(min((made[path]["scope"] for path in samples), default="pooled")),
+        histories={(made[path]["source"], path.stem): read_table(path) for path in files.get("histories", [])},
+        priors={made[path]["source"]: path for path in files.get("priors", [])},
+        explanations={made[path]["backbone"]: path for path in files.get("explanations", [])},
         thresholds=[
-            {"protocol": _protocol(path), "scope": _scope(path), **read_json(path)}
+            {"protocol": made[path]["protocol"], "scope": Scope.parse(made[path]["scope"]), **read_json(path)}
             for path in files.get("thresholds", [])
         ],
         trainings=[
-            (_protocol(path), _scope(path), path.parent.name, read_json(path)) for path in files.get("facts", [])
+            (made[path]["protocol"], Scope.parse(made[path]["scope"]), made[path]["source"], read_json(path))
+            for path in files.get("facts", [])
         ],
         runs=read_runs(folder),
         origins={name: read_provenance(path) for name, path in readable},
     )
+
+
+def _made_for(path: Path) -> Mapping[str, str]:
+    """Which of several an artifact is: its protocol, scope, source, ..., the wildcards of the rule that made it."""
+    told = read_provenance(path).get("wildcards")
+    if not isinstance(told, dict):
+        raise InputError(f"{path}: its provenance does not say which of several it is; {RERUN}")
+    return told
 
 
 def with_wafer_intervals(differences: pd.DataFrame, intervals: pd.DataFrame, reference: str) -> pd.DataFrame:
@@ -66,25 +77,25 @@ def with_wafer_intervals(differences: pd.DataFrame, intervals: pd.DataFrame, ref
     Args:
         reference: the column of ``differences`` that names what a condition is compared with.
     """
-    if not len(differences):
+    if not len(differences) or not len(intervals):
         return differences.assign(wafer_low=np.nan, wafer_high=np.nan)
-    keys = [k for k in ("protocol", "head", "backbone", "condition", "reference") if k in intervals]
+    keys = [k for k in ("protocol", "head", "backbone", "condition", "reference") if intervals[k].notna().any()]
     found = intervals[[*keys, "low", "high"]].rename(columns={"low": "wafer_low", "high": "wafer_high"})
     found = found.rename(columns={"reference": reference}).astype({"wafer_low": float, "wafer_high": float})
     return differences.merge(found, how="left", on=[reference if k == "reference" else k for k in keys])
 
 
 def tidy(name: str, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """One table of its parts with at least the columns of `COLUMNS`, absent ones empty."""
+    """One table of its parts with at least the columns of `READ`, absent ones empty; comparisons by `SHORT` names."""
     parts = [part for part in parts if len(part)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    table = table.rename(columns=SHORT) if name == "comparisons" else table
-    for column in COLUMNS[name]:
+    for column in READ[name]:
         if column not in table:
             table[column] = pd.Series([None] * len(table), dtype=object)
-    if name == "comparisons" and "metric" in table:
-        table = table[table["metric"] == "macro_f1"].reset_index(drop=True)
-    return table
+    if name != "comparisons":
+        return table
+    of_macro_f1 = table["metric"].isna() | (table["metric"] == "macro_f1")
+    return table[of_macro_f1].rename(columns=SHORT).reset_index(drop=True)
 
 
 def read_runs(folder: str | Path | None) -> list[dict]:
@@ -97,18 +108,3 @@ def _paths(value: Any) -> list[Path]:
     if value is None:
         return []
     return [Path(value)] if isinstance(value, (str, Path)) else [Path(path) for path in value]
-
-
-def _source(path: Path) -> str:
-    """Of ``<source>/raw/<label>.h5``."""
-    return path.parents[1].name
-
-
-def _scope(path: Path) -> str:
-    return next((part for part in reversed(path.parts) if re.fullmatch(r"fold\d+|pooled", part)), "pooled")
-
-
-def _protocol(path: Path) -> str:
-    """Of ``<protocol>/seed<seed>/<scope>/...``; empty where the path does not say."""
-    parts = path.parts
-    return next((parts[i - 1] for i in range(1, len(parts)) if re.fullmatch(r"seed\d+", parts[i])), "")

@@ -5,23 +5,13 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from waferbench.report.synthesis.figures import (
-    INK,
-    LINE,
-    MUTED,
-    STYLE,
-    clean,
-    colours,
-    draw_difference,
-    limits_of,
-    log_axis,
-    svg,
-)
+from waferbench.report.kit.figures import INK, LINE, MUTED, clean, log_axis, sheet, svg
+from waferbench.report.kit.tables import BLANK, Cell, Table, gap, name, number
+from waferbench.report.kit.words import known, points
+from waferbench.report.synthesis.figures import colours, draw_difference, limits_of
 from waferbench.report.synthesis.study import HEADS, Study
-from waferbench.report.synthesis.summary import REFERENCE, known, points
-from waferbench.report.synthesis.tables import BLANK, Cell, Table, gap, name, number
+from waferbench.report.synthesis.summary import REFERENCE
 
 STEPS = ("augmentation", "repetition", "synthesis")
 AGAINST = {  # what gains are set against: title, unit of the slope in points of gain, factor from the table's
@@ -74,9 +64,7 @@ def decomposition_figure(study: Study) -> str | None:
     if not len(t) or not chain:
         return None
     limits, backbones = limits_of(t), [b for b in study.backbones if b in set(t["backbone"])]
-    with matplotlib.rc_context(STYLE):
-        size = (1.5 + 1.75 * len(chain), 1.1 + 0.3 * len(backbones))
-        figure = Figure(figsize=size, layout="constrained")
+    with sheet(1.5 + 1.75 * len(chain), 1.1 + 0.3 * len(backbones)) as figure:
         panels = figure.subplots(1, len(chain), squeeze=False, sharey=True)[0]
         for axes, (step, condition, reference) in zip(panels, chain, strict=True):
             mine = t[(t["step"] == step) & (t["condition"] == condition) & (t["reference"] == reference)]
@@ -145,8 +133,7 @@ def rank_figure(study: Study) -> str | None:
     for r in pairs.itertuples():
         if r.condition in matrix.index and r.reference in matrix.index:
             matrix.loc[r.condition, r.reference] = matrix.loc[r.reference, r.condition] = float(r.p_value)
-    with matplotlib.rc_context({**STYLE, "text.color": INK}):
-        figure = Figure(figsize=(7.4, 0.9 + 0.34 * len(mean)), layout="constrained")
+    with sheet(7.4, 0.9 + 0.34 * len(mean), **{"text.color": INK}) as figure:
         axes = figure.subplots()
         critical_difference_diagram(
             mean,
@@ -204,8 +191,7 @@ def saturation_figure(study: Study) -> str | None:
     panels = [("macro-F1 on real wafers alone", means[REFERENCE], False)]
     if sizes.notna().sum() >= 3:
         panels.insert(0, ("parameters, millions (log)", sizes, True))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * len(panels), 3.0), layout="constrained")
+    with sheet(4.6 * len(panels), 3.0) as figure:
         grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axes, (title, x, log) in zip(grid, panels, strict=True):
             for condition in synthetic:

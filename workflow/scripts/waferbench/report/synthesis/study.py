@@ -12,57 +12,14 @@ from typing import Any
 import pandas as pd
 
 from waferbench.base import protocols
-from waferbench.wafers.store import WaferStore, slugs
+from waferbench.base.names import slugs
+from waferbench.base.scope import POOLED, Scope
+from waferbench.base.tables import CLOSEST, TABLES, WAFERS
+from waferbench.config.synthesis.stages import MakeReport
+from waferbench.wafers.store import WaferStore
 
 HEADS = {"ecoc_svm": "ECOC-SVM", "softmax": "softmax"}
-CELL = ["protocol", "seed", "fold", "backbone", "condition", "head"]
-COLUMNS = {
-    "scores": [*CELL, "macro_f1", "accuracy", "n_train_real", "n_train_synthetic"],
-    "per_class": [*CELL, "label", "precision", "recall", "f1", "support"],
-    "predictions": [*CELL, "wafer_id", "y_true", "y_pred"],
-    "comparisons": [
-        *("protocol", "backbone", "head", "condition", "against", "difference", "low", "high", "p_value", "n_folds"),
-        *("p_holm", "effect", "effect_low", "effect_high"),
-    ],
-    "intervals": ["backbone", "head", "condition", "reference", "value", "low", "high"],
-    "heads": ["backbone", "condition", "difference", "low", "high", "p_value", "n_folds"],
-    "ranks": [
-        *("head", "condition", "mean_rank", "n_backbones", "statistic", "p_value", "critical_difference", "verdict"),
-    ],
-    "rank_pairs": ["head", "condition", "reference", "p_value"],
-    "decomposition": [
-        *("head", "backbone", "step", "condition", "reference", "difference", "low", "high", "p_value", "n_folds"),
-    ],
-    "saturation": [
-        *("head", "condition", "against", "rho", "p_value", "slope", "slope_low", "slope_high"),
-        *("n_backbones", "verdict"),
-    ],
-    "calibration": [
-        *("seed", "fold", "backbone", "condition", "temperature", "ece_before", "ece_after"),
-        *("nll_before", "nll_after", "n_val", "n_test"),
-    ],
-    "reliability": ["backbone", "condition", "stage", "bin_low", "bin_high", "confidence", "accuracy", "n"],
-    "rare_recall": [
-        *("backbone", "condition", "label", "precision", "recall", "low", "high"),
-        *("precision_reached", "precision_low", "precision_high", "n_positive", "n_cells", "n_reached"),
-        *("gain", "gain_low", "gain_high"),
-    ],
-    "label_noise": [
-        *("wafer_id", "label", "suggested", "quality", "p_label", "p_suggested", "is_issue", "rank"),
-        *("condition", "n_models"),
-    ],
-    "backbones": ["backbone", "parameters", "macs", "image_size"],
-    "quality": ["fold", "source", "label", "stage", "reference", "metric", "value", "low", "high", "n", "network"],
-    "shape_filter": [
-        *("fold", "source", "label", "index", "passes", "kept", "in_pool", "reason"),
-        *("margin", "passes_geometric", "passes_cnn"),
-    ],
-    "agreement": ["fold", "source", "label", "index", "y_judge", "p_intended"],
-    "closest": ["source", "label", "index", "row", "hamming"],
-    "audit": [],
-    "selected": ["wafer_id", "row", "label"],
-    "folds": ["wafer_id", "fold", "split"],
-}
+READ = {**TABLES, "closest": CLOSEST, "selected": WAFERS}  # the tables of a study, and their columns
 OF_ONE_SEED = ("audit", "folds", "shape_filter", "agreement")
 SPEEDS = ["latency_ms", "images_per_second"]
 
@@ -71,9 +28,9 @@ SPEEDS = ["latency_ms", "images_per_second"]
 class Study:
     """The tables of a study; any of them may be empty, `scores` excepted.
 
-    settings: the study's configuration; what it defines and does not use may be left out.
+    settings: of the study; what it defines and does not use may be left out.
     samples: (source, label) -> HDF5 file of raw samples of the first scope.
-    sample_fold: its fold, -1 where generators are pooled.
+    sample_scope: that scope.
     histories: (source, name of its file) -> losses of a training behind these samples.
     priors: source -> HDF5 file of what its diffusion base draws without an adapter.
     explanations: backbone -> HDF5 file of wafers and what the network looked at.
@@ -82,22 +39,22 @@ class Study:
     origins: input name -> provenance of its artifact.
     """
 
-    settings: Mapping[str, Any]
+    settings: MakeReport
     tables: Mapping[str, pd.DataFrame]
     published: Mapping[str, Any]
     store: WaferStore | None = None
     samples: Mapping[tuple[str, str], Path] = field(default_factory=dict)
-    sample_fold: int = -1
+    sample_scope: Scope = POOLED
     histories: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     priors: Mapping[str, Path] = field(default_factory=dict)
     explanations: Mapping[str, Path] = field(default_factory=dict)
     thresholds: Sequence[Mapping[str, Any]] = ()
-    trainings: Sequence[tuple[str, str, str, Mapping[str, Any]]] = ()
+    trainings: Sequence[tuple[str, Scope, str, Mapping[str, Any]]] = ()
     runs: Sequence[Mapping[str, Any]] = ()
     origins: Mapping[str, Mapping] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> pd.DataFrame:
-        if name in COLUMNS:
+        if name in READ:
             return self.tables[name]
         raise AttributeError(name)
 
@@ -105,7 +62,7 @@ class Study:
     def protocols(self) -> list[str]:
         """Protocols that have scores, in the order of the configuration; the report leads with the first."""
         found = set(self.scores["protocol"].dropna())
-        configured = self.settings.get("folds", {}).get("protocols", [])
+        configured = self.settings.folds.protocols
         return [p for p in configured if p in found] + sorted(found - set(configured))
 
     @property
@@ -123,7 +80,7 @@ class Study:
 
         Of splits and samples, which differ from seed to seed or repeat, the first seed's are kept.
         """
-        pooled = self.settings["generators"]["train_on"] == "pooled" or is_leaky(protocol)
+        pooled = self.settings.generators.train_on == "pooled" or is_leaky(protocol)
         homes = ("", protocol, *(["pooled"] if pooled else []))  # generators of all wafers serve several protocols
         tables = {name: _under(table, homes, name in OF_ONE_SEED) for name, table in self.tables.items()}
         thresholds = [facts for facts in self.thresholds if facts["protocol"] in homes]
@@ -138,7 +95,7 @@ class Study:
     @cached_property
     def names(self) -> dict[str, str]:
         """Label -> class name: the configured ones in their order, then those that only some protocol has."""
-        configured = {label: name for name, label in slugs(self.settings["dataset"]["classes"]).items()}
+        configured = {label: name for name, label in slugs(self.settings.dataset.classes).items()}
         more = sorted(set(self.per_class["label"].dropna()) - set(configured))
         return configured | {label: label for label in more}
 
@@ -180,13 +137,13 @@ class Study:
     @cached_property
     def conditions(self) -> list[str]:
         """Conditions that have scores, in the order of the configuration."""
-        known = [c for c in self.settings["conditions"] if c in set(self.scores["condition"])]
+        known = [c for c in self.settings.conditions if c in set(self.scores["condition"])]
         return known + sorted(set(self.scores["condition"]) - set(known))
 
     @cached_property
     def backbones(self) -> list[str]:
         """Backbones that have scores, in the order of the configuration."""
-        known = [b for b in self.settings["backbones"] if b in set(self.scores["backbone"])]
+        known = [b for b in self.settings.backbones if b in set(self.scores["backbone"])]
         return known + sorted(set(self.scores["backbone"]) - set(known))
 
     @cached_property
@@ -208,33 +165,34 @@ class Study:
     @property
     def sources(self) -> list[str]:
         """Synthesizers of the study: sources that have samples, quality or shape scores."""
-        order = [self.source_of(condition) for condition in self.settings["conditions"]]
+        order = [self.source_of(condition) for condition in self.settings.conditions]
         found = {s for s, _ in self.samples} | set(self.quality["source"]) | set(self.shape_filter["source"])
         return [s for s in dict.fromkeys(order) if s in found] + sorted(found - set(order))
 
     def source_of(self, condition: str) -> str:
         """What a condition adds to the real wafers: a synthesizer, ``none``, ``repeat``, or empty where undefined."""
-        return self.settings["define"]["conditions"].get(condition, {}).get("source", "")
+        defined = self.settings.define.conditions.get(condition)
+        return defined.source if defined else ""
 
     @property
     def simulated(self) -> bool:
         """The wafers are the simulator's."""
-        return self.settings["dataset"]["source"] == "simulated"
+        return self.settings.dataset.source == "simulated"
 
     @property
     def pooled(self) -> bool:
         """Generators saw the test wafers."""
-        return self.settings["generators"]["train_on"] == "pooled" or self.leaky
+        return self.settings.generators.train_on == "pooled" or self.leaky
 
     @property
     def baseline(self) -> str:
         """The condition that gains are measured against, beside `real`."""
-        return self.settings["baseline"]
+        return self.settings.baseline
 
     @property
     def confidence(self) -> float:
         """Of the intervals, 0-1."""
-        return float(self.settings.get("statistics", {}).get("confidence", 0.95))
+        return self.settings.statistics.confidence
 
     def means(self, head: str) -> pd.DataFrame:
         """Per backbone and condition: mean, std (n - 1), n of macro_f1, and accuracy with its std.

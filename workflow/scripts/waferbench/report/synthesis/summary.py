@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from waferbench.base.tables import GRID_CELL
+from waferbench.report.kit.words import known, listed, points, score
 from waferbench.report.synthesis.study import HEADS, Study
 
 REFERENCE = "real"
@@ -26,21 +26,6 @@ class Summary:
     condition: str
 
 
-def known(value: Any) -> bool:
-    """A finite number."""
-    return value is not None and not pd.isna(value) and bool(np.isfinite(float(value)))
-
-
-def points(value: float) -> str:
-    """A difference of fractions in signed points, with a true minus sign."""
-    return f"{100 * value:+.1f}".replace("-", "−")
-
-
-def score(mean: float, std: float | None = None) -> str:
-    """0.9459 ± 0.0074."""
-    return f"{mean:.4f} ± {std:.4f}" if known(std) else f"{mean:.4f}"
-
-
 def gain_text(row: pd.Series | None, confidence: float) -> str:
     """+0.8 points (95% interval −0.1 to +1.7)."""
     if row is None or not known(row["difference"]):
@@ -52,11 +37,6 @@ def gain_text(row: pd.Series | None, confidence: float) -> str:
         over = f"{points(row['wafer_low'])} to {points(row['wafer_high'])}"
         return f"{text} (one fold; over its test wafers alone {confidence:.0%} {over})"
     return f"{text} (one fold: no interval)"
-
-
-def names(items: list[str]) -> str:
-    """a, b and c."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
 
 
 def summarise(study: Study) -> Summary:
@@ -111,13 +91,13 @@ def _seeds(study: Study) -> str:
 
 def _what_was_run(study: Study) -> str:
     n_splits = study.folds["fold"].nunique() or len(study.folds_run)
-    count = len(study.scores.drop_duplicates(["fold", "seed", "backbone", "condition"]))
+    count = len(study.scores.drop_duplicates([*GRID_CELL]))
     s = "s" if len(study.backbones) > 1 else ""
     where = f"{len(study.folds_run)} of {n_splits} cross-validation folds" if n_splits > 1 else "one split"
     tested = "added wafers as well as real ones" if study.leaky else "no synthetic sample"
     return (
         f"This study trained {len(study.backbones)} backbone{s} on {len(study.conditions)} kinds of training data "
-        f"({names(study.conditions)}) in {where} of {_wafers(study)} in {len(study.names)} classes{_seeds(study)}: "
+        f"({listed(study.conditions)}) in {where} of {_wafers(study)} in {len(study.names)} classes{_seeds(study)}: "
         f"{count} classifiers, tested on {tested}."
     )
 
@@ -132,7 +112,7 @@ def _what_won(study: Study, backbone: str, condition: str, best: pd.Series, gain
         for ref, row in gains.items()
         if ref != condition and row is not None
     ]
-    text += f", {names(told)}" if told else ""
+    text += f", {listed(told)}" if told else ""
     if study.synthetic(condition) or not any(map(study.synthetic, study.conditions)):
         return text + "."
     means = study.means(study.head)["mean"]
@@ -170,7 +150,7 @@ def cautions(study: Study, gain: pd.Series | None, condition: str) -> list[str]:
         found.append(f"the labels of {suspects:,} wafers look wrong, which no score allows for")
     weak = weak_classes(study)
     if weak:
-        found.append(f"a classifier trained on real wafers sees another class in most of the samples of {names(weak)}")
+        found.append(f"a classifier trained on real wafers sees another class in most of the samples of {listed(weak)}")
     cells = len(study.means(study.head))
     if cells > 1:
         found.append(f"the winner was picked among {cells} on the same test wafers, which flatters it a little")
@@ -187,7 +167,7 @@ def diverged(study: Study) -> dict[str, str]:
         for part, fact in parts.items():
             if not fact["converged"]:
                 found.setdefault(source, []).append((f"{part}, {scope}", fact["reason"]))
-    return {source: f"{names([part for part, _ in bad])}: {bad[0][1]}" for source, bad in found.items()}
+    return {source: f"{listed([part for part, _ in bad])}: {bad[0][1]}" for source, bad in found.items()}
 
 
 def weak_classes(study: Study) -> list[str]:

@@ -2,62 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 import numpy as np
 import pandas as pd
 
+from waferbench.report.kit import tables as kit
+from waferbench.report.kit.tables import BLANK, Cell, Table, name, number
+from waferbench.report.kit.words import known, points, score
 from waferbench.report.synthesis.study import HEADS, Study
-from waferbench.report.synthesis.summary import REFERENCE, known, points, score
-
-
-@dataclass(frozen=True)
-class Cell:
-    """text: as shown. value: sort key (the text by default). note: small print. tone: good, bad, best, muted, name.
-
-    heat: 0-1, the depth of the background, or None. title: on hover.
-    """
-
-    text: str
-    value: float | str | None = None
-    note: str = ""
-    tone: str = ""
-    heat: float | None = None
-    title: str = ""
-
-    @property
-    def key(self) -> float | str:
-        """What the column is sorted by."""
-        return self.text if self.value is None else self.value
-
-
-@dataclass(frozen=True)
-class Table:
-    """head: column titles. groups: (title, span) above them. numeric: False keeps cells to the left."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    groups: Sequence[tuple[str, int]] = ()
-    kind: str = "plain"
-    totals: Sequence[Sequence[Cell]] = field(default_factory=list)
-
+from waferbench.report.synthesis.summary import REFERENCE
 
 COST = ("Parameters, M", "GMACs", "Latency, ms")
-BLANK = Cell("–", value="", tone="muted")
-
-
-def name(text: str, note: str = "") -> Cell:
-    """A row's name."""
-    return Cell(str(text), note=note, tone="name")
-
-
-def number(value: float | None, form: str = ".3f", note: str = "", tone: str = "", **more: object) -> Cell:
-    """A number, or a dash where there is none."""
-    if not known(value):
-        return BLANK
-    text = format(float(value), form).replace("-", "−") if isinstance(value, (int, float, np.number)) else str(value)
-    return Cell(text, float(value), note, tone, **more)
 
 
 def table1(study: Study) -> Table:
@@ -148,10 +102,7 @@ def table1_frame(study: Study) -> pd.DataFrame:
 
 def spread(study: Study, std: float, backbone: str, condition: str, head: str) -> str:
     """What stands below a score: its deviation over folds; with one fold its interval over test wafers."""
-    if known(std):
-        return f"± {std:.4f}"
-    interval = study.score_interval(backbone, condition, head)
-    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "one fold"
+    return kit.spread(std, None if known(std) else study.score_interval(backbone, condition, head))
 
 
 def comparisons(study: Study) -> Table | None:
@@ -191,17 +142,6 @@ def gap_of_wafers(row) -> Cell:
 def _effect(row) -> Cell:
     note = f"{row.effect_low:.2f} to {row.effect_high:.2f}" if known(row.effect_low) and known(row.effect_high) else ""
     return number(row.effect, ".2f", note.replace("-", "−"))
-
-
-def gap(difference: float | None, low: float | None, high: float | None, note: str = "") -> Cell:
-    """A difference of fractions in points, its interval below; good or bad where the interval leaves zero out."""
-    if not known(difference):
-        return BLANK
-    tone = ""
-    if known(low) and known(high):
-        tone = "good" if low > 0 else "bad" if high < 0 else ""
-        note = f"{points(low)} to {points(high)}" + (f"; {note}" if note else "")
-    return Cell(points(difference), float(difference), note, tone)
 
 
 def per_class(study: Study, backbone: str | None = None) -> Table:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import matplotlib
 import pandas as pd
-from matplotlib.figure import Figure
 
-from waferbench.report.synthesis.figures import INK, LINE, MUTED, SERIES, STYLE, clean, colours, svg
+from waferbench.report.kit.figures import INK, LINE, MUTED, SERIES, clean, panels, sheet, svg
+from waferbench.report.kit.tables import BLANK, Cell, Table, gap, name, number
+from waferbench.report.kit.words import known
+from waferbench.report.synthesis.figures import colours
 from waferbench.report.synthesis.study import Study
-from waferbench.report.synthesis.summary import known
-from waferbench.report.synthesis.tables import BLANK, Cell, Table, gap, name, number
 
 COLUMNS = 4  # panels in a row
 
@@ -64,11 +64,9 @@ def rare_figure(study: Study, backbone: str) -> str | None:
     conditions = [c for c in study.conditions if c in set(t["condition"])]
     if not labels or not conditions:
         return None
-    with matplotlib.rc_context(STYLE):
-        size = (1.2 + 2.3 * len(labels), 1.0 + 0.32 * len(conditions))
-        figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(1, len(labels), squeeze=False, sharey=True)[0]
-        for axes, label in zip(panels, labels, strict=True):
+    with sheet(1.2 + 2.3 * len(labels), 1.0 + 0.32 * len(conditions)) as figure:
+        grid = figure.subplots(1, len(labels), squeeze=False, sharey=True)[0]
+        for axes, label in zip(grid, labels, strict=True):
             mine = t[t["label"] == label].drop_duplicates("condition").set_index("condition")
             for y, condition in enumerate(conditions):
                 if condition in mine.index:
@@ -77,8 +75,8 @@ def rare_figure(study: Study, backbone: str) -> str | None:
             axes.set_xlim(-3, 103)
             axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator([0, 25, 50, 75, 100]))
             clean(axes)
-        panels[0].set_yticks(range(len(conditions)), conditions)
-        panels[0].set_ylim(len(conditions) - 0.5, -0.5)
+        grid[0].set_yticks(range(len(conditions)), conditions)
+        grid[0].set_ylim(len(conditions) - 0.5, -0.5)
         figure.supxlabel(
             f"% of the wafers found where {precision(study)} precision is asked for", color=MUTED, fontsize=9.5
         )
@@ -142,14 +140,10 @@ def reliability_figure(study: Study, cells: dict[str, str]) -> str | None:
         return None
     columns = min(COLUMNS, len(found))
     lines = -(-len(found) // columns)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2.7 * columns, 2.6 * lines), layout="constrained")
-        grid = figure.subplots(lines, columns, squeeze=False).ravel()
-        for axes, (backbone, part) in zip(grid, found.items(), strict=False):
+    with sheet(2.7 * columns, 2.6 * lines) as figure:
+        for axes, (backbone, part) in zip(panels(figure, len(found), columns), found.items(), strict=True):
             _draw_reliability(axes, part)
             axes.set_title(f"{study.short(backbone)}, {cells[backbone]}", color=INK, fontsize=9, loc="left")
-        for axes in grid[len(found) :]:
-            axes.set_visible(False)
         figure.supxlabel("confidence", color=MUTED, fontsize=9.5)
         figure.supylabel("accuracy", color=MUTED, fontsize=9.5)
         return svg(figure, "Accuracy of the calls against their confidence")

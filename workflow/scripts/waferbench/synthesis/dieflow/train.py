@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from waferbench.base.seeds import derive_seed
+from waferbench.config.synthesis.sources import DieFlowTraining
 from waferbench.learning.runtime import Checkpoint, autocast, seed_everything
 from waferbench.learning.training import fit, named, step_generator
 from waferbench.synthesis.dieflow.network import HIDDEN, DieNet, losses, padding
@@ -23,7 +23,7 @@ def train_die_flow(
     maps: Sequence[np.ndarray],
     labels: np.ndarray,
     classes: Sequence[str],
-    settings: Mapping[str, Any],
+    settings: DieFlowTraining,
     seed: int,
     device: torch.device,
     checkpoints: Path | None = None,
@@ -34,7 +34,7 @@ def train_die_flow(
         maps: uint8 (rows, columns) of 0 off, 1 pass, 2 fail, any shapes.
         labels: str (N,) label of each map.
         classes: the labels, in the order of the network's embedding.
-        settings: a ``define.sources`` entry of kind ``die_flow``.
+        settings: of the source.
         seed: of weights, batches and hidden dies; on a CPU equal seeds give equal bytes.
         checkpoints: folder for the state that a killed training goes on from, or None.
 
@@ -47,18 +47,18 @@ def train_die_flow(
     labels = np.asarray(labels)
     require_each(classes, labels, "die flow")
     seed_everything(derive_seed(seed, "die flow"))
-    network = DieNet(len(classes), settings["channels"]).to(device, memory_format=torch.channels_last).train()
+    network = DieNet(len(classes), settings.channels).to(device, memory_format=torch.channels_last).train()
     positions = np.array([list(classes).index(label) for label in labels])
     batches = Batches(maps, positions, settings, derive_seed(seed, "die flow batches"))
 
     def loss_of(step: int, rows: slice) -> Tensor:
         dies, shapes, chosen = (part[rows].to(device) for part in batches.draw(step))
         random = step_generator(derive_seed(seed, "hide"), step)
-        n, size = settings["batch"], dies.shape[1:]
+        n, size = settings.batch, dies.shape[1:]
         # shares of hidden dies spread over the batch
         share = (torch.randperm(n, generator=random) + torch.rand(n, generator=random)) / n
         hidden = (torch.rand((n, *size), generator=random) < share[:, None, None])[rows].to(device) & (dies > 0)
-        with autocast(device, settings["precision"]):
+        with autocast(device, settings.precision):
             logits = network(torch.where(hidden, HIDDEN, dies), shapes, chosen)
         return losses(logits, dies, hidden).mean()
 
@@ -66,12 +66,12 @@ def train_die_flow(
         "die flow",
         named([("network", network)]),
         loss_of,
-        settings["steps"],
-        settings["batch"],
-        settings["lr"],
+        settings.steps,
+        settings.batch,
+        settings.lr,
         Checkpoint(checkpoints, "die-flow"),
-        weight_decay=settings["weight_decay"],
-        ema=settings["ema"],
+        weight_decay=settings.weight_decay,
+        ema=settings.ema,
     )
     state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
     return state, pd.DataFrame({"step": np.arange(1, len(history) + 1), "loss": history})
@@ -83,10 +83,10 @@ class Batches:
     A wafer is drawn in proportion to (wafers of its class) ** -``balance``: 0 = as in the data, 1 = all classes alike.
     """
 
-    def __init__(self, maps: Sequence[np.ndarray], positions: np.ndarray, settings: Mapping[str, Any], seed: int):
+    def __init__(self, maps: Sequence[np.ndarray], positions: np.ndarray, settings: DieFlowTraining, seed: int):
         self.maps, self.positions, self.settings, self.seed = maps, positions, settings, seed
-        self.multiple = padding(settings["channels"])
-        weight = (np.bincount(positions)[positions] ** -float(settings["balance"])).astype(float)
+        self.multiple = padding(settings.channels)
+        weight = (np.bincount(positions)[positions] ** -settings.balance).astype(float)
         groups = by_padded_shape(maps, self.multiple)
         self.groups = [np.array(groups[shape]) for shape in sorted(groups)]
         self.weights = [weight[group] / weight[group].sum() for group in self.groups]
@@ -96,8 +96,8 @@ class Batches:
         """Dies int64 (B, H, W), shapes float (B, 2), labels int64 (B,), on the CPU."""
         random = np.random.default_rng([self.seed, step])
         which = random.choice(len(self.groups), p=self.share)
-        chosen = random.choice(self.groups[which], self.settings["batch"], p=self.weights[which])
-        symmetry = int(random.integers(COUNT)) if self.settings["augment"] else 0
+        chosen = random.choice(self.groups[which], self.settings.batch, p=self.weights[which])
+        symmetry = int(random.integers(COUNT)) if self.settings.augment else 0
         maps = [under_symmetry(self.maps[i], symmetry) for i in chosen]
         return stack(maps, self.multiple).long(), shapes_of(maps), torch.from_numpy(self.positions[chosen])
 

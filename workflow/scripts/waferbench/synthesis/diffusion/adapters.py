@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -16,6 +15,7 @@ from waferbench.base.artifacts import KEY, RERUN, SEAL, with_metadata
 from waferbench.base.errors import InputError, readable
 from waferbench.base.files import atomic, canonical_json
 from waferbench.base.seals import BLANK, seal
+from waferbench.config.synthesis.sources import LoraTraining
 from waferbench.synthesis.diffusion.base import Base
 
 CONFIG = "lora_adapter_metadata"  # where diffusers keeps rank, alpha and targets
@@ -23,20 +23,20 @@ PREFIX = "unet."
 
 
 def write_adapter(
-    path: str | Path, tensors: Mapping[str, Tensor], settings: Mapping[str, Any], provenance: Mapping | None = None
+    path: str | Path, tensors: Mapping[str, Tensor], settings: LoraTraining, provenance: Mapping | None = None
 ) -> None:
     """Write one adapter.
 
     Args:
         tensors: ``<module>.lora_A.weight`` (rank, in) and ``<module>.lora_B.weight`` (out, rank), without ``unet.``.
-        settings: ``rank``, ``alpha``, ``target_modules``.
+        settings: those that it was trained with: rank, alpha and targets go into the file.
         provenance: should hold ``base``, the fingerprint of the base it was trained on.
     """
     ready = {PREFIX + name: tensors[name].detach().float().cpu().contiguous().clone() for name in sorted(tensors)}
     config = {
-        f"{PREFIX}r": int(settings["rank"]),
-        f"{PREFIX}lora_alpha": float(settings["alpha"]),
-        f"{PREFIX}target_modules": sorted(settings["target_modules"]),
+        f"{PREFIX}r": settings.rank,
+        f"{PREFIX}lora_alpha": settings.alpha,
+        f"{PREFIX}target_modules": sorted(settings.target_modules),
     }
     metadata = {"format": "pt", KEY: canonical_json(dict(provenance or {})), CONFIG: canonical_json(config)}
     with atomic(path) as temporary:

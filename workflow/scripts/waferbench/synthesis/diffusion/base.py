@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -27,6 +26,8 @@ from waferbench.base.artifacts import write_json
 from waferbench.base.errors import InputError
 from waferbench.base.files import digest, partial
 from waferbench.base.seals import FACTS, describe
+from waferbench.config.study import WeightPlaces
+from waferbench.config.synthesis.sources import NativeBase
 from waferbench.synthesis.diffusion.tokenizer import build_tokenizer
 
 PARTS = {  # what a base holds: the file that describes each part, and the pattern of its weights
@@ -90,17 +91,16 @@ def token_limit(tokenizer: CLIPTokenizer, prompt: str) -> int:
     return limit
 
 
-def build_base(settings: Mapping[str, Any]) -> Base:
+def build_base(native: NativeBase, size: int) -> Base:
     """A wafer-native latent diffusion model with random weights (torch's global seed decides them).
 
     Args:
-        settings: a ``define.sources`` entry of kind ``db_sd_lora``: ``size`` and ``native``.
+        size: pixels that the pipeline works at.
 
     Raises:
-        InputError: the image size is not divisible by what the networks halve.
+        InputError: the size is not divisible by what the networks halve, or no level of the UNet attends.
     """
-    native, size = settings["native"], int(settings["size"])
-    vae_channels, unet_channels = list(native["vae_channels"]), list(native["unet_channels"])
+    vae_channels, unet_channels = native.vae_channels, native.unet_channels
     halvings = len(vae_channels) + len(unet_channels) - 2
     if size % 2**halvings:
         raise InputError(
@@ -108,27 +108,27 @@ def build_base(settings: Mapping[str, Any]) -> Base:
             f"and {len(unet_channels)} unet_channels halve it to; change size or drop a channel"
         )
     vae = AutoencoderKL(
-        block_out_channels=tuple(vae_channels),
+        block_out_channels=vae_channels,
         down_block_types=("DownEncoderBlock2D",) * len(vae_channels),
         up_block_types=("UpDecoderBlock2D",) * len(vae_channels),
-        latent_channels=int(native["latent_channels"]),
+        latent_channels=native.latent_channels,
         layers_per_block=1,
         norm_num_groups=_groups(vae_channels),
         sample_size=size,
         mid_block_add_attention=False,
     )
-    width = int(native["text_width"])
-    attends = [level >= int(native["attention_from"]) for level in range(len(unet_channels))]
+    width = native.text_width
+    attends = [level >= native.attention_from for level in range(len(unet_channels))]
     if not any(attends):
         raise InputError(
-            f"define.sources: native.attention_from {native['attention_from']} leaves none of the "
+            f"define.sources: native.attention_from {native.attention_from} leaves none of the "
             f"{len(unet_channels)} levels of unet_channels with attention, and so nothing for an adapter; lower it"
         )
     unet = UNet2DConditionModel(
         sample_size=size // 2 ** (len(vae_channels) - 1),
-        in_channels=int(native["latent_channels"]),
-        out_channels=int(native["latent_channels"]),
-        block_out_channels=tuple(unet_channels),
+        in_channels=native.latent_channels,
+        out_channels=native.latent_channels,
+        block_out_channels=unet_channels,
         down_block_types=tuple("CrossAttnDownBlock2D" if level else "DownBlock2D" for level in attends),
         up_block_types=tuple("CrossAttnUpBlock2D" if level else "UpBlock2D" for level in reversed(attends)),
         layers_per_block=1,
@@ -196,28 +196,29 @@ def save_base(base: Base, folder: str | Path, provenance: Mapping | None = None)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def find_base(name: str | Path, folder: str = "", download: bool = False) -> Path:
+def find_base(name: str | Path, weights: WeightPlaces) -> Path:
     """The local folder of a base.
 
     Args:
         name: a folder, or a hub name such as ``stable-diffusion-v1-5/stable-diffusion-v1-5``.
-        folder: a folder of weights searched first (config key ``weights.folder``), or "".
-        download: whether the hub may be asked (``weights.download``).
+        weights: where this machine looks for weights.
 
     Raises:
         InputError: it is nowhere to be found.
     """
-    places = [Path(name)] + ([Path(folder) / name, Path(folder) / Path(name).name] if folder else [])
+    places = [Path(name)]
+    if weights.folder:
+        places += [Path(weights.folder) / name, Path(weights.folder) / Path(name).name]
     for place in places:
         if place.is_dir():
             return place
     patterns = ["model_index.json"] + [f"{part}/{p}" for part in PARTS for p in ("*.json", "*.txt")]
-    weights = ["diffusion_pytorch_model.safetensors", "model.safetensors"]
-    patterns += [f"{part}/{w}" for part in PARTS for w in weights]
+    tensors = ["diffusion_pytorch_model.safetensors", "model.safetensors"]
+    patterns += [f"{part}/{file}" for part in PARTS for file in tensors]
     try:
-        return Path(snapshot_download(str(name), allow_patterns=patterns, local_files_only=not download))
+        return Path(snapshot_download(str(name), allow_patterns=patterns, local_files_only=not weights.download))
     except Exception as error:  # the hub has many ways to say that it has no such thing
-        tried = "nor on the hub" if download else "nor among earlier downloads"
+        tried = "nor on the hub" if weights.download else "nor among earlier downloads"
         raise InputError(
             f"define.sources base {str(name)!r}: no such folder, {tried} ({type(error).__name__}); put the model in "
             f"diffusers layout at {' or '.join(map(str, places))}, set weights.download: true, or take base: native"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,10 @@ from torch import Tensor, nn
 
 from waferbench.base.errors import InputError
 from waferbench.base.seeds import derive_seed
+from waferbench.config.synthesis.sources import LoraTraining
 from waferbench.learning.runtime import Checkpoint, seed_everything
-from waferbench.learning.training import constant, fit
+from waferbench.learning.schedule import constant
+from waferbench.learning.training import fit
 from waferbench.synthesis.diffusion.base import Base
 from waferbench.synthesis.diffusion.latents import draw, encode, noise_loss
 from waferbench.wafers.store import require_each
@@ -45,7 +46,7 @@ def train_adapters(
     images: np.ndarray,
     labels: np.ndarray,
     classes: Sequence[str],
-    settings: Mapping[str, Any],
+    settings: LoraTraining,
     seed: int,
     checkpoints: Path | None = None,
 ) -> Adapters:
@@ -59,7 +60,7 @@ def train_adapters(
         images: uint8 (N, S, S) grey.
         labels: str (N,) label of each image.
         classes: the labels to train, in order.
-        settings: a ``define.sources`` entry of kind ``db_sd_lora``.
+        settings: of the source.
         seed: of adapters, batches and noise; on a CPU equal seeds give equal bytes.
         checkpoints: folder for the states that a killed training goes on from, or None.
 
@@ -69,9 +70,9 @@ def train_adapters(
     labels = np.asarray(labels)
     require_each(classes, labels, "lora")
     unmatched = add_adapter(base.unet, settings)
-    if settings["gradient_checkpointing"]:
+    if settings.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
-    prompt = base.embed(settings["instance_prompt"])
+    prompt = base.embed(settings.instance_prompt)
     tensors, parts = {}, []
     for label in classes:
         checkpoint = Checkpoint(checkpoints, label)
@@ -95,21 +96,18 @@ def matching_targets(unet: nn.Module, targets: Sequence[str]) -> list[str]:
     return matched
 
 
-def add_adapter(unet: nn.Module, settings: Mapping[str, Any]) -> list[str]:
+def add_adapter(unet: nn.Module, settings: LoraTraining) -> list[str]:
     """Put a trainable adapter into a frozen UNet; returns the targets that match no module and so do nothing.
 
     Raises:
         InputError: no target matches.
     """
-    targets = list(settings["target_modules"])
-    matched = matching_targets(unet, targets)
-    unmatched = [target for target in targets if target not in matched]
+    matched = matching_targets(unet, settings.target_modules)
+    unmatched = [target for target in settings.target_modules if target not in matched]
     if unmatched:
         print(f"lora: {', '.join(unmatched)} do not exist in this UNet and do nothing", file=sys.stderr)
     unet.add_adapter(
-        LoraConfig(
-            r=settings["rank"], lora_alpha=settings["alpha"], init_lora_weights="gaussian", target_modules=matched
-        ),
+        LoraConfig(r=settings.rank, lora_alpha=settings.alpha, init_lora_weights="gaussian", target_modules=matched),
         ADAPTER,
     )
     return unmatched
@@ -120,7 +118,7 @@ def _train_one(
     images: np.ndarray,
     label: str,
     prompt: Tensor,
-    settings: Mapping[str, Any],
+    settings: LoraTraining,
     seed: int,
     checkpoint: Checkpoint,
 ) -> np.ndarray:
@@ -129,30 +127,30 @@ def _train_one(
         if isinstance(module, LoraLayer):
             module.reset_lora_parameters(ADAPTER, "gaussian")
     device = base.unet.device
-    codes = draw(len(images), settings["steps"], settings["batch"], settings["augment"], seed)
+    codes = draw(len(images), settings.steps, settings.batch, settings.augment, seed)
     seen, position = np.unique(codes, return_inverse=True)
-    latents = encode(base.vae, images, seen, int(settings["size"]), device, settings["precision"])
+    latents = encode(base.vae, images, seen, settings.size, device, settings.precision)
     position = torch.from_numpy(position.reshape(codes.shape)).to(device)
-    embedding = prompt.expand(settings["batch"], -1, -1)
+    embedding = prompt.expand(settings.batch, -1, -1)
     alphas, prediction = base.alphas, base.scheduler.config.prediction_type
 
     def loss_of(step: int, rows: slice) -> Tensor:
-        chosen, precision = latents[position[step]].float(), settings["precision"]
+        chosen, precision = latents[position[step]].float(), settings.precision
         return noise_loss(base.unet, chosen, embedding, alphas, prediction, seed, step, rows, precision)
 
     return fit(
         f"lora {label}",
         _parameters(base.unet),
         loss_of,
-        settings["steps"],
-        settings["batch"],
-        settings["lr"],
+        settings.steps,
+        settings.batch,
+        settings.lr,
         checkpoint,
         constant,
-        settings["weight_decay"],
-        settings["clip"],
-        settings["ema"],
-        settings["accumulate"],
+        settings.weight_decay,
+        settings.clip,
+        settings.ema,
+        settings.accumulate,
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor
 
+from waferbench.base.scope import Scope
 from waferbench.base.seeds import derive_seed
+from waferbench.config.synthesis.sources import Denoising, LoraSampling
 from waferbench.learning.runtime import HalvingBatches, autocast
 from waferbench.synthesis.diffusion.adapters import AdapterSwitch
 from waferbench.synthesis.diffusion.base import Base
@@ -23,16 +24,16 @@ class Sampler:
 
     Args:
         base: the base that the adapters were trained on, on the device to sample on.
-        settings: a ``define.sources`` entry of kind ``db_sd_lora``.
+        settings: of the source.
         seed, scope: with the label and the image's position they decide its noise, whatever the batch size.
         size: edge of the images wanted.
     """
 
-    def __init__(self, base: Base, settings: Mapping[str, Any], seed: int, scope: str, size: int):
+    def __init__(self, base: Base, settings: LoraSampling, seed: int, scope: Scope, size: int):
         self.base, self.settings, self.seed, self.scope, self.size = base, settings, seed, scope, size
-        self._batches = HalvingBatches(f"lora sample {scope}", int(settings["sample_batch"]))
+        self._batches = HalvingBatches(f"lora sample {scope}", settings.sample_batch)
         self._switch = AdapterSwitch(base)
-        self._embeddings = torch.cat([base.embed(""), base.embed(settings["instance_prompt"])])
+        self._embeddings = torch.cat([base.embed(""), base.embed(settings.instance_prompt)])
 
     def __enter__(self) -> Sampler:
         return self
@@ -52,37 +53,50 @@ class Sampler:
 
         def some(rows: Sequence[int]) -> np.ndarray:
             seeds = [derive_seed(self.seed, label, self.scope, i) for i in rows]
-            noise = initial_noise(self.base, self.settings, seeds)
-            return draw_images(self.base, noise, self._embeddings, self.settings, self.size)
+            noise = initial_noise(self.base, self.settings.size, seeds)
+            precision = self.settings.precision
+            return draw_images(self.base, noise, self._embeddings, self.settings, precision, self.size)
 
         return np.concatenate(self._batches.run(some, [range(start, stop)]))
 
 
-def initial_noise(base: Base, settings: Mapping[str, Any], seeds: list[int]) -> Tensor:
-    """float32 (len(seeds), C, h, w) standard normal latents, each a function of its seed alone."""
-    edge = int(settings["size"]) // 2 ** (len(base.vae.config.block_out_channels) - 1)
+def initial_noise(base: Base, pixels: int, seeds: Sequence[int]) -> Tensor:
+    """float32 (len(seeds), C, h, w) standard normal latents, each a function of its seed alone.
+
+    Args:
+        pixels: edge that the pipeline works at.
+    """
+    edge = pixels // halving(base)
     shape = (base.unet.config.in_channels, edge, edge)
     return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
+def halving(base: Base) -> int:
+    """Pixels that one position of the latents stands for, along an edge."""
+    return 2 ** (len(base.vae.config.block_out_channels) - 1)
+
+
 @torch.inference_mode()
-def draw_images(base: Base, noise: Tensor, embeddings: Tensor, settings: Mapping[str, Any], size: int) -> np.ndarray:
+def draw_images(
+    base: Base, noise: Tensor, embeddings: Tensor, settings: Denoising, precision: str, size: int
+) -> np.ndarray:
     """Latents from noise, then grey images; the stock pipeline's own computation.
 
     Args:
         noise: (B, C, h, w) standard normal.
         embeddings: (2, tokens, width) of the empty prompt and of the prompt.
-        settings: ``sampler_steps``, ``precision``, ``guidance`` (1 or less: none), ``guidance_interval``: the part of
-            the noise schedule, 0 (clean) to 1 (noise), in which guidance acts (Kynkaanniemi et al. 2024,
+        settings: steps, guidance, and the part of the noise schedule in which it acts (Kynkaanniemi et al. 2024,
             arXiv:2404.07724); outside it a step costs half.
+        precision: as `waferbench.learning.runtime.autocast` takes it.
+        size: edge of the images wanted.
 
     Returns:
         uint8 (B, size, size).
     """
-    device, guidance, precision = base.unet.device, float(settings["guidance"]), settings["precision"]
+    device, guidance = base.unet.device, settings.guidance
     scheduler = unipc(base)
-    scheduler.set_timesteps(settings["sampler_steps"], device=device)
-    low, high = settings["guidance_interval"]
+    scheduler.set_timesteps(settings.sampler_steps, device=device)
+    low, high = settings.guidance_interval
     latents = noise.to(device) * scheduler.init_noise_sigma
     for time in scheduler.timesteps:
         guided = guidance > 1 and low <= float(time) / scheduler.config.num_train_timesteps <= high
@@ -95,7 +109,8 @@ def draw_images(base: Base, noise: Tensor, embeddings: Tensor, settings: Mapping
             predicted = empty + guidance * (prompted - empty)
         latents = scheduler.step(predicted, time, latents, return_dict=False)[0]
     latents = latents / base.vae.config.scaling_factor
-    at_once = max(1, ENCODE_PIXELS // int(settings["size"]) ** 2)
+    pixels = latents.shape[-1] * halving(base)
+    at_once = max(1, ENCODE_PIXELS // pixels**2)
     with autocast(device, precision):
         return np.concatenate([to_grey(base.vae.decode(part).sample, size) for part in latents.split(at_once)])
 

@@ -7,16 +7,17 @@ paper gives no widths beyond the first, no normalisation of the generator, no ac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from waferbench.synthesis.gan.sizes import SEED_EDGE
+from waferbench.config.synthesis.sources import Gan, GanSampling
+
+SEED_EDGE = 4  # pixels of the generator's first feature map, and of the discriminator's last
 
 
 def _up(width_in: int, width_out: int) -> nn.Sequential:
@@ -61,15 +62,15 @@ class Discriminator(nn.Module):
             return self.layers(images).flatten()
 
 
-def build_generator(settings: Mapping[str, Any], device: torch.device) -> Generator:
-    """The generator of ``define.sources.<gan>``; its weights come from torch's global seed."""
-    model = Generator(settings["latent"], settings["generator_channels"])
+def build_generator(settings: GanSampling, device: torch.device) -> Generator:
+    """The generator of these settings; its weights come from torch's global seed."""
+    model = Generator(settings.latent, settings.generator_channels)
     return model.to(device, memory_format=torch.channels_last)
 
 
-def build_discriminator(settings: Mapping[str, Any], device: torch.device) -> Discriminator:
-    """The discriminator of ``define.sources.<gan>``; its weights come from torch's global seed."""
-    return Discriminator(settings["discriminator_channels"]).to(device, memory_format=torch.channels_last)
+def build_discriminator(settings: Gan, device: torch.device) -> Discriminator:
+    """The discriminator of these settings; its weights come from torch's global seed."""
+    return Discriminator(settings.discriminator_channels).to(device, memory_format=torch.channels_last)
 
 
 def from_grey(images: Tensor) -> Tensor:

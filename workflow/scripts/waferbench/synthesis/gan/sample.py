@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 
+from waferbench.base.scope import Scope
 from waferbench.base.seeds import derive_seed
+from waferbench.config.synthesis.sources import GanSampling
 from waferbench.learning.runtime import HalvingBatches
 from waferbench.synthesis.gan.networks import build_generator, to_grey
 
@@ -19,11 +20,11 @@ class Sampler:
     """One generator in memory, whose weights are swapped.
 
     Args:
-        settings: the source's settings that the generators were trained with.
+        settings: those that the generators were trained with.
         seed, scope: with the label they decide the latents.
     """
 
-    def __init__(self, settings: Mapping[str, Any], seed: int, scope: str, device: torch.device):
+    def __init__(self, settings: GanSampling, seed: int, scope: Scope, device: torch.device):
         self.settings, self.seed, self.scope, self.device = settings, seed, scope, device
         self.model = build_generator(settings, device).eval()
         self.batches = HalvingBatches(f"gan sample {scope}", CHUNK)
@@ -44,7 +45,7 @@ class Sampler:
         first, end = start // CHUNK, -(-stop // CHUNK)
         # numpy fills value by value, so that a longer draw begins with the shorter one
         rng = np.random.default_rng(derive_seed(self.seed, "gan", "sample", label, self.scope))
-        latents = rng.standard_normal((end * CHUNK, self.settings["latent"]), dtype=np.float32)[first * CHUNK :]
+        latents = rng.standard_normal((end * CHUNK, self.settings.latent), dtype=np.float32)[first * CHUNK :]
 
         def some(part: np.ndarray) -> np.ndarray:
             return to_grey(self.model(torch.from_numpy(part).to(self.device))).cpu().numpy()

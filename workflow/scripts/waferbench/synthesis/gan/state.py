@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from waferbench.config.synthesis.sources import Gan
+from waferbench.learning.average import Average
 from waferbench.learning.runtime import autocast
-from waferbench.learning.training import warmed_up
 from waferbench.synthesis.gan.health import Health, spread
 from waferbench.synthesis.gan.losses import hinge_discriminator, hinge_generator
 from waferbench.synthesis.gan.networks import Generator, build_discriminator, build_generator, from_grey
@@ -38,22 +39,21 @@ class Trained:
 class Training:
     """The whole state of one adversarial training: networks, averages, optimisers, random numbers, health."""
 
-    def __init__(self, images: np.ndarray, settings: Mapping[str, Any], seed: int, device: torch.device):
+    def __init__(self, images: np.ndarray, settings: Gan, seed: int, device: torch.device):
         self.settings, self.device = settings, device
         self.images = torch.from_numpy(np.ascontiguousarray(images)).to(device)
         self.rng = torch.Generator().manual_seed(seed)
         self.generator = build_generator(settings, device)
         self.discriminator = build_discriminator(settings, device)
-        if settings["compile"]:
+        if settings.compile:
             torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
             self.generator.compile()
             self.discriminator.compile()
-        self.average = deepcopy(self.generator).requires_grad_(False) if settings["ema"] else None
-        betas = tuple(settings["betas"])
+        self.average = Average(dict(self.generator.named_parameters()), settings.ema)
         fused = device.type in ("cpu", "cuda")
-        adam = partial(torch.optim.Adam, betas=betas, fused=fused)
-        self.adam_g = adam(self.generator.parameters(), lr=settings["lr_generator"])
-        self.adam_d = adam(self.discriminator.parameters(), lr=settings["lr_discriminator"])
+        adam = partial(torch.optim.Adam, betas=settings.betas, fused=fused)
+        self.adam_g = adam(self.generator.parameters(), lr=settings.lr_generator)
+        self.adam_d = adam(self.discriminator.parameters(), lr=settings.lr_discriminator)
         self.iteration = self.generator_steps = 0
         self.pending: list[Tensor] = []  # metrics still on the device
         self.metrics = torch.zeros(0, len(METRICS))
@@ -65,17 +65,16 @@ class Training:
         """Take over both networks of an earlier training; the optimisers start anew."""
         self.generator.load_state_dict(trained.generator)
         self.discriminator.load_state_dict(trained.discriminator)
-        if self.average is not None:
-            self.average.load_state_dict(trained.generator)
+        self.average.load_state_dict(trained.generator)
         self.healthy = self._snapshot()
 
     def round(self) -> None:
         """``steps_discriminator`` steps of the discriminator, then ``steps_generator`` of the generator."""
         self.discriminator.requires_grad_(True)
-        for _ in range(self.settings["steps_discriminator"]):
+        for _ in range(self.settings.steps_discriminator):
             loss_d, d_real, d_fake = self._discriminator_step()
         self.discriminator.requires_grad_(False)
-        for _ in range(self.settings["steps_generator"]):
+        for _ in range(self.settings.steps_generator):
             loss_g = self._generator_step()
         self.pending.append(torch.stack([loss_d, loss_g, d_real, d_fake]))
         self.iteration += 1
@@ -94,37 +93,30 @@ class Training:
 
     def _generator_step(self) -> Tensor:
         with self._autocast():
-            fake = self.generator(self._latents(self.settings["batch"]))
+            fake = self.generator(self._latents(self.settings.batch))
             loss = hinge_generator(self.discriminator(fake).float())
         self.adam_g.zero_grad(set_to_none=True)
         loss.backward()
         self.adam_g.step()
         self.generator_steps += 1
-        if self.average is not None:
-            self._update_average()
+        self.average.update(self.generator_steps)
         return loss.detach()
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = warmed_up(self.settings["ema"], self.generator_steps)
-        for mean, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(new, 1 - decay)
-
     def _autocast(self) -> AbstractContextManager:
-        return autocast(self.device, self.settings["precision"])
+        return autocast(self.device, self.settings.precision)
 
     def _latents(self, number: int) -> Tensor:
-        return torch.randn(number, self.settings["latent"], generator=self.rng).to(self.device, non_blocking=True)
+        return torch.randn(number, self.settings.latent, generator=self.rng).to(self.device, non_blocking=True)
 
     def _real(self) -> Tensor:
         """A batch of real images, with replacement where there are fewer of them than a batch."""
-        number, batch = len(self.images), self.settings["batch"]
+        number, batch = len(self.images), self.settings.batch
         if number < batch:
             picked = torch.randint(number, (batch,), generator=self.rng)
         else:
             picked = torch.randperm(number, generator=self.rng)[:batch]
         grey = self.images[picked.to(self.device, non_blocking=True)]
-        if self.settings["augment"]:
+        if self.settings.augment:
             coins = torch.randint(2, (3, batch, 1, 1), generator=self.rng).bool().to(self.device, non_blocking=True)
             grey = dihedral(grey, coins)
         return from_grey(grey).contiguous(memory_format=torch.channels_last)
@@ -135,7 +127,7 @@ class Training:
         self.pending = []
         self.metrics = torch.cat([self.metrics, fetched])
         rng = torch.Generator().manual_seed(0)  # its own latents: looking must not change the training
-        latents = torch.randn(32, self.settings["latent"], generator=rng).to(self.device)
+        latents = torch.randn(32, self.settings.latent, generator=rng).to(self.device)
         with torch.no_grad():
             probe = deepcopy(self.generator)(latents)
         self.reason = self.health.check(fetched, self.generator.parameters(), probe, last)
@@ -144,11 +136,10 @@ class Training:
             self.healthy = self._snapshot()
 
     def _snapshot(self) -> dict[str, Any]:
-        """Copies of the weights as they are now."""
-        sampler = self.generator if self.average is None else self.average
+        """Copies of the weights as they are now: of the generator's those that it samples with."""
         return {
             "iteration": self.iteration,
-            "generator": _copy(sampler.state_dict()),
+            "generator": _copy({**self.generator.state_dict(), **self.average.state_dict()}),
             "discriminator": _copy(self.discriminator.state_dict()),
         }
 
@@ -159,7 +150,7 @@ class Training:
             "generator_steps": self.generator_steps,
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
-            "average": {} if self.average is None else self.average.state_dict(),
+            "average": self.average.state_dict(),
             "adam_g": self.adam_g.state_dict(),
             "adam_d": self.adam_d.state_dict(),
             "rng": self.rng.get_state(),
@@ -176,8 +167,7 @@ class Training:
         self.iteration, self.generator_steps = state["iteration"], state["generator_steps"]
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
+        self.average.load_state_dict(state["average"])
         self.adam_g.load_state_dict(state["adam_g"])
         self.adam_d.load_state_dict(state["adam_d"])
         self.rng.set_state(state["rng"])
@@ -189,13 +179,13 @@ class Training:
         """The last healthy weights, the generator's batch norm set for sampling, and what happened."""
         generator = build_generator(self.settings, self.device)
         generator.load_state_dict(self.healthy["generator"])
-        set_standing_statistics(generator, self.settings["batch"])
+        set_standing_statistics(generator, self.settings.batch)
         facts = {
             "converged": not self.reason,
             "reason": self.reason,
             "iterations": self.healthy["iteration"],
             "images": len(self.images),
-            "with_replacement": len(self.images) < self.settings["batch"],
+            "with_replacement": len(self.images) < self.settings.batch,
         }
         return Trained(_copy(generator.state_dict()), self.healthy["discriminator"], self.metrics.numpy(), facts)
 

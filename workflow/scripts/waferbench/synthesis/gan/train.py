@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +15,9 @@ import torch
 from waferbench.base.errors import InputError
 from waferbench.base.progress import progress
 from waferbench.base.seeds import derive_seed
+from waferbench.config.synthesis.sources import Gan
 from waferbench.learning.runtime import Checkpoint, memory_bound, seed_everything
-from waferbench.synthesis.gan.sizes import image_size
+from waferbench.synthesis.gan.networks import SEED_EDGE
 from waferbench.synthesis.gan.state import METRICS, State, Trained, Training
 from waferbench.wafers.store import require_each
 
@@ -46,7 +47,7 @@ def train_gan(
     images: np.ndarray,
     labels: np.ndarray,
     classes: Sequence[str],
-    settings: Mapping[str, Any],
+    settings: Gan,
     seed: int,
     device: torch.device,
     checkpoints: Path | None = None,
@@ -59,7 +60,7 @@ def train_gan(
         images: uint8 (N, S, S) grey.
         labels: str (N,) label of each image.
         classes: the labels to train, in order.
-        settings: a ``define.sources`` entry of kind ``ts_hinge_gan``.
+        settings: of the source.
         seed: of weights, batches and latents.
         device: where to train; on a CPU equal seeds give equal bytes.
         checkpoints: folder for the states that a killed training goes on from (bit for bit on a CPU), or None.
@@ -93,8 +94,14 @@ def train_gan(
     )
 
 
-def _verify(images: np.ndarray, labels: np.ndarray, classes: Sequence[str], settings: Mapping[str, Any]) -> None:
-    size = image_size(settings)
+def _verify(images: np.ndarray, labels: np.ndarray, classes: Sequence[str], settings: Gan) -> None:
+    size = SEED_EDGE * 2 ** (len(settings.generator_channels) - 1)
+    judged = SEED_EDGE * 2 ** len(settings.discriminator_channels)
+    if size != judged:
+        raise InputError(
+            f"gan: generator_channels draws {size} pixels, discriminator_channels expects {judged}; "
+            "give the generator one entry more than the discriminator"
+        )
     if images.ndim != 3 or images.shape[1:] != (size, size) or images.dtype != np.uint8:
         raise InputError(
             f"gan: images are {images.dtype} {images.shape}, but generator_channels draws uint8 (N, {size}, {size}); "
@@ -140,7 +147,7 @@ class _Run:
     def __init__(
         self,
         images: np.ndarray,
-        settings: Mapping[str, Any],
+        settings: Gan,
         stage: str,
         label: str,
         seed: int,
@@ -152,7 +159,8 @@ class _Run:
         seed_everything(stage_seed)
         self.name = f"gan {stage} {label}".strip()
         self.training = Training(images, settings, stage_seed, device)
-        self.total, self.batch = int(settings[f"{stage}_iterations"]), settings["batch"]
+        self.total = settings.stage1_iterations if start is None else settings.stage2_iterations
+        self.batch = settings.batch
         if start is not None:
             self.training.begin_from(start)
         self.checkpoint = Checkpoint(checkpoints, f"{stage}-{label}" if label else stage)

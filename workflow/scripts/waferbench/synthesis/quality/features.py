@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from waferbench.base.errors import InputError
+from waferbench.config.stages import WeightSearch
 from waferbench.learning.backbones import create_backbone, find_weights
 from waferbench.learning.runtime import HalvingBatches
 
@@ -38,7 +38,7 @@ class Features:
         network: a backbone name; ``inception_v3``, the TorchScript file of the FID literature; or
             ``backbone@condition``, a classifier of the study, whose features are those of wafers.
         image_size: edge of the network's input in pixels.
-        weights: config section ``weights``, optionally with ``manifest``.
+        weights: where the network's are looked for; None: only what is installed or once downloaded.
         trained: the classifier's weights, for ``backbone@condition``.
 
     Raises:
@@ -49,20 +49,20 @@ class Features:
         self,
         network: str,
         image_size: int,
-        weights: Mapping[str, Any] | None = None,
+        weights: WeightSearch | None = None,
         device: torch.device | str = "cpu",
         trained: Mapping[str, torch.Tensor] | None = None,
     ):
         self.name, self.image_size, self.device = network, image_size, torch.device(device)
         self.is_inception = network == INCEPTION
         if self.is_inception:
-            self._net, mean, std = _inception(image_size, weights or {}), (128 / 255,) * 3, (128 / 255,) * 3
+            self._net, mean, std = _inception(image_size, weights), (128 / 255,) * 3, (128 / 255,) * 3
         else:
             self._net, mean, std = create_backbone(
                 network.partition("@")[0],
                 num_classes=0,
                 pretrained=trained is None,
-                weights_settings=weights,
+                weights=weights,
                 image_size=image_size,
             )
             if trained is not None:
@@ -90,7 +90,7 @@ class Features:
         return (self._net.layers(x) if self.is_inception else self._net(x)).flatten(1).float()
 
 
-def find_inception(image_size: int, weights: Mapping[str, Any]) -> Path:
+def find_inception(image_size: int, weights: WeightSearch | None) -> Path:
     """Inception's TorchScript file by the manifest; `InputError` where there is none, or at another input size."""
     if image_size != INCEPTION_SIZE:
         raise InputError(f"quality.image_size: {image_size}, but {INCEPTION} takes {INCEPTION_SIZE}; set it to that")
@@ -102,5 +102,5 @@ def find_inception(image_size: int, weights: Mapping[str, Any]) -> Path:
     return path
 
 
-def _inception(image_size: int, weights: Mapping[str, Any]) -> nn.Module:
+def _inception(image_size: int, weights: WeightSearch | None) -> nn.Module:
     return torch.jit.load(str(find_inception(image_size, weights)), map_location="cpu")

@@ -10,6 +10,8 @@ import pandas as pd
 import torch
 
 from waferbench.base.seeds import derive_seed
+from waferbench.base.tables import TABLES
+from waferbench.config.synthesis.settings import QualityMeasures
 from waferbench.synthesis.quality.diversity import diversity
 from waferbench.synthesis.quality.frechet import frechet_of_features
 from waferbench.synthesis.quality.kid import kernel_distance
@@ -17,7 +19,6 @@ from waferbench.synthesis.quality.memorisation import copy_threshold, hamming_di
 from waferbench.synthesis.quality.prdc import blocks, distances, prdc
 
 ALL = "all"
-COLUMNS = ["label", "stage", "reference", "metric", "value", "low", "high", "n", "n_real"]
 NONE = float("nan")
 FLOOR_SPLITS = 4
 MEMORY_DRAWS = 100
@@ -31,7 +32,7 @@ def feature_rows(
     real: np.ndarray,
     real_labels: np.ndarray,
     labels: Sequence[str],
-    settings: Mapping[str, Any],
+    settings: QualityMeasures,
     seed: int,
     frechet: str = "frechet",
 ) -> list[dict]:
@@ -46,7 +47,7 @@ def feature_rows(
 
     Args:
         synthetic, real: features, float (N, D) and (M, D).
-        settings: config section ``quality``.
+        settings: the section ``quality``, but for the judge.
         frechet: name of the Frechet distance: ``fid`` where the features are Inception's.
     """
     rows = []
@@ -89,11 +90,11 @@ def _rows(label: str, n: int, n_real: int, values: Mapping[str, tuple[float, flo
 
 
 def _distances(
-    x: np.ndarray, y: np.ndarray, settings: Mapping, rng: np.random.Generator, frechet: str, one_class: bool
+    x: np.ndarray, y: np.ndarray, settings: QualityMeasures, rng: np.random.Generator, frechet: str, one_class: bool
 ) -> dict:
     values = {frechet: (frechet_of_features(x, y), NONE, NONE)}
-    values["kid"] = kernel_distance(x, y, settings["kid_subsets"], settings["kid_subset_size"], rng)
-    shares = prdc(y, x, settings["neighbours"]) | ({"diversity": diversity(y, x)} if one_class else {})
+    values["kid"] = kernel_distance(x, y, settings.kid_subsets, settings.kid_subset_size, rng)
+    shares = prdc(y, x, settings.neighbours) | ({"diversity": diversity(y, x)} if one_class else {})
     return values | {k: (v, NONE, NONE) for k, v in shares.items()}
 
 
@@ -101,13 +102,13 @@ def _floors(
     x: np.ndarray,
     y: np.ndarray,
     half: int,
-    settings: Mapping,
+    settings: QualityMeasures,
     rng: np.random.Generator,
     frechet: str,
     one_class: bool,
 ) -> dict:
     draws: dict[str, list[float]] = {}
-    few = {**settings, "kid_subsets": max(2, settings["kid_subsets"] // FLOOR_SPLITS)}
+    few = settings.model_copy(update={"kid_subsets": max(2, settings.kid_subsets // FLOOR_SPLITS)})
     for _ in range(FLOOR_SPLITS):
         order = rng.permutation(len(y))
         a, b = y[order[:half]], y[order[half : 2 * half]]
@@ -261,8 +262,5 @@ def _median(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def table(rows: list[dict], **columns: Any) -> pd.DataFrame:
-    """The long table: `COLUMNS`, after constant columns such as protocol, seed, fold, source."""
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    for position, (name, value) in enumerate(columns.items()):
-        frame.insert(position, name, value)
-    return frame
+    """The study's table ``quality`` of these rows; columns of one value throughout are given by name."""
+    return pd.DataFrame([{**columns, **row} for row in rows], columns=list(TABLES["quality"]))

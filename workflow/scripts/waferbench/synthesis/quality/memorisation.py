@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 
+from waferbench.base.tables import CLOSEST
 from waferbench.wafers.render import snap_greys
 from waferbench.wafers.symmetries import COUNT, under_symmetry
 
@@ -65,6 +67,21 @@ def rate(hits: np.ndarray) -> tuple[float, float, float]:
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return p, float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def closest(
+    twins: pd.DataFrame, wafers: pd.DataFrame, source: str, label: np.ndarray, index: np.ndarray
+) -> pd.DataFrame:
+    """The table of each sample's nearest training wafer: ``source, label, index, row, hamming``.
+
+    Args:
+        twins: of `waferbench.synthesis.quality.measure.Memory.rows`, one row a sample.
+        wafers: the table of all training wafers.
+        label, index: (N,) class of each sample, and its position in its class's raw pool.
+    """
+    rows = wafers["row"].to_numpy()[twins["nearest"].to_numpy()]
+    values = (source, label, index, rows, twins["hamming"].to_numpy())
+    return pd.DataFrame(dict(zip(CLOSEST, values, strict=True)))
 
 
 def _codes(images: np.ndarray, levels: Sequence[int]) -> np.ndarray:

@@ -8,20 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from waferbench.base.artifacts import read_h5
+from waferbench.base.scope import Scope
 from waferbench.base.seeds import derive_seed
-from waferbench.wafers.folds import wafers_of
+from waferbench.images.store import read_images
 
 
-def real_wafers(
-    selected: pd.DataFrame, folds: pd.DataFrame, scope: str, split: str, most: int, seed: int
-) -> pd.DataFrame:
-    """At most so many wafers of a split, rare classes whole; none held out where the generator saw all (pooled)."""
-    wafers = wafers_of(selected, folds, scope, split)
-    if scope == "pooled" and split == "test":
-        wafers = wafers.iloc[:0]
-    rng = np.random.default_rng(derive_seed(seed, "real", scope, split))
-    return wafers.iloc[balanced_subset(wafers["label"].to_numpy(), most, rng)]
+def real_wafers(labels: np.ndarray, scope: Scope, split: str, most: int, seed: int) -> np.ndarray:
+    """Which wafers of a split are compared with: at most so many, rare classes whole.
+
+    Args:
+        labels: (N,) label of each wafer of that split and scope.
+
+    Returns:
+        int (M,), their positions, ascending; none is held out where the generator saw all (`POOLED`).
+    """
+    if scope.pooled and split == "test":
+        return np.arange(0)
+    return balanced_subset(labels, most, np.random.default_rng(derive_seed(seed, "real", scope, split)))
 
 
 def balanced_subset(labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
@@ -69,7 +72,7 @@ def samples(files: Mapping[str, str], scores: pd.DataFrame, number: int) -> Samp
     for label, path in files.items():
         mine = scores[scores["label"] == label].sort_values("index")
         mine = mine[(mine["index"] < number) | mine["in_pool"]]
-        images.append(read_h5(path, ["images"])["images"][mine["index"].to_numpy()])
+        images.append(read_images(path).take(mine["index"], str(path)))
         used.append(mine)
     table = pd.concat(used)
     stages = {"raw": (table["index"] < number).to_numpy(), "kept": table["in_pool"].to_numpy(bool)}

@@ -6,8 +6,7 @@ and not the defect pattern.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch.nn import functional as F
 
 from waferbench.base.progress import progress
 from waferbench.base.seeds import derive_seed
+from waferbench.config.synthesis.settings import ShapeNetSettings
 from waferbench.learning.runtime import HalvingBatches, seed_everything
 from waferbench.synthesis.shape.corruptions import corrupt_any
 from waferbench.wafers.symmetries import COUNT, under_symmetry
@@ -29,7 +29,7 @@ class ShapeNet(nn.Module):
         channels: width of each convolution.
     """
 
-    def __init__(self, size: int, channels: list[int]):
+    def __init__(self, size: int, channels: Sequence[int]):
         super().__init__()
         layers: list[nn.Module] = []
         for inner, outer in zip([1, *channels[:-1]], channels, strict=True):
@@ -50,7 +50,7 @@ def soft_silhouette(images: np.ndarray, size: int, pass_level: float) -> torch.T
 
 
 def fit_shape_net(
-    images: np.ndarray, settings: Mapping[str, Any], pass_level: float, seed: int, device: torch.device
+    images: np.ndarray, settings: ShapeNetSettings, pass_level: float, seed: int, device: torch.device
 ) -> ShapeNet:
     """Train the net: half of each batch real wafers, half corruptions of them.
 
@@ -58,15 +58,15 @@ def fit_shape_net(
 
     Args:
         images: uint8 (N, S, S) of real rendered wafers.
-        settings: ``size, channels, steps, batch, lr`` (config section ``shape_filter.cnn``).
+        settings: the section ``shape_filter.cnn``.
         pass_level: grey of a passing die.
     """
     seed_everything(derive_seed(seed, "shape net"))
     rng = np.random.default_rng(derive_seed(seed, "shape corruptions"))
-    net = ShapeNet(settings["size"], list(settings["channels"])).to(device).train()
-    steps, half = settings["steps"], max(1, settings["batch"] // 2)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=settings["lr"])
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings["lr"], total_steps=max(2, steps))
+    net = ShapeNet(settings.size, settings.channels).to(device).train()
+    steps, half = settings.steps, max(1, settings.batch // 2)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=max(2, steps))
     target = torch.cat([torch.ones(half), torch.zeros(half)]).to(device)
     for _ in progress(range(steps), "shape net"):
         good = _symmetries(images[rng.integers(len(images), size=half)], rng)

@@ -14,6 +14,7 @@ import torch
 from waferbench.base.artifacts import read_json, read_weights
 from waferbench.base.errors import InputError
 from waferbench.base.seeds import derive_seed
+from waferbench.config.synthesis.settings import ShapeFilterFit
 from waferbench.synthesis.shape.cnn import ShapeNet, fit_shape_net, shape_logits
 from waferbench.synthesis.shape.corruptions import CORRUPTIONS, corrupt
 from waferbench.synthesis.shape.geometric import geometric_scores
@@ -25,7 +26,7 @@ DECIDES = {
     "cnn": ("cnn",),
     "both": ("iou", "off_disc", "radius", "offset", "cnn"),
 }
-ALONE = ("geometric", "cnn")  # the two filters whose agreement is told, whichever decides
+ALONE = ("cnn", "geometric")  # the two filters whose agreement is told, whichever decides
 MIN_WAFERS = 20
 
 
@@ -68,10 +69,8 @@ class ShapeFilter:
         net = ShapeNet(value["cnn"]["size"], value["cnn"]["channels"])
         net.load_state_dict(dict(weights))
         alone = {name: _opened(limits) for name, limits in value["alone"].items()}
-        facts = value.get("facts", {})
-        return cls(
-            value["decide"], _opened(value["limits"]), alone, value["spread"], value["pass_level"], net.eval(), facts
-        )
+        limits, facts = _opened(value["limits"]), value["facts"]
+        return cls(value["decide"], limits, alone, value["spread"], value["pass_level"], net.eval(), facts)
 
 
 def _closed(limits: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:
@@ -101,7 +100,7 @@ def verdict(files: Mapping[str, str], device: torch.device) -> Callable[[Sequenc
 
 def fit(
     images: np.ndarray,
-    settings: Mapping[str, Any],
+    settings: ShapeFilterFit,
     seed: int,
     device: torch.device | str = "cpu",
     pass_level: float = 128,
@@ -115,32 +114,30 @@ def fit(
 
     Args:
         images: uint8 (N, S, S) of real rendered wafers of the training split.
-        settings: config section ``shape_filter``.
+        settings: the section ``shape_filter``, but for the sources that it is applied to.
         seed: of everything random here.
         pass_level: grey of a passing die.
 
     Raises:
-        InputError: fewer than 20 wafers, or an unknown ``decide``.
+        InputError: fewer than 20 wafers.
     """
     if len(images) < MIN_WAFERS:
         raise InputError(
             f"shape_filter: {len(images)} training wafers, at least {MIN_WAFERS} are needed for quantiles; "
             "raise filter.max_per_class or add wafers"
         )
-    if settings["decide"] not in DECIDES:
-        raise InputError(f"shape_filter.decide: {settings['decide']!r}, expected one of {sorted(DECIDES)}")
     rng = np.random.default_rng(derive_seed(seed, "shape split"))
-    images = images[rng.permutation(len(images))[: settings["max_real"]]]
+    images = images[rng.permutation(len(images))[: settings.max_real]]
     held = max(len(images) // 5, min(len(images) // 2, 200))
-    net = fit_shape_net(images[held:], settings["cnn"], pass_level, seed, torch.device(device))
+    net = fit_shape_net(images[held:], settings.cnn, pass_level, seed, torch.device(device))
     scores = raw_scores(net, images, pass_level)
     unseen = np.arange(len(images)) < held
-    limits, tail = joint_limits(scores, DECIDES[settings["decide"]], settings["real_pass_rate"], unseen)
-    alone = {name: joint_limits(scores, DECIDES[name], settings["real_pass_rate"], unseen)[0] for name in ALONE}
+    limits, tail = joint_limits(scores, DECIDES[settings.decide], settings.real_pass_rate, unseen)
+    alone = {name: joint_limits(scores, DECIDES[name], settings.real_pass_rate, unseen)[0] for name in ALONE}
     median = scores.median()
     spread = {k: float(max(1e-9, *(abs(v - median[k]) for v in pair if np.isfinite(v)))) for k, pair in limits.items()}
     facts = {"wafers_net": len(images) - held, "wafers_unseen": held, "wafers": len(images), "tail": tail}
-    return ShapeFilter(settings["decide"], limits, alone, spread, float(pass_level), net, facts)
+    return ShapeFilter(settings.decide, limits, alone, spread, float(pass_level), net, facts)
 
 
 def raw_scores(net: ShapeNet, images: np.ndarray, pass_level: float) -> pd.DataFrame:
@@ -186,7 +183,7 @@ def score(shape_filter: ShapeFilter, images: np.ndarray) -> pd.DataFrame:
     Returns:
         ``iou, off_disc, radius, offset, cnn`` (float), ``passes`` (bool), ``margin`` (float: by how much the worst
         score is beyond its limit, in units of the real spread; 0 or less passes), ``reason`` (str: that score's name;
-        empty where the image passes), ``passes_geometric`` and ``passes_cnn`` (bool: the verdict of each alone).
+        empty where the image passes), ``passes_cnn`` and ``passes_geometric`` (bool: the verdict of each alone).
     """
     frame = raw_scores(shape_filter.net, images, shape_filter.pass_level)
     names = list(shape_filter.limits)
@@ -216,16 +213,20 @@ def rejection_rates(shape_filter: ShapeFilter, images: np.ndarray, seed: int) ->
     return {**rates, "all": float(np.mean(list(rates.values())))}
 
 
-def admit(scores: pd.DataFrame, filtered: bool, wanted: int) -> pd.DataFrame:
+def admit(scores: pd.DataFrame, label: str, filtered: bool, wanted: int) -> pd.DataFrame:
     """Say which of one class's samples are kept, and which of them are the pool.
 
     Args:
         scores: the table of `score`, in the order in which the samples were drawn.
+        label: of the class.
         filtered: the filter's verdict applies to this source; False keeps every sample.
         wanted: size of the pool.
 
     Returns:
-        The table with bool columns ``kept`` and ``in_pool`` (kept, and among the first ``wanted`` kept).
+        ``label, index``, the scores, and bool ``kept`` and ``in_pool`` (kept, and among the first ``wanted`` kept).
     """
     kept = scores["passes"].to_numpy(bool) if filtered else np.ones(len(scores), bool)
-    return scores.assign(kept=kept, in_pool=kept & (np.cumsum(kept) <= wanted))
+    table = scores.assign(kept=kept, in_pool=kept & (np.cumsum(kept) <= wanted))
+    table.insert(0, "label", label)
+    table.insert(1, "index", range(len(table)))
+    return table

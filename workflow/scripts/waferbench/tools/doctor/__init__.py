@@ -1,12 +1,12 @@
 """What may keep a study from running, or from being right: each thing looked at, what was found, what to do about it.
 
-Runs where packages are missing: nothing here imports more than the standard library and YAML before it is needed.
+Runs where torch is broken: nothing here imports more than reading the settings takes before it is needed.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -24,10 +24,13 @@ class Finding:
     advice: str = ""
 
 
-def examine(checks: Mapping[str, Callable[[], Iterable[Finding]]]) -> list[Finding]:
-    """The findings of all checks, in order; one that fails itself is a warning that says how."""
+Check = Callable[[], Iterable[Finding]]
+
+
+def examine(checks: Iterable[tuple[str, Check]]) -> list[Finding]:
+    """The findings of all checks with their topics, in order; one that fails itself is a warning that says how."""
     findings: list[Finding] = []
-    for topic, check in checks.items():
+    for topic, check in checks:
         try:
             findings += check()
         except Exception as error:  # what is broken may break any of them in any way

@@ -2,44 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from waferbench.base.errors import InputError
-from waferbench.tools.doctor import PROBLEM, cluster, examine, leftovers, machine, study, table
+from waferbench.config.study import StudySettings
+from waferbench.tools.doctor import OK, PROBLEM, Finding, cluster, examine, machine, study, table
+
+if TYPE_CHECKING:
+    from waferbench.tracks import Track
+
+LOCAL = cluster.Executor()
 
 
-def visit(settings: Mapping, networks: Mapping, memory: Mapping[str, int], target: Path) -> str:
+def visit(
+    settings: StudySettings,
+    tracks: Iterable[Track],
+    memory: Mapping[str, int],
+    target: Path,
+    executor: cluster.Executor = LOCAL,
+) -> str:
     """Look at everything and write the table to ``target``; its text.
 
     Args:
-        settings: the study's, resolved.
-        networks: entries of the weights manifest, of the pretrained networks, by name.
+        settings: of the whole study.
+        tracks: those whose own checks are made, too.
         memory: mem_mb by rule.
+        executor: what runs the jobs.
 
     Raises:
         InputError: there is a problem; the table says which.
     """
-    root, folder = Path(), Path("results", settings["study"])
-    profile = cluster.profile_in_use(leftovers.ancestors())
-    here = {"GPU": machine.check_gpu, "memory": partial(machine.check_memory, memory)}
-    text = table(
-        examine(
-            {
-                "Python": machine.check_python,
-                "packages": partial(machine.check_packages, root / "requirements.txt", root / "requirements.in"),
-                **(here if profile.executor == "local" else {"nodes": cluster.check_nodes}),
-                "disk": partial(study.check_disk, settings, folder),
-                "wafers": partial(study.check_data, settings["dataset"], folder),
-                "weights": partial(study.check_weights, settings, networks, settings["weights"]),
-                "artifacts": partial(study.check_artifacts, folder),
-                "lock": partial(leftovers.check_lock, root),
-                "leftovers": partial(leftovers.check_leftovers, folder),
-                "cluster": partial(cluster.check_cluster, profile),
-            }
-        )
-    )
+    folder = Path("results", settings.study)
+    here = [("GPU", machine.check_gpu), ("memory", partial(machine.check_memory, memory))]
+    checks = [
+        ("Python", lambda: [Finding(OK, "Python", sys.version.split()[0])]),
+        *(here if executor.name == "local" else []),
+        ("wafers", partial(study.check_data, settings.dataset, folder)),
+        *(check for track in tracks for check in track.doctor(settings).items()),
+        ("artifacts", partial(study.check_artifacts, folder)),
+        ("leftovers", partial(study.check_leftovers, folder)),
+        ("cluster", partial(cluster.check_cluster, executor)),
+    ]
+    text = table(examine(checks))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
     if any(line.startswith(PROBLEM) for line in text.splitlines()):

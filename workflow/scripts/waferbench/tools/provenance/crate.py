@@ -40,6 +40,7 @@ FORMATS = {
     ".safetensors": "application/octet-stream",
 }
 WORKFLOW = f"{CODE}/Snakefile"
+ABOUT = "Every artifact of one study, the code and settings that made it, and the run itself."
 LICENCES = "Code: MIT. Data and weights keep their own licences, named at their entities where they are known."
 
 
@@ -47,13 +48,15 @@ LICENCES = "Code: MIT. Data and weights keep their own licences, named at their 
 class Made:
     """Everything that a crate tells.
 
-    study: its name. folder: from the workflow's. jobs: all. scripts: of each rule, its file's name without suffix.
-    code: files of the workflow, from its folder. digests: of every input and output, by path.
+    study: its name. folder: from the workflow's. questions: that it answers, one a track. jobs: all.
+    scripts: of each rule, its path in the folder of scripts without suffix. code: files of the workflow, from its
+    folder. digests: of every input and output, by path.
     data: the source file or folder of the wafers, None for simulated ones. weights: by network or base.
     """
 
     study: str
     folder: Path
+    questions: Sequence[str]
     jobs: Sequence[MadeJob]
     scripts: Mapping[str, str]
     code: frozenset[str]
@@ -96,8 +99,7 @@ def _head(made: Made, entities: Mapping[str, dict]) -> list[dict]:
             "@id": "./",
             "@type": "Dataset",
             "name": f"waferbench study {made.study}",
-            "description": "Which synthetic wafer maps make a defect classifier better: every artifact of one study, "
-            "the code and settings that made it, and the run itself.",
+            "description": " ".join([*made.questions, ABOUT]),
             "datePublished": _span(made)[1],
             "license": LICENCES,
             "conformsTo": _ref(*PROFILES),
@@ -217,8 +219,9 @@ def _steps(made: Made) -> Iterable[dict]:
         }
     tools = sorted({f"{CODE}/workflow/scripts/{made.scripts[rule]}.py" for rule in rules})
     place = made.folder / WORKFLOW
+    makers = sorted({job.made_by.removeprefix("waferbench ") for job in made.jobs if job.made_by})
     yield {
-        **_file(WORKFLOW, place, digest(place)),
+        **_file(WORKFLOW, place, digest(place), **({"version": ", ".join(makers)} if makers else {})),
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         "name": "waferbench",
         "license": "MIT",
@@ -235,7 +238,7 @@ def _action(job: MadeJob) -> str:
 
 def _job(made: Made, job: MadeJob) -> Iterable[dict]:
     given = [_inside(made, path) for path in job.inputs]
-    if job.rule == "ingest" and made.data is not None:
+    if made.data is not None and job.data == made.data.sha256:
         given.append(made.data.uri)
     given += [thing.uri for name, thing in made.weights.items() if _reads(job, name)]
     if job.settings is None:
@@ -254,6 +257,8 @@ def _job(made: Made, job: MadeJob) -> Iterable[dict]:
         "result": _ref(*(_inside(made, path) for path in job.outputs)),
         "actionStatus": "http://schema.org/CompletedActionStatus",
     }
+    if job.made_by:
+        action["description"] = f"Made by {job.made_by}."
     if job.record:
         start, end = _times(job.record)
         told = [job.record.get(key) for key in ("host", "hardware", "device", "cuda")]

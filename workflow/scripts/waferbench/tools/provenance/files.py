@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,6 +14,7 @@ import yaml
 
 from waferbench.base.files import data_digest
 from waferbench.base.sourcefiles import files_of
+from waferbench.config.section import Section
 
 CODE = "code"  # folder of the crate that holds the workflow
 PARTS = ("Snakefile", "config", "workflow", "profiles", "resources", "envs", "requirements.txt", "LICENSE")
@@ -73,10 +73,10 @@ def copy_workflow(root: Path, crate: Path) -> list[str]:
     return [file.as_posix() for file in files]
 
 
-def write_settings(settings: Mapping, crate: Path) -> Path:
-    """Write the resolved settings as an overlay for ``--configfile``; without a cache, so that all is made again."""
-    path = crate / SETTINGS
-    path.write_text(HEAD + yaml.safe_dump({**settings, "set": "", "cache": ""}, sort_keys=True, allow_unicode=True))
+def write_settings(settings: Section, crate: Path) -> Path:
+    """Write a study's settings as an overlay for ``--configfile``; without a cache, so that all is made again."""
+    path, values = crate / SETTINGS, {**settings.model_dump(mode="json"), "set": "", "cache": ""}
+    path.write_text(HEAD + yaml.safe_dump(values, sort_keys=True, allow_unicode=True))
     return path
 
 

@@ -12,8 +12,8 @@ from waferbench.base.artifacts import read_provenance
 from waferbench.base.errors import InputError
 from waferbench.base.files import digest
 from waferbench.base.progress import progress
+from waferbench.base.records import run_records
 from waferbench.base.seals import FACTS
-from waferbench.engine.running import run_records
 from waferbench.tools.plan import Output
 
 SHOWN = 10  # names of missing files in an error
@@ -25,6 +25,7 @@ class MadeJob:
 
     inputs, outputs: paths from the workflow's folder.
     code: digest of the code, "" where no output says it; settings: its slice of the configuration, None likewise.
+    data: digest of the data that it read and no input names, or ""; made_by: the workbench and its version, or "".
     record: its run record, empty where it is gone; record_file: where that lies in the study's folder.
     """
 
@@ -34,6 +35,8 @@ class MadeJob:
     outputs: tuple[str, ...]
     code: str = ""
     settings: Mapping | None = None
+    data: str = ""
+    made_by: str = ""
     record: Mapping = field(default_factory=dict)
     record_file: str = ""
 
@@ -90,7 +93,8 @@ def gather_jobs(outputs: Sequence[Output], digests: Mapping[str, str], root: Pat
         wildcards = told.get("wildcards", {})
         record, file = records.get(_key(rule, wildcards), ({}, ""))
         paths = tuple(sorted(output.path for output in made))
-        jobs.append(MadeJob(rule, wildcards, inputs, paths, told.get("code", ""), told.get("settings"), record, file))
+        facts = {name: told[name] for name in ("code", "settings", "data", "made_by") if name in told}
+        jobs.append(MadeJob(rule, wildcards, inputs, paths, **facts, record=record, record_file=file))
     return sorted(jobs, key=lambda job: job.name)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from waferbench.base.errors import InputError
-from waferbench.wafers.ingest.dielist import read_dielist
+from waferbench.config.stages import Ingest
+from waferbench.wafers.ingest.dielist import PASS_BINS, read_dielist
 from waferbench.wafers.ingest.folder import read_folder
 from waferbench.wafers.ingest.g85 import read_g85
 from waferbench.wafers.ingest.lswmd import read_lswmd
@@ -21,17 +22,17 @@ SOURCES = (*READERS, *BIN_READERS)
 SUFFIXES = {".pkl": "lswmd", ".npz": "npz", ".csv": "dielist", ".xml": "g85"}
 
 
-def read_wafers(dataset: Mapping) -> WaferSet:
-    """Read the ``dataset`` section of the configuration; wafers without a class are left out.
+def read_wafers(path: str | Path, settings: Ingest) -> WaferSet:
+    """Read a study's wafers; those without a class are left out.
 
     Args:
-        dataset: ``source`` (lswmd, npz, folder, dielist or g85), ``path``, ``classes`` (names that the data must
-            hold), ``pass_bins`` (bins that pass, where the source holds bins).
+        path: the file or folder, of the format that the settings name.
+        settings: of the stage ``ingest``, for any source but simulated wafers.
 
     Raises:
         InputError: no such file, damaged content, or a configured class that the data lack.
     """
-    source, path = dataset["source"], Path(dataset["path"])
+    source, path = settings.source, Path(path)
     if source not in SOURCES:
         raise InputError(f"dataset.source: {source!r} is none of {', '.join(SOURCES)}")
     if source == "folder" and not path.is_dir():
@@ -39,15 +40,15 @@ def read_wafers(dataset: Mapping) -> WaferSet:
     if not (path.is_file() or (path.is_dir() and source in ("folder", "g85"))):
         raise InputError(f"dataset.path: {path} is {_what(path)}, expected the {source} file; correct the path")
     if source in BIN_READERS:
-        wafers = _labelled(BIN_READERS[source](path, dataset.get("pass_bins", ("1",)))[0], path)
+        wafers = _labelled(BIN_READERS[source](path, settings.pass_bins or PASS_BINS)[0], path)
     else:
         wafers = READERS[source](path)
     require_names(wafers, path)
-    require_classes(set(wafers.classes), dataset.get("classes", ()), path)
+    require_classes(set(wafers.classes), settings.classes, path)
     return wafers
 
 
-def read_unlabelled(path: str | Path, pass_bins: Sequence[str] = ("1",)) -> tuple[WaferSet, list[str]]:
+def read_unlabelled(path: str | Path, pass_bins: Sequence[str] = PASS_BINS) -> tuple[WaferSet, list[str]]:
     """Read wafers whose class need not be known, in any of the formats; the name's ending says which.
 
     Args:

@@ -18,6 +18,7 @@ from waferbench.base.errors import InputError, readable
 from waferbench.wafers.ingest.table import WaferSet
 from waferbench.wafers.store import FAIL, PASS, WaferStore
 
+PASS_BINS = ("1",)  # the bins that pass unless others are named
 NEEDED, OPTIONAL = ("wafer", "x", "y", "bin"), ("lot", "class")
 ROWS = 200_000  # rows in memory as text at a time
 SPARSE, SMALL = 25, 4096  # a box of more than so many places a die is taken for a mistake, unless it is small
@@ -26,7 +27,7 @@ WHOLE = re.compile(r"([0-9]+)(?:\.0+)?")  # pandas writes 1.0 once a column has 
 Column = tuple[str, ...]
 
 
-def read_dielist(path: Path, pass_bins: Sequence[str] = ("1",)) -> tuple[WaferSet, list[str]]:
+def read_dielist(path: Path, pass_bins: Sequence[str] = PASS_BINS) -> tuple[WaferSet, list[str]]:
     """Read a CSV file with a header and the columns ``wafer, x, y, bin``, and ``lot`` and ``class`` where known.
 
     Each wafer's map is the box around its dies: x counts columns, y rows downwards, both whole numbers of any sign;

@@ -16,7 +16,7 @@ import numpy as np
 
 from waferbench.base.errors import InputError, readable
 from waferbench.base.progress import progress
-from waferbench.wafers.ingest.dielist import bin_key
+from waferbench.wafers.ingest.dielist import PASS_BINS, bin_key
 from waferbench.wafers.ingest.table import WaferSet, as_map
 from waferbench.wafers.store import FAIL, OFF, PASS, WaferStore
 
@@ -26,7 +26,7 @@ COUNT = re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
 QUALITIES = {"pass": PASS, "fail": FAIL, "null": OFF}
 
 
-def read_g85(path: Path, pass_bins: Sequence[str] = ("1",)) -> tuple[WaferSet, list[str]]:
+def read_g85(path: Path, pass_bins: Sequence[str] = PASS_BINS) -> tuple[WaferSet, list[str]]:
     """Read one file of wafer maps, or a folder: ``*.xml`` in it, and ``<class name>/*.xml``.
 
     A file holds any number of ``Map`` elements, with or without a namespace. Rows are taken as they are written,

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from waferbench.base.errors import InputError, require_plain
+from waferbench.base.names import slugs
 from waferbench.base.progress import progress
-from waferbench.wafers.store import FAIL, OFF, WaferStore, slugs
+from waferbench.wafers.store import FAIL, OFF, WaferStore
 
 MOST_DIES = 2**26  # places of a map
 GROUPS = {"duplicates": "canonical", "lots": "lot"}

@@ -9,15 +9,18 @@ as arrays of (wafers, dies), in coordinates where the wafer's rim is the unit ci
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from waferbench.base.errors import InputError
+from waferbench.config.study import Simulated
+from waferbench.wafers.ingest.table import WaferSet, require_classes
 from waferbench.wafers.simulate.grids import GRIDS, Grid, make_grid
 from waferbench.wafers.simulate.patterns import CLASSES, PATTERNS, edge_loc, edge_ring, loc
 from waferbench.wafers.simulate.shapes import Draw, ramp
+from waferbench.wafers.store import WaferStore
 
 CHUNK_DIES = 2_000_000  # dies computed at once: bounds memory at some tens of MB
 
@@ -131,6 +134,23 @@ def simulate(
                     maps[i] = wafer
     repeat(maps, names, lot, duplicates, rng)
     return maps, [CLASSES[k] for k in names], [f"lot{k:05d}" for k in lot]
+
+
+def simulated_wafers(settings: Simulated, seed: int, classes: Sequence[str] = ()) -> WaferSet:
+    """The wafers of a study without data of its own; ids are ``sim-`` and their number.
+
+    Args:
+        settings: how many wafers of which class, and how hard they are.
+        classes: names of the classes under study, each of which must be asked for.
+
+    Raises:
+        InputError: as `simulate`, or a class under study of which no wafer is asked for.
+    """
+    asked = {name for name, count in settings.counts.items() if count}
+    require_classes(asked, classes, "dataset.simulated.counts")
+    counts = dict(sorted(settings.counts.items()))  # in whatever order they were written
+    maps, names, lots = simulate(counts, seed, settings.wafers_per_lot, settings.duplicates, settings.difficulty)
+    return WaferSet(WaferStore.of(maps), names, lots, [f"sim-{i:06d}" for i in range(len(maps))])
 
 
 def repeat(

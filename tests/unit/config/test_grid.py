@@ -1,0 +1,113 @@
+"""The grid of a study, in plain Python."""
+
+import pytest
+
+from waferbench.base.scope import POOLED, Fold
+from waferbench.config.grid import Grid
+from waferbench.config.study import Dataset, Folds, Render
+from waferbench.config.synthesis.settings import (
+    ClassifierSettings,
+    Generators,
+    Pool,
+    ShapeFilterSettings,
+    SynthesisSettings,
+)
+from waferbench.config.synthesis.sources import Gan, Lora
+from waferbench.engine.slices import slice_text
+
+
+def grid(**settings) -> Grid:
+    return Grid(SynthesisSettings(**settings))
+
+
+def test_runs_folds_and_scopes_of_the_default():
+    default = grid()
+    assert default.seeds == [42] and default.folds("cv5") == [0, 1, 2]
+    assert default.scopes("cv5") == [Fold(0), Fold(1), Fold(2)]
+    assert default.home("cv5") == "cv5" and default.scope("cv5", "1") == Fold(1)
+    assert default.first == {"protocol": "cv5", "seed": 42, "fold": 0}
+    assert default.first_scope == {"protocol": "cv5", "seed": 42, "scope": Fold(0)}
+    assert list(default.sources) == ["gan", "lora"] and default.gans == ["gan"] and default.of_kind(Lora) == ["lora"]
+
+
+def test_repeats_are_seeds():
+    assert grid(seed=7, repeats=3).seeds == [7, 8, 9]
+
+
+def test_pooled_generators_are_shared_by_all_protocols():
+    pooled = grid(generators=Generators(train_on="pooled"), folds=Folds(protocols=["cv5", "holdout_80_10_10"]))
+    assert pooled.scopes("cv5") == [POOLED] and pooled.home("cv5") == "pooled"
+    assert pooled.every_scope("{protocol}/{seed}/{scope}") == ["pooled/42/pooled"]
+
+
+def test_a_leaky_protocol_has_pooled_generators_and_no_comparisons():
+    leaky = grid(folds=Folds(protocols=["leaky_80_20", "cv5"], run=[0]))
+    assert leaky.leaky == ["leaky_80_20"] and leaky.pooled("leaky_80_20") and not leaky.pooled("cv5")
+    assert leaky.every_scope("{protocol}/{scope}") == ["pooled/pooled", "cv5/fold0"]
+
+
+def test_every_cell_is_every_combination_in_order():
+    small = grid(conditions=["real", "gan"], baseline="real", folds=Folds(run=[0, 2]))
+    cells = small.every_cell("x.h5")
+    assert len(cells) == len(set(cells)) == 2 * 2 * 2
+    assert cells[0] == "results/default/cv5/seed42/fold0/cells/tf_efficientnet_lite0/real/x.h5"
+    assert cells[1].endswith("tf_efficientnet_lite0/gan/x.h5") and cells[-1].endswith(
+        "fold2/cells/test_resnet.r160_in1k/gan/x.h5"
+    )
+
+
+def test_classes_of_a_protocol_with_none():
+    nine = grid(folds=Folds(protocols=["nine_class_70_30", "cv5"]))
+    assert nine.classes_of["nine_class_70_30"][-1] == "none" and nine.with_none("nine_class_70_30")
+    assert not nine.with_none("cv5")
+
+
+def test_raw_samples_are_a_file_a_class():
+    default = grid(dataset=Dataset(classes=["Edge-Ring", "A <b>"]))
+    assert default.raw() == [
+        f"results/default/{{protocol}}/seed{{seed}}/{{scope}}/sources/{{source}}/raw/{label}.h5"
+        for label in ("edge-ring", "a-b")
+    ]
+    samples, scores = default.samples("cv5", 42, 1, "gan")
+    assert samples[0] == "results/default/cv5/seed42/fold1/sources/gan/raw/edge-ring.h5"
+    assert scores == "results/default/cv5/seed42/fold1/shape/gan.parquet"
+
+
+def test_the_cap_counts_where_the_filter_applies():
+    default = grid(pool=Pool(n_accepted=5, max_raw=9), shape_filter=ShapeFilterSettings(apply_to=["lora"]))
+    assert default.pool("lora").max_raw == 9 and default.pool("gan").max_raw == 5
+    assert default.filtered("lora") and not default.filtered("gan") and not default.filtered(None)
+
+
+@pytest.mark.parametrize(
+    "classifier, condition, expected",
+    [
+        ({}, "real", (32, "bilinear", False)),
+        ({}, "gan", (32, "bilinear", True)),  # render.snap, for samples alone
+        ({"draw_real_at": "image", "image_size": 48}, "real", (48, "bilinear", False)),
+        ({"input": "one_hot"}, "gan", (32, "nearest", True)),
+        ({"input": "nearest"}, "oversample", (32, "nearest", False)),
+    ],
+)
+def test_how_a_cells_wafers_are_drawn(classifier, condition, expected):
+    drawn = grid(classifier=ClassifierSettings(**classifier), render=Render(snap=True)).drawn(condition)
+    assert (drawn.size, drawn.resize, drawn.snap) == expected
+
+
+def test_budgets_are_for_conditions_that_add():
+    default = grid()
+    assert default.budget("real") is None and default.budget("oversample") == default.settings.budget
+    assert default.source_of("oversample") is None and default.source_of("gan") == "gan"
+    assert default.real_only == "real_aug"
+
+
+def test_the_report_is_told_what_is_used_alone():
+    reported = grid(conditions=["real", "gan"], baseline="real").reported
+    assert set(reported.define.sources) == {"gan"} and set(reported.define.conditions) == {"real", "gan"}
+    assert isinstance(reported.define.sources["gan"], Gan) and len(reported.define.backbones) == 2
+
+
+def test_a_slice_is_safe_in_snakemakes_hands():
+    text = slice_text(Dataset(classes=["a{fold}b", "</script>"]))
+    assert "{fold}" not in text and "</script>" not in text
+    assert Dataset.model_validate_json(text).classes == ("a{fold}b", "</script>")

@@ -1,0 +1,1 @@
+"""What the pages of all tracks share: the frame around their sections, tables, figures, the page that links them."""
