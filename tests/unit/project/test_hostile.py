@@ -16,6 +16,7 @@ import pytest
 
 from waferbench.base.artifacts import read_h5
 from waferbench.base.errors import InputError, require_plain
+from waferbench.base.npy import read_npz
 from waferbench.config.resolve import resolve
 from waferbench.config.section import Section
 from waferbench.config.stages import Ingest
@@ -82,6 +83,12 @@ def test_dies_of_any_other_kind_are_refused_and_truth_values_are_taken_for_what_
 def test_weights_of_any_other_kind_are_refused(tmp_path, kind):
     with pytest.raises(InputError, match=r"a\.npz: array 'w' cannot be read \(values of type"):
         read_state(zipped(tmp_path / "a.npz", {"w": header((2,), kind) + bytes(16)}))
+
+
+def test_a_number_that_is_no_character_is_refused(tmp_path):
+    path = zipped(tmp_path / "a.npz", {"classes": header((2,), "<U1") + struct.pack("<II", ord("a"), 0x110000)})
+    with pytest.raises(InputError, match=r"a\.npz: array 'classes' cannot be read \(the character number 1,114,112"):
+        read_npz(path)
 
 
 def test_an_archive_that_swells_is_refused_before_it_is_unpacked(tmp_path):

@@ -146,8 +146,7 @@ def test_no_images_no_scores(fitted):
 
 def test_admit_takes_the_first_kept():
     scores = pd.DataFrame({"passes": [True, False, True, True]})
-    filtered, free = admit(scores, "loc", True, 2), admit(scores, "loc", False, 2)
-    assert filtered["label"].tolist() == ["loc"] * 4 and filtered["index"].tolist() == [0, 1, 2, 3]
+    filtered, free = admit(scores, True, 2), admit(scores, False, 2)
     assert filtered["kept"].tolist() == [True, False, True, True]
     assert filtered["in_pool"].tolist() == [True, False, True, False]
     assert free["kept"].all() and free["in_pool"].tolist() == [True, True, False, False]
@@ -156,8 +155,8 @@ def test_admit_takes_the_first_kept():
 def test_the_table_has_the_studys_columns(fitted):
     copy = ShapeFilter.from_json(json.loads(json.dumps(fitted.to_json(), sort_keys=True)), fitted.net.state_dict())
     for shape_filter in (fitted, copy):
-        table = admit(score(shape_filter, wafers(3)), "loc", True, 2)
-        assert tuple(table.columns) == TABLES["shape_filter"][len(SAMPLES) :]
+        table = admit(score(shape_filter, wafers(3)), True, 2)
+        assert (*SAMPLES, "label", "index", *table.columns) == TABLES["shape_filter"]
 
 
 def test_errors_say_what_to_do():

@@ -17,14 +17,13 @@ def fit_filter(job: Job[FitShapeFilter]) -> None:
     from waferbench.wafers.training import TrainingWafers
 
     settings, drawing, seed = job.settings, job.settings.render, job.settings.seed
-    wafers = TrainingWafers.read(job.files, job.scope, settings.classes)
+    wafers, validation = TrainingWafers.splits(job.files, job.scope, settings.classes, "train", "val")
     images = wafers.images(drawing)
     shape_filter = fit(images, settings.shape_filter, seed, device(job.gpus, job.threads), drawing.levels[1])
 
     facts = {"pass_rate_train": float(score(shape_filter, images)["passes"].mean()), "pass_rate_val": None}
     unseen = images
     if not job.scope.pooled:  # a pooled filter has seen every wafer
-        validation = TrainingWafers.read(job.files, job.scope, settings.classes, "val")
         unseen = render(validation.store.take(validation.table.sample(frac=1, random_state=seed)["row"]), drawing)
         facts["pass_rate_val"] = float(score(shape_filter, unseen)["passes"].mean())
     facts["rejection_rate"] = rejection_rates(shape_filter, unseen[:UNSEEN_WAFERS], seed)

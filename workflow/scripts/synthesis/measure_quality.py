@@ -12,15 +12,14 @@ def measure(job: Job[MeasureQuality]) -> None:
     from pathlib import Path
 
     import numpy as np
-    import pandas as pd
 
     from waferbench.base.artifacts import read_table, read_weights, write_table
-    from waferbench.base.tables import CLOSEST, TABLES
     from waferbench.learning.runtime import device
     from waferbench.synthesis.quality.features import Features
-    from waferbench.synthesis.quality.measure import Memory, feature_rows
+    from waferbench.synthesis.quality.measure import Memory, feature_rows, table
+    from waferbench.synthesis.quality.memorisation import closest
     from waferbench.synthesis.quality.selection import real_wafers, samples
-    from waferbench.wafers.render import render, snap_greys
+    from waferbench.wafers.render import snap_greys
     from waferbench.wafers.training import TrainingWafers
 
     settings, quality, drawing, seed = job.settings, job.settings.quality, job.settings.render, job.settings.seed
@@ -28,18 +27,16 @@ def measure(job: Job[MeasureQuality]) -> None:
     trained = read_weights(classifier) if classifier else None
     network = Features(quality.network, quality.image_size, job.weights(settings.weights), target, trained)
 
-    trained_on = TrainingWafers.read(job.files, job.scope, settings.classes)
-    labels = list(trained_on.classes)
-    selected = read_table(job.input.selected)
-    selected = selected[selected["label"].isin(labels)]
-    folds = read_table(job.input.folds) if job.input.get("folds") else None
-    most = quality.max_real
-    train, test = (real_wafers(selected, folds, job.scope, split, most, seed) for split in ("train", "test"))
-    every = trained_on.images(drawing)
-    at = np.flatnonzero(trained_on.table["wafer_id"].isin(train["wafer_id"]))
-    pictures = {"train": (train, every[at]), "test": (test, render(trained_on.store.take(test["row"]), drawing))}
-    real = {side: (images, wafers["label"].to_numpy(), network(images)) for side, (wafers, images) in pictures.items()}
+    train, test = TrainingWafers.splits(job.files, job.scope, settings.classes, "train", "test")
+    at = real_wafers(train.labels, job.scope, "train", quality.max_real, seed)
+    test = test.at(real_wafers(test.labels, job.scope, "test", quality.max_real, seed))
+    every, held_out = train.images(drawing), test.images(drawing)
+    real = {
+        "train": (every[at], train.labels[at], network(every[at])),
+        "test": (held_out, test.labels, network(held_out)),
+    }
 
+    labels, source = list(train.classes), job.wildcards["source"]
     files = {Path(path).stem: path for path in job.input.samples}
     files = {label: files[label] for label in labels}
     drawn = samples(files, read_table(job.input.scores), settings.n_accepted)
@@ -59,18 +56,12 @@ def measure(job: Job[MeasureQuality]) -> None:
             if len(real_labels):
                 found = feature_rows(features[mask], of, real_features, real_labels, labels, quality, seed, name)
                 rows[stage] += [{**row, "stage": stage, "reference": reference} for row in found]
-    table = pd.DataFrame(rows["raw"] + rows["kept"]).assign(
-        **{"protocol": settings.protocol, "seed": seed, "replicate": 0, "fold": job.scope.column},
-        **{"source": job.wildcards["source"], "network": network.name},
-    )
-    write_table(job.output.quality, table[list(TABLES["quality"])], job.provenance)
+    about = {"protocol": settings.protocol, "seed": seed, "replicate": 0, "fold": job.scope.column, "source": source}
+    measured = table(rows["raw"] + rows["kept"], **about, network=network.name)
+    write_table(job.output.quality, measured, job.provenance)
     mask = drawn.stages["kept"]  # the last stage whose twins were looked for: the same samples where all are kept
-    pairs = pd.DataFrame({"label": drawn.label[mask], "index": drawn.index[mask]}).assign(
-        source=job.wildcards["source"],
-        row=trained_on.table["row"].to_numpy()[twins["nearest"].to_numpy()],
-        hamming=twins["hamming"].to_numpy(),
-    )
-    write_table(job.output.closest, pairs[list(CLOSEST)], job.provenance)
+    pairs = closest(twins, train.table, source, drawn.label[mask], drawn.index[mask])
+    write_table(job.output.closest, pairs, job.provenance)
 
 
 run(measure, snakemake, MeasureQuality)

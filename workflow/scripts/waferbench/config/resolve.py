@@ -173,7 +173,11 @@ def _first(values: Mapping, errors: list) -> Mapping:
     """The first error. Of a value that may be a word or a number, where it is neither, that of the number."""
     place = _place(values, errors[0]["loc"])
     same = [error for error in errors if _place(values, error["loc"]) == place]
-    words = [error["ctx"]["expected"].replace(" or ", ", ").replace("'", "") for error in same[:-1]]
+    words = [
+        error["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
+        for error in same[:-1]
+        if "expected" in error.get("ctx", {})
+    ]
     return {**same[-1], "words": ", ".join([*words, ""])}
 
 

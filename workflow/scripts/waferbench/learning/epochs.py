@@ -83,7 +83,7 @@ def fit_epochs(
     device = next(model.parameters()).device
     rates = [group["lr"] for group in optimizer.param_groups]  # before an earlier state brings its own
     scaler = torch.amp.GradScaler(device.type, enabled=plan.scaled)
-    average = Average({key: value for key, value in model.named_parameters() if value.requires_grad}, plan.ema)
+    average = Average(_moving(model), plan.ema)
     history: list[dict[str, float]] = []
     best: dict[str, Tensor] = {}
     state = checkpoint.load()
@@ -140,8 +140,14 @@ def fit_epochs(
     return history
 
 
+def _moving(model: nn.Module) -> dict[str, Tensor]:
+    """What a training changes: parameters, and batch statistics, which must lag as the averaged weights do."""
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    return trained | {name: value for name, value in model.named_buffers() if value.is_floating_point()}
+
+
 def _averaged(model: nn.Module, average: Average) -> nn.Module:
-    """The model, or a copy of it with averaged parameters; its buffers, such as batch statistics, are the model's."""
+    """The model, or a copy of it with averaged values."""
     if not average.decay:
         return model
     copied = deepcopy(model)

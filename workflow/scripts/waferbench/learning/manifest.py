@@ -54,7 +54,7 @@ def checked_manifest(entries: Any, where: str) -> dict[str, dict]:
 
 
 def _check_source(source: Any, where: str) -> None:
-    if not isinstance(source, Mapping) or source.get("kind") not in NEEDED:
+    if not isinstance(source, Mapping) or str(source.get("kind")) not in NEEDED:
         raise InputError(f"{where}: found {source!r}, expected a kind of {', '.join(NEEDED)} and a file")
     for key in ("file", *NEEDED[source["kind"]]):
         if not isinstance(source.get(key), str):

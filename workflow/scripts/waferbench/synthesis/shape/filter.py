@@ -213,20 +213,16 @@ def rejection_rates(shape_filter: ShapeFilter, images: np.ndarray, seed: int) ->
     return {**rates, "all": float(np.mean(list(rates.values())))}
 
 
-def admit(scores: pd.DataFrame, label: str, filtered: bool, wanted: int) -> pd.DataFrame:
+def admit(scores: pd.DataFrame, filtered: bool, wanted: int) -> pd.DataFrame:
     """Say which of one class's samples are kept, and which of them are the pool.
 
     Args:
         scores: the table of `score`, in the order in which the samples were drawn.
-        label: of the class.
         filtered: the filter's verdict applies to this source; False keeps every sample.
         wanted: size of the pool.
 
     Returns:
-        ``label, index``, the scores, and bool ``kept`` and ``in_pool`` (kept, and among the first ``wanted`` kept).
+        The table with bool columns ``kept`` and ``in_pool`` (kept, and among the first ``wanted`` kept).
     """
     kept = scores["passes"].to_numpy(bool) if filtered else np.ones(len(scores), bool)
-    table = scores.assign(kept=kept, in_pool=kept & (np.cumsum(kept) <= wanted))
-    table.insert(0, "label", label)
-    table.insert(1, "index", range(len(table)))
-    return table
+    return scores.assign(kept=kept, in_pool=kept & (np.cumsum(kept) <= wanted))
