@@ -24,7 +24,7 @@ def test_runs_folds_and_scopes_of_the_default():
     default = grid()
     assert default.seeds == [42] and default.folds("cv5") == [0, 1, 2]
     assert default.scopes("cv5") == [Fold(0), Fold(1), Fold(2)]
-    assert default.home("cv5") == "cv5" and default.scope("cv5", "1") == Fold(1)
+    assert default.generators_under("cv5") == "cv5" and default.scope("cv5", "1") == Fold(1)
     assert default.first == {"protocol": "cv5", "seed": 42, "fold": 0}
     assert default.first_scope == {"protocol": "cv5", "seed": 42, "scope": Fold(0)}
     assert list(default.sources) == ["gan", "lora"] and default.gans == ["gan"] and default.of_kind(Lora) == ["lora"]
@@ -36,7 +36,7 @@ def test_repeats_are_seeds():
 
 def test_pooled_generators_are_shared_by_all_protocols():
     pooled = grid(generators=Generators(train_on="pooled"), folds=Folds(protocols=["cv5", "holdout_80_10_10"]))
-    assert pooled.scopes("cv5") == [POOLED] and pooled.home("cv5") == "pooled"
+    assert pooled.scopes("cv5") == [POOLED] and pooled.generators_under("cv5") == "pooled"
     assert pooled.every_scope("{protocol}/{seed}/{scope}") == ["pooled/42/pooled"]
 
 

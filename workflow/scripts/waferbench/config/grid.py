@@ -132,7 +132,7 @@ class Grid:
         """Whether generators see all wafers under a protocol, test wafers among them."""
         return self.settings.generators.train_on == "pooled" or self.protocols[name].leaky
 
-    def home(self, name: str) -> str:
+    def generators_under(self, name: str) -> str:
         """The protocol that generators lie under: the same, or `pooled`, where they are trained once for all."""
         return "pooled" if self.pooled(name) else name
 
@@ -158,7 +158,7 @@ class Grid:
     def first_scope(self) -> Wildcards:
         """The same of what generators were trained on."""
         name = self.settings.folds.protocols[0]
-        return {"protocol": self.home(name), "seed": self.seeds[0], "scope": self.scopes(name)[0]}
+        return {"protocol": self.generators_under(name), "seed": self.seeds[0], "scope": self.scopes(name)[0]}
 
     # Paths of all of them
 
@@ -168,7 +168,9 @@ class Grid:
 
     def every_scope(self, pattern: str, sources: Sequence[str] = ("",)) -> list[str]:
         """A pattern for everything that generators are trained on, of every run, and for each of some sources."""
-        found = dict.fromkeys((self.home(name), scope) for name in self.protocols for scope in self.scopes(name))
+        found = dict.fromkeys(
+            (self.generators_under(name), scope) for name in self.protocols for scope in self.scopes(name)
+        )
         return [
             pattern.format(protocol=name, seed=seed, scope=scope, source=source)
             for name, scope in found
@@ -200,7 +202,7 @@ class Grid:
 
     def samples(self, name: str, seed: int | str, fold: int | str, source: str) -> tuple[list[str], str]:
         """The samples of a source that a fold's cells take from, and their shape scores."""
-        where = {"protocol": self.home(name), "seed": seed, "scope": self.scope(name, fold)}
+        where = {"protocol": self.generators_under(name), "seed": seed, "scope": self.scope(name, fold)}
         return self.raw(source, **where), f"{self.shape}/{{source}}.parquet".format(**where, source=source)
 
     def histories(self, source: str) -> list[str]:

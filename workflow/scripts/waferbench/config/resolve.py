@@ -171,8 +171,8 @@ def _yaml(text: str, name: str) -> Any:
 
 def _first(values: Mapping, errors: list) -> Mapping:
     """The first error. Of a value that may be a word or a number, where it is neither, that of the number."""
-    place = _place(values, errors[0]["loc"])
-    same = [error for error in errors if _place(values, error["loc"]) == place]
+    where = _where(values, errors[0]["loc"])
+    same = [error for error in errors if _where(values, error["loc"]) == where]
     words = [
         error["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
         for error in same[:-1]
@@ -183,18 +183,18 @@ def _first(values: Mapping, errors: list) -> Mapping:
 
 def _told(model: type[Section], values: Mapping, error: Mapping) -> str:
     """The first of pydantic's errors in this project's words."""
-    place = _place(values, error["loc"])
-    name, found, said = ".".join(map(str, place)) or "config", error["input"], error.get("ctx", {})
+    where = _where(values, error["loc"])
+    name, found, said = ".".join(map(str, where)) or "config", error["input"], error.get("ctx", {})
     inner = said.get("error")
     if isinstance(inner, InputError):
         return str(inner)
     name = name.replace(".[", "[")
     kind = error["type"]
     if kind == "extra_forbidden":
-        known = _keys(model, values, place[:-1])
-        return f"unknown key {name!r}{nearest(str(place[-1]), known)}; the keys here are {', '.join(known)}"
+        known = _keys(model, values, where[:-1])
+        return f"unknown key {name!r}{nearest(str(where[-1]), known)}; the keys here are {', '.join(known)}"
     if kind == "missing":
-        *outer, last = place
+        *outer, last = where
         return f"{'.'.join(map(str, outer)) or 'config'}: the key {last!r} is missing"
     if kind in ("value_error", "assertion_error"):
         return f"{name}: {inner}"
@@ -242,23 +242,23 @@ def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _place(values: Any, loc: tuple) -> list:
-    """pydantic's place of an error without its own additions: the kind of a source, the branch of a choice, "[key]"."""
-    place, node = [], values
+def _where(values: Any, loc: tuple) -> list:
+    """Where an error is, without what pydantic adds: the kind of a source, the branch of a choice, "[key]"."""
+    where, node = [], values
     for part in loc:
         if isinstance(node, Mapping):
             if part in node:
-                place.append(part)
+                where.append(part)
                 node = node[part]
-            elif part == "[key]" or (place and str(part) == str(node.get("kind"))):
+            elif part == "[key]" or (where and str(part) == str(node.get("kind"))):
                 continue
             elif isinstance(part, str) and not _branch(part):
-                place.append(part)
+                where.append(part)
                 node = None
         elif isinstance(part, int):
-            place.append(f"[{part}]")
+            where.append(f"[{part}]")
             node = node[part] if isinstance(node, (list, tuple)) and part < len(node) else None
-    return place
+    return where
 
 
 def _branch(part: str) -> bool:
@@ -266,10 +266,10 @@ def _branch(part: str) -> bool:
     return "[" in part or part in ("str", "int", "float")
 
 
-def _keys(model: type[Section], values: Mapping, place: list) -> list[str]:
+def _keys(model: type[Section], values: Mapping, where: list) -> list[str]:
     """The keys of the section at a place."""
     section: Any = model()
-    for part in place:
+    for part in where:
         if isinstance(section, Mapping):
             section = section.get(part) or next(iter(section.values()), None)
             values = values.get(part, {}) if isinstance(values, Mapping) else {}

@@ -43,9 +43,9 @@ def claim(count: int = 1, folder: str | Path | None = None) -> list[str]:
     common = Path(folder or LOCKS)
     mine = common / (allocation() if VISIBLE in os.environ else "")
     with _open_to_all():
-        for place in (common, mine):
+        for one in (common, mine):
             with suppress(FileExistsError):
-                place.mkdir(mode=0o1777)
+                one.mkdir(mode=0o1777)
     _sweep(common)
     taken = _wait(devices, min(count, len(devices)), mine)
     os.environ[VISIBLE] = ",".join(taken)
@@ -95,10 +95,10 @@ def _open_to_all() -> Iterator[None]:
 
 def _sweep(folder: Path) -> None:
     """Remove the locks of allocations that have long ended."""
-    for place in folder.iterdir():
+    for old in folder.iterdir():
         with suppress(OSError):  # swept by another job this very moment
-            if place.is_dir() and time.time() - place.stat().st_mtime > OLD:
-                shutil.rmtree(place, ignore_errors=True)
+            if old.is_dir() and time.time() - old.stat().st_mtime > OLD:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _open(path: Path) -> int:

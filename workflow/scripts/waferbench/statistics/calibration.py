@@ -95,8 +95,8 @@ def reliability(probabilities: np.ndarray, y: np.ndarray, bins: int = BINS) -> p
         bin_low, bin_high, n, and the sums confidence and correct over the wafers of the bin; empty bins left out.
     """
     top = probabilities.max(1)
-    place = np.clip(np.ceil(top * bins).astype(int) - 1, 0, bins - 1)
-    table = pd.DataFrame({"bin": place, "confidence": top, "correct": (probabilities.argmax(1) == y).astype(float)})
+    position = np.clip(np.ceil(top * bins).astype(int) - 1, 0, bins - 1)
+    table = pd.DataFrame({"bin": position, "confidence": top, "correct": (probabilities.argmax(1) == y).astype(float)})
     table = table.groupby("bin").agg(n=("bin", "size"), confidence=("confidence", "sum"), correct=("correct", "sum"))
     return table.reset_index().assign(bin_low=lambda t: t["bin"] / bins, bin_high=lambda t: (t.pop("bin") + 1) / bins)[
         ["bin_low", "bin_high", "n", "confidence", "correct"]

@@ -45,17 +45,17 @@ def steps(conditions: Iterable[NamedCondition]) -> list[tuple[str, str, str]]:
     Args:
         conditions: those of the study, in its order.
     """
-    place: dict[tuple[str, bool], str] = {}
+    named: dict[tuple[str, bool], str] = {}
     for condition in conditions:
-        place.setdefault((condition.source, condition.augment), condition.name)
+        named.setdefault((condition.source, condition.augment), condition.name)
     found = []
-    for (source, augment), name in place.items():
+    for (source, augment), name in named.items():
         if source == "none":
-            step = ("augmentation", name, place.get(("none", False))) if augment else None
+            step = ("augmentation", name, named.get(("none", False))) if augment else None
         elif source == "repeat":
-            step = ("repetition", name, place.get(("none", augment)))
+            step = ("repetition", name, named.get(("none", augment)))
         else:
-            step = ("synthesis", name, place.get(("repeat", augment)))
+            step = ("synthesis", name, named.get(("repeat", augment)))
         if step and step[2]:
             found.append(step)
     return sorted(found, key=lambda step: ("augmentation", "repetition", "synthesis").index(step[0]))

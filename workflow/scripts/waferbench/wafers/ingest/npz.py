@@ -97,10 +97,10 @@ def _check_layout(path: Path, flat: np.ndarray, offsets: np.ndarray, shapes: np.
 
 def _check_values(path: Path, flat: np.ndarray, offsets: np.ndarray) -> None:
     if flat.max() > FAIL or flat.min() < OFF:
-        place = np.flatnonzero((flat > FAIL) | (flat < OFF))[0]
-        wafer = np.searchsorted(offsets, place, side="right") - 1
+        at = np.flatnonzero((flat > FAIL) | (flat < OFF))[0]
+        wafer = np.searchsorted(offsets, at, side="right") - 1
         raise InputError(
-            f"{path}: wafer {wafer} holds the die value {flat[place]}, expected 0 (off-wafer), 1 (pass) or 2 (fail)"
+            f"{path}: wafer {wafer} holds the die value {flat[at]}, expected 0 (off-wafer), 1 (pass) or 2 (fail)"
         )
     blank = np.flatnonzero(~np.logical_or.reduceat(flat != OFF, offsets[:-1].astype(np.int64)))
     if len(blank):
