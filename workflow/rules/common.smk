@@ -13,7 +13,6 @@ from waferbench.base.scope import PATTERN as SCOPES
 from waferbench.config.grid import Grid
 from waferbench.config.resolve import require_runnable, resolve
 from waferbench.config.stages import CollectTables, Nothing, Run
-from waferbench.config.synthesis import stages
 from waferbench.engine.codehash import code_digest, own_digest
 from waferbench.engine.identities import Weights
 from waferbench.engine.slices import slice_text

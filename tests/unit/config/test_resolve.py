@@ -109,14 +109,19 @@ def test_equal_values_are_equal_settings(one, other):
 @pytest.mark.parametrize("name", [7, 202510, 1000.0, True])
 def test_a_study_that_became_a_number_is_refused_with_the_quoting_that_works(name):
     for given in ({"study": name}, {"set": {"study": name}}):
-        with pytest.raises(InputError, match="quote yours") as error:
+        with pytest.raises(InputError, match="found the number") as error:
             settings_of({**DEFAULT, **given})
-        assert "--config 'study=\"007\"'" in str(error.value)
-    with pytest.raises(InputError, match="quote yours"):
+        assert "--config set='study=007'" in str(error.value)
+    with pytest.raises(InputError, match="found the number"):
         machine_of({"study": name})
 
 
-def test_quoted_digits_are_a_name():
+@pytest.mark.parametrize("name", ["007", "2025_10", "1e3", "7"])
+def test_a_name_of_digits_is_kept_as_it_was_written(name):
+    assert settings_of(DEFAULT, set=f"study={name} seed=3").study == machine_of({"set": f"study={name}"}).study == name
+
+
+def test_quoted_digits_of_a_file_are_a_name():
     assert settings_of(DEFAULT, study="007").study == "007"
     assert machine_of({"study": "2025_10"}).study == "2025_10"
 

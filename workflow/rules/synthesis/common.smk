@@ -3,6 +3,7 @@
 import re
 
 from waferbench.config.grid import FILTER
+from waferbench.config.synthesis import stages
 
 
 def of_kind(kind):

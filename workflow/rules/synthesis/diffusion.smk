@@ -14,7 +14,8 @@ def native_base(wildcards):
 
 def ready_base(wildcards):
     """The identity of a base that is a folder here and not pretrained by this study."""
-    return checked(WEIGHTS.base, GRID.sources[wildcards.source])
+    source = wildcards.source
+    return "" if GRID.native(source) else checked(WEIGHTS.of_folder, GRID.sources[source].base)
 
 
 rule pretrain_base:

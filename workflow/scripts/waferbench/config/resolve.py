@@ -72,11 +72,11 @@ def validated(model: type[S], values: Mapping) -> S:
 
 
 def require_name(name: object) -> None:
-    """`InputError` for a study whose name the command line has turned into a number."""
+    """`InputError` for a study whose name YAML or Snakemake has turned into a number."""
     if isinstance(name, (bool, int, float)):
         raise InputError(
-            f"study: found the number {name}, expected a name: YAML takes digits for a number; quote yours, in a "
-            'file study: "007", on the command line twice: --config \'study="007"\''
+            f"study: found the number {name}, expected a name: digits are taken for a number, and Snakemake takes quotes "
+            "off; on the command line give it as --config set='study=007', in a file as study: \"007\""
         )
 
 
@@ -160,7 +160,8 @@ def _assign(settings: dict, key: str, text: Any) -> None:
             if ".".join(steps) in node:
                 break
             raise InputError(f"set: unknown key {key!r}: no section {steps[0]!r}{nearest(steps[0], node)}")
-    last, value = ".".join(steps), _yaml(text, f"set: {key}") if isinstance(text, str) else text
+    raw = key == "study" or not isinstance(text, str)  # a study's name stays as it was written, whatever it looks like
+    last, value = ".".join(steps), text if raw else _yaml(text, f"set: {key}")
     node[last] = _merged(node[last], value) if isinstance(node.get(last), dict) else value
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from waferbench.base.sourcefiles import fingerprint, own_weights
 from waferbench.config.stages import Ingest, NetworkWeights, Place
 from waferbench.config.study import Dataset
-from waferbench.config.synthesis.sources import Lora, Source
 
 READS = {"simulated": ("simulated",), "dielist": ("pass_bins",), "g85": ("pass_bins",)}  # beside the classes
 ONE_FILE = ("lswmd", "npz", "dielist")
@@ -33,11 +32,9 @@ class Weights:
         """The entry alone, for what needs a network's mean and deviation."""
         return NetworkWeights(manifest={network: self.manifest.get(network, {})})
 
-    def base(self, source: Source) -> str:
-        """The identity of a diffusion base that is a folder here and not pretrained by the study."""
-        if not isinstance(source, Lora) or source.base == "native":
-            return ""
-        return own_weights(self.folder, [source.base, Path(source.base).name], Path(source.base))
+    def of_folder(self, name: str) -> str:
+        """The identity of a network that is a folder here, at this path or in the user's own folder."""
+        return own_weights(self.folder, [name, Path(name).name], Path(name))
 
 
 def data_file(dataset: Dataset) -> str:
