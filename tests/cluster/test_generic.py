@@ -113,7 +113,8 @@ def test_profiles_of_clusters_agree_on_limits_and_groups_and_limit_no_gpu():
     slurm, generic, default = (
         yaml.safe_load((ROOT / f"profiles/{name}/profile.yaml").read_text()) for name in ("slurm", "generic", "default")
     )
-    same = ("set-resources", "groups", "group-components", "jobs", "cores", "retries", "keep-going", "latency-wait")
+    same = ("group-components", "jobs", "cores", "retries", "keep-going", "latency-wait")
+    assert not {"set-resources", "groups"} & (slurm.keys() | generic.keys()), "rules state them"
     assert {key: slurm[key] for key in same} == {key: generic[key] for key in same}
     assert not {"resources"} & (slurm.keys() | generic.keys() | default.keys())
     assert not default.keys() & slurm.keys()  # profiles/default would win

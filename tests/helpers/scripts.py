@@ -23,10 +23,10 @@ class Files(dict):
             raise AttributeError(name) from None
 
     def __getitem__(self, key):
-        return list(self.values())[key] if isinstance(key, int) else super().__getitem__(key)
+        return list(self)[key] if isinstance(key, int) else super().__getitem__(key)
 
     def __iter__(self):
-        return iter(self.values())
+        return (file for files in self.values() for file in (files if isinstance(files, list) else [files]))
 
 
 def snakemake(

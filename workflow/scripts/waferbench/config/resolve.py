@@ -75,8 +75,8 @@ def require_name(name: object) -> None:
     """`InputError` for a study whose name YAML or Snakemake has turned into a number."""
     if isinstance(name, (bool, int, float)):
         raise InputError(
-            f"study: found the number {name}, expected a name: digits are taken for a number, and Snakemake takes quotes "
-            "off; on the command line give it as --config set='study=007', in a file as study: \"007\""
+            f"study: found the number {name}, expected a name: digits are taken for a number, and Snakemake takes "
+            "quotes off; on the command line give it as --config set='study=007', in a file as study: \"007\""
         )
 
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from waferbench.base.tables import TABLES
-from waferbench.config.synthesis.settings import NamedCondition
 from waferbench.statistics.comparisons import REFERENCE, pair_cells
 from waferbench.statistics.verdicts import too_few
 
 METRIC = "macro_f1"
 PERMUTATIONS = 9999  # all orders are tried where there are no more than so many, up to seven backbones
+
+
+class Condition(Protocol):
+    """What classifiers were trained on. source: ``none``, ``repeat`` or a synthesizer's name."""
+
+    name: str
+    source: str
+    augment: bool
 
 
 def compare_heads(scores: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
@@ -35,7 +43,7 @@ def compare_heads(scores: pd.DataFrame, confidence: float = 0.95) -> pd.DataFram
     return pd.DataFrame(rows, columns=TABLES["heads"])
 
 
-def steps(conditions: Iterable[NamedCondition]) -> list[tuple[str, str, str]]:
+def steps(conditions: Iterable[Condition]) -> list[tuple[str, str, str]]:
     """The steps that lead from real wafers alone to each synthetic condition: (step, condition, reference).
 
     augmentation: real wafers, augmented or not; repetition: real wafers repeated to the counts that synthetic ones
@@ -61,7 +69,7 @@ def steps(conditions: Iterable[NamedCondition]) -> list[tuple[str, str, str]]:
     return sorted(found, key=lambda step: ("augmentation", "repetition", "synthesis").index(step[0]))
 
 
-def decompose(scores: pd.DataFrame, conditions: Sequence[NamedCondition], confidence: float = 0.95) -> pd.DataFrame:
+def decompose(scores: pd.DataFrame, conditions: Sequence[Condition], confidence: float = 0.95) -> pd.DataFrame:
     """The macro-F1 that each of the `steps` brings, per protocol, head and backbone: the table decomposition."""
     rows = []
     for key, group in scores.groupby(["protocol", "head", "backbone"], sort=True):
