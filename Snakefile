@@ -1,4 +1,4 @@
-# waferbench: five questions about wafer maps and inspection images, each answered by one target.
+# waferbench: questions about wafer maps, each answered by one target; what answers one is a track.
 #
 #   snakemake --cores 8 --resources gpu=1                                            the synthesis study
 #   snakemake --cores 8 --resources gpu=1 --configfile config/wm811k-small.yaml      the same on real wafers

@@ -25,8 +25,8 @@ from torchvision import transforms
 
 from waferbench.classification.data import Split
 from waferbench.classification.train import Normaliser, focal_loss, train_classifier
+from waferbench.config.classification import Augmentation, ClassifierTraining
 from waferbench.config.study import Drawing
-from waferbench.config.synthesis.settings import Augmentation, ClassifierTraining
 from waferbench.learning.backbones import create_backbone
 from waferbench.learning.runtime import Checkpoint, autocast
 from waferbench.wafers.render import render

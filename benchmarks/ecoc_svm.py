@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_info
 from waferbench.base.artifacts import read_h5
 from waferbench.base.machine import processors
 from waferbench.classification.svm.svm import fit_ecoc_svm
-from waferbench.config.synthesis.settings import SvmSettings
+from waferbench.config.classification import SvmSettings
 
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]
 

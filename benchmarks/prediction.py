@@ -21,8 +21,8 @@ from torchvision import transforms
 
 from waferbench.classification.svm.svm import fit_ecoc_svm
 from waferbench.classification.train import Normaliser, predict
+from waferbench.config.classification import SvmSettings
 from waferbench.config.study import Drawing
-from waferbench.config.synthesis.settings import SvmSettings
 from waferbench.learning.backbones import create_backbone
 from waferbench.wafers.render import render
 from waferbench.wafers.simulate.dataset import CLASSES, simulate

@@ -13,8 +13,8 @@ from waferbench.base.artifacts import read_table, write_h5, write_table, write_w
 from waferbench.classification.predictions import prediction_table
 from waferbench.classification.svm.svm import fit_ecoc_svm
 from waferbench.classification.train import Normaliser, predict
+from waferbench.config.classification import ClassifierUse, SvmSettings
 from waferbench.config.study import Drawn
-from waferbench.config.synthesis.settings import ClassifierUse, SvmSettings
 from waferbench.learning.backbones import create_backbone
 from waferbench.learning.runtime import seed_everything
 from waferbench.wafers.ingest.table import WaferSet, wafer_table

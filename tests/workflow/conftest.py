@@ -110,5 +110,5 @@ def finished(tmp_path_factory) -> Study:
     study = Study.copy_workflow(tmp_path_factory.mktemp("finished"))
     write_npz(study.folder / "wafers.npz")
     (study.folder / "tests/config/npz.yaml").write_text("dataset: {source: npz, path: wafers.npz}\n")
-    study.snakemake(within=UNPLUGGED if may_unplug() else ())
+    study.snakemake("everything", within=UNPLUGGED if may_unplug() else ())
     return study

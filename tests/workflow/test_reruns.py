@@ -154,7 +154,11 @@ CASES = {
     "what is around every job": (append(f"{LIBRARY}/engine/job.py", "\nEXTRA = 1\n"), set()),
     "the doctor": (append(f"{LIBRARY}/tools/doctor/visit.py", "\nEXTRA = 1\n"), set()),
     "a key's description and bound": (
-        edit(f"{LIBRARY}/config/synthesis/settings.py", '"""Penalty."""', '"""Of the errors."""'),
+        edit(
+            f"{LIBRARY}/config/classification.py",
+            'ge=1e-9)] = 10.0\n    """Penalty."""',
+            'ge=1e-8)] = 10.0\n    """P."""',
+        ),
         set(),
     ),
     "a page's style": (append("workflow/report/kit/style.css", "\nbody { color: black; }\n"), {"make_report"}),

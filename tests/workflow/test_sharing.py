@@ -61,8 +61,8 @@ def test_another_users_study_computes_nothing_that_the_first_has_computed(first:
 
 
 def change_code(study: Study, monkeypatch: pytest.MonkeyPatch) -> str:
-    with open(study.folder / LIBRARY / "splitting.py", "a") as file:
-        file.write("\nEXTRA = 1\n")
+    module = study.folder / LIBRARY / "wafers/splitting.py"
+    module.write_text(module.read_text() + "\nEXTRA = 1\n")
     return ""
 
 

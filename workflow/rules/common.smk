@@ -33,14 +33,23 @@ def checked(function, *arguments):
 
 checked(require_runnable, workflow.basedir)
 TRACKS = all_tracks()
+for track in TRACKS:
+    if track.section:  # shown in a file of its own, beside the one of the keys at the top level
+
+        configfile: f"config/{track.name}.yaml"
+
+
 CFG = checked(resolve, config, settings_model(TRACKS), checks_of(TRACKS))
 GRID = Grid(CFG)
-STUDY, RUN, CELL, LOGS, RUN_LOGS = GRID.study, GRID.run, GRID.cell, GRID.logs, GRID.run_logs
+STUDY, RUN, LOGS, RUN_LOGS = GRID.study, GRID.run, GRID.logs, GRID.run_logs
 WEIGHTS = Weights(checked(load_manifest, Path(workflow.basedir) / "resources/weights.yaml"), CFG.weights.folder)
 
 
 def pack(stage, **given):
     """A stage's slice of the settings as a parameter: each field is the one given, else the study's of that name."""
+    forgotten = {"protocol", "seed"} & stage.model_fields.keys() - given.keys()
+    if forgotten:  # the study's own seed would stand in for that of the run
+        raise WorkflowError(f"a rule gives {stage.__name__} no {' and no '.join(sorted(forgotten))}")
     return slice_text(stage.of(CFG, CFG.dataset, **given))
 
 
@@ -60,6 +69,17 @@ def sampler_code(script, module):
 
 
 def held(*names):
-    """What the wildcards of a rule may be: constrained rule by rule, so that each track has its own."""
+    """What wildcards may be, by their names. Every rule states its own, so that tracks do not meet."""
     known = {"protocol": "|".join([*GRID.protocols, "pooled"]), "seed": r"\d+", "fold": r"\d+", "scope": SCOPES}
     return {name: known.get(name, r"[^/]+") for name in names}
+
+
+def selected_wafers(wildcards):
+    """The wafers that a protocol tells apart; generators always get those of the configured classes."""
+    with_none = GRID.with_none(wildcards.protocol)
+    return (rules.select_wafers_with_none if with_none else rules.select_wafers).output.selected
+
+
+def folds_table(wildcards):
+    """The folds, for what is trained on one of them; what sees all wafers needs none."""
+    return {} if wildcards.scope == "pooled" else {"folds": rules.make_folds.output.folds}

@@ -7,17 +7,6 @@ from waferbench.engine.identities import data_file, ingested, place
 DATA = checked(place, CFG.dataset)
 
 
-def selected_wafers(wildcards):
-    """The wafers that a protocol tells apart; generators always get those of the configured classes."""
-    with_none = GRID.with_none(wildcards.protocol)
-    return (rules.select_wafers_with_none if with_none else rules.select_wafers).output.selected
-
-
-def folds_table(wildcards):
-    """The folds, for what is trained on one of them; what sees all wafers needs none."""
-    return {} if wildcards.scope == "pooled" else {"folds": rules.make_folds.output.folds}
-
-
 rule ingest:
     input:
         **{"data": local(file) for file in [data_file(CFG.dataset)] if file},

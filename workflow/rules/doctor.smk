@@ -6,6 +6,8 @@ rule doctor:
         f"{STUDY}/doctor.txt",
     retries: 0
     localrule: True
+    conda:
+        "../../envs/diffusion.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

@@ -78,3 +78,9 @@ def memory_of_rules():
             if each.script and "mem_mb" in each.resources:
                 claims[each.name] = each.resources["mem_mb"].evaluate(None, attempt=1).value
     return claims
+
+
+def script_names():
+    """The script of each rule, by its path in the folder of scripts without the suffix."""
+    named = ((rule.name, Path(rule.script).with_suffix("").parts) for rule in workflow.rules if rule.script)
+    return {name: Path(*parts[parts.index("scripts") + 1 :]).as_posix() for name, parts in named}

@@ -14,12 +14,12 @@ from pathlib import Path
 import yaml
 from snakemake.utils import update_config
 
-from waferbench.base.errors import InputError
+from waferbench.base.errors import InputError, readable
 from waferbench.config.resolve import resolve
 from waferbench.engine.running import markers, parted
 from waferbench.tools.plan import planned_jobs
 from waferbench.tools.status import gpu_hours, read_records, status_text, survey
-from waferbench.tracks import all_tracks, settings_model
+from waferbench.tracks import all_tracks, checks_of, settings_model
 
 GATHER = ("all", "everything")  # targets that are no track's alone; what gathers files is no work
 
@@ -28,10 +28,13 @@ def study_of(files: list[str], pairs: list[str]) -> Path:
     """The study's folder, by the settings as the Snakefile reads them."""
     config: dict = {}
     for file in ["config/config.yaml", *files]:
-        update_config(config, yaml.safe_load(Path(file).read_text()) or {})
+        with readable(file, "configuration file", "correct it"):
+            update_config(config, dict(yaml.safe_load(Path(file).read_text()) or {}))
     for key, _, value in (pair.partition("=") for pair in pairs):
-        update_config(config, {key: yaml.safe_load(value) if key != "set" else value})
-    return Path("results", resolve(config, settings_model(all_tracks())).study)
+        with readable(f"--config {key}", "YAML value", "close its brackets and quotes"):
+            update_config(config, {key: value if key == "set" else yaml.safe_load(value)})
+    tracks = all_tracks()
+    return Path("results", resolve(config, settings_model(tracks), checks_of(tracks)).study)
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from waferbench.base.tables import INJECTION
 from waferbench.classification import train as module
 from waferbench.classification.data import Split, fit_samples, real_splits, with_injected
 from waferbench.classification.train import Normaliser, augment, focal_loss, predict, train_classifier
+from waferbench.config.classification import Augmentation, ClassifierTraining
 from waferbench.config.study import Drawn
-from waferbench.config.synthesis.settings import Augmentation, ClassifierTraining
 from waferbench.images.store import write_images
 from waferbench.learning.backbones import create_backbone
 from waferbench.learning.runtime import Checkpoint, seed_everything

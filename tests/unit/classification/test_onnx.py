@@ -27,8 +27,8 @@ from waferbench.classification.predict.export import check_parity, export_onnx
 from waferbench.classification.predict.model import Exported, temperature_of
 from waferbench.classification.train import Normaliser, predict
 from waferbench.classification.trained import load_classifier
+from waferbench.config.classification import ExportOnnx
 from waferbench.config.stages import NetworkWeights, WeightSearch
-from waferbench.config.synthesis.stages import ExportOnnx
 from waferbench.statistics.calibration import scale
 from waferbench.wafers.render import render
 

@@ -32,9 +32,10 @@ from waferbench.classification.predict.table import accuracy, predict_wafers
 from waferbench.classification.predictions import prediction_table
 from waferbench.classification.train import Normaliser
 from waferbench.classification.trained import load_classifier
+from waferbench.config.classification import PredictWafers
 from waferbench.config.stages import NetworkWeights, WeightSearch
 from waferbench.config.study import PredictSettings
-from waferbench.config.synthesis.stages import ChooseModel, PredictWafers
+from waferbench.config.synthesis.stages import ChooseModel
 from waferbench.wafers.ingest.table import WaferSet
 from waferbench.wafers.store import WaferStore, read_store
 

@@ -15,7 +15,7 @@ from waferbench.base.errors import InputError
 from waferbench.classification.svm.kernels import rbf_matrix, rbf_product
 from waferbench.classification.svm.smo import TOLERANCE, _outputs, solve_in_rounds
 from waferbench.classification.svm.svm import EcocSvm, fit_ecoc_svm, warn_of_unseen
-from waferbench.config.synthesis.settings import SvmSettings
+from waferbench.config.classification import SvmSettings
 
 SETTINGS = SvmSettings()
 
@@ -155,7 +155,7 @@ def test_the_job_never_imports_torch():
     code = """
 import sys, numpy as np, waferbench.classification.scores, waferbench.engine.job
 from waferbench.classification.svm.svm import fit_ecoc_svm
-from waferbench.config.synthesis.settings import SvmSettings
+from waferbench.config.classification import SvmSettings
 x = np.random.default_rng(0).normal(size=(40, 5))
 fit_ecoc_svm(x, np.arange(40) % 3, SvmSettings()).predict(x)
 sys.exit("torch" in sys.modules)

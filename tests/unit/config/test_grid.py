@@ -3,21 +3,16 @@
 import pytest
 
 from waferbench.base.scope import POOLED, Fold
-from waferbench.config.grid import Grid
+from waferbench.config.classification import ClassifierSettings
 from waferbench.config.study import Dataset, Folds, Render
-from waferbench.config.synthesis.settings import (
-    ClassifierSettings,
-    Generators,
-    Pool,
-    ShapeFilterSettings,
-    SynthesisSettings,
-)
+from waferbench.config.synthesis.grid import SynthesisGrid
+from waferbench.config.synthesis.settings import Generators, Pool, ShapeFilterSettings, SynthesisSettings
 from waferbench.config.synthesis.sources import Gan, Lora
 from waferbench.engine.slices import slice_text
 
 
-def grid(**settings) -> Grid:
-    return Grid(SynthesisSettings(**settings))
+def grid(**settings) -> SynthesisGrid:
+    return SynthesisGrid(SynthesisSettings(**settings))
 
 
 def test_runs_folds_and_scopes_of_the_default():

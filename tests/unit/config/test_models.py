@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from waferbench.config.classification import SvmSettings
 from waferbench.config.resolve import resolve
 from waferbench.config.section import Section
 from waferbench.config.study import Drawing, Render
-from waferbench.config.synthesis.settings import SvmSettings, SynthesisSettings
+from waferbench.config.synthesis.settings import SynthesisSettings
 from waferbench.config.synthesis.sources import GanSampling, Lora, LoraSampling
 from waferbench.config.synthesis.stages import SampleLora
 from waferbench.tracks import all_tracks, checks_of, settings_model
@@ -50,9 +52,12 @@ def written(node: dict, place: str = "") -> set[str]:
     return found
 
 
-def test_the_default_file_shows_every_key_with_its_default():
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    assert resolve(config, MODEL, checks_of(all_tracks())) == MODEL(), "config.yaml and the models differ"
+DEFAULTS = [ROOT / "config/config.yaml", *(ROOT / f"config/{t.name}.yaml" for t in all_tracks() if t.section)]
+
+
+def test_the_default_files_show_every_key_with_its_default():
+    config = {key: value for file in DEFAULTS for key, value in yaml.safe_load(file.read_text()).items()}
+    assert resolve(config, MODEL, checks_of(all_tracks())) == MODEL(), "the files and the models differ"
     assert written(config) - {"set"} == keys(MODEL())
 
 
@@ -98,14 +103,33 @@ def test_models_are_frozen_and_refuse_what_they_do_not_know(model):
     assert model.model_config["frozen"] and model.model_config["extra"] == "forbid"
 
 
-@pytest.mark.parametrize("file", sorted(CONFIG.rglob("s*.py")), ids=lambda file: file.name)
-def test_models_hold_data_alone(file):
+def test_models_hold_data_alone():
     """They are in no digest: what they computed would reach a job unseen."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ClassDef) and node.name != "Section":
-            assert not [part for part in node.body if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef))], (
-                node.name
-            )
+    found = [model for model in models() if model.__module__.startswith("waferbench.config")]
+    assert len(found) > 60
+    for model in found:
+        own = [name for name, value in vars(model).items() if callable(value) or isinstance(value, property)]
+        assert [name for name in own if not name.startswith(("_", "model_"))] == [], model
+
+
+PLANNING = ("tracks", "tools", "engine", "config")  # what no script computes a result with
+
+
+def test_what_computes_takes_models_from_the_settings_and_nothing_that_computes():
+    """A function of `config` that a stage called would decide its bytes and stand in no digest."""
+    library, seen = CONFIG.parent, 0
+    for file in library.rglob("*.py"):
+        if file.relative_to(library).parts[0] in PLANNING:
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            assert not (isinstance(node, ast.Import) and "waferbench.config" in ast.unparse(node)), file
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("waferbench.config"):
+                module = import_module(node.module)
+                for alias in node.names:
+                    taken = getattr(module, alias.name)
+                    assert isinstance(taken, type) and issubclass(taken, Section), f"{file}: {ast.unparse(node)}"
+                    seen += 1
+    assert seen > 40
 
 
 def test_values_cannot_be_changed():
@@ -144,7 +168,24 @@ def test_the_schema_accepts_every_shipped_file_and_is_named_in_its_first_line(fi
     jsonschema.validate(yaml.safe_load(text), json.loads((ROOT / "config/schema.json").read_text()))
 
 
-@pytest.mark.parametrize("wrong", [{"svmm": {}}, {"svm": {"c": 1}}, {"render": {"size": 33}}, {"svm": {"C": -1}}])
+WRONG = [
+    {"svmm": {}}, {"svm": {"c": 1}}, {"render": {"size": 33}}, {"svm": {"C": -1}}, {"classifier": {"flip": "maybe"}},
+    {"svm": {"C": "ten"}}, {"classifier": {"epochs": 2.5}}, {"classifier": {"epochs": 0}},
+]  # fmt: skip
+RIGHT = [
+    {"conditions": "real,gan"}, {"folds": {"run": "0,1"}}, {"seed": "1e3"}, {"classifier": {"compile": "yes"}},
+    {"classifier": {"lr": "1e-4"}}, {"dataset": {"pass_bins": [1, "2"]}}, {"svm": {"C": 2}}, {"set": "svm.C=1"},
+    {"define": {"sources": {"gan": {"ema": 0.9}}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_the_schema_refuses_what_is_wrong(wrong):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(wrong, json.loads((ROOT / "config/schema.json").read_text()))
+
+
+@pytest.mark.parametrize("right", RIGHT, ids=str)
+def test_the_schema_accepts_what_a_study_accepts(right):
+    jsonschema.validate(right, json.loads((ROOT / "config/schema.json").read_text()))
+    resolve(right, MODEL)

@@ -171,3 +171,53 @@ def test_home_is_expanded():
 def test_a_target_without_its_data_names_the_key():
     with pytest.raises(InputError, match=r"dataset\.path: empty.*give a path"):
         settings_of(DEFAULT, set="dataset.source=folder")
+
+
+@pytest.mark.parametrize(
+    "config, told",
+    [
+        ({"conditions": {"real": 1}}, "conditions: found {'real': 1}, expected a list"),
+        ({"dataset": {"classes": "[a,b"}}, "dataset.classes: found '[a,b', expected a list"),
+        ({"dataset": {"classes": ["a b", "a-b"]}}, "both become 'a-b'"),
+        ({"define": {"sources": {"gan": None}}}, "define.sources.gan: found None, expected a mapping"),
+        ({"define": {"sources": {"x": {"latent": 3}}}}, "expected one of ts_hinge_gan, db_sd_lora, die_flow"),
+        ({"svm": {"gamma": True}}, "svm.gamma: found 'True', expected scale, auto, a finite number"),
+        ({3: 4}, "unknown key '3'"),
+        ({"repeats": 5_000_000}, "expected at most 1000"),
+    ],
+    ids=str,
+)
+def test_what_is_no_setting_is_told_and_ends_in_no_traceback(config, told):
+    with pytest.raises(InputError) as error:
+        settings_of(config)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "place", [("generators", "train_on"), ("classifier", "flip"), ("define", "sources", "x", "kind")]
+)
+def test_a_value_that_aliases_swell_is_told_in_no_time(place):
+    value = "x"
+    for _ in range(12):
+        value = [value] * 9
+    for key in reversed(place):
+        value = {key: value}
+    with pytest.raises(InputError, match="found"):
+        settings_of(value)
+
+
+def test_keys_without_end_are_told():
+    endless = {}
+    for _ in range(3000):
+        endless = {"a": endless}
+    with pytest.raises(InputError, match="without end"):
+        settings_of({"svm": endless})
+
+
+def test_another_kind_given_by_set_begins_with_its_own_defaults():
+    settings = settings_of({"set": "define.sources.gan.kind=die_flow define.sources.gan.steps=7"})
+    assert settings.define.sources["gan"].steps == 7
+
+
+def test_a_number_of_a_few_may_be_written_as_a_text():
+    assert settings_of({"render": {"size": "64"}, "conditions": ["real"], "baseline": "real"}).render.size == 64

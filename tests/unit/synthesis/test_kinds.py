@@ -13,10 +13,11 @@ from waferbench.base.names import labels_of
 from waferbench.base.protocols import protocol
 from waferbench.config.section import Section
 from waferbench.config.study import Drawing
-from waferbench.config.synthesis import stages
+from waferbench.config.synthesis import checks, stages
 from waferbench.config.synthesis.settings import Pool
 from waferbench.config.synthesis.sources import DieFlow, Gan, Lora, NativeBase, Source
 from waferbench.learning import runtime, training
+from waferbench.synthesis.gan import networks
 from waferbench.synthesis.gan import train as gan_training
 from waferbench.wafers.ingest.table import WaferSet, select_wafers, wafer_table
 from waferbench.wafers.simulate.dataset import simulate
@@ -80,6 +81,10 @@ KINDS: dict[type[Section], tuple[Section, list[Step]]] = {
     ),
 }  # fmt: skip
 kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+
+
+def test_settings_and_networks_of_the_gan_mean_the_same_sizes():
+    assert checks.SEED_EDGE == networks.SEED_EDGE
 
 
 class Killed(BaseException):

@@ -17,12 +17,12 @@ from waferbench.base.files import digest
 from waferbench.config.study import Dataset, Simulated
 from waferbench.config.synthesis.settings import SynthesisSettings
 from waferbench.engine.running import mark
-from waferbench.synthesis.needs import study_size
 from waferbench.tools.doctor import OK, PROBLEM, WARNING, Finding, cluster, examine, machine, study, table
 from waferbench.tools.doctor.cluster import Executor
 from waferbench.tools.doctor.visit import visit
 from waferbench.tracks import Track
 from waferbench.tracks.synthesis import examine as examine_synthesis
+from waferbench.tracks.synthesis import study_size
 
 ROOT = Path(__file__).parents[3]
 

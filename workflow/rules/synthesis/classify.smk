@@ -1,35 +1,6 @@
 # The grid: what enters training, a backbone fine-tuned per condition and fold, an ECOC-SVM on its features.
 
 
-def injection_scores(wildcards):
-    """The shape scores that say which samples of a condition's source may enter training, where it is filtered."""
-    source = GRID.source_of(wildcards.condition)
-    where = (wildcards.protocol, wildcards.seed, wildcards.fold, source)
-    return {"scores": GRID.samples(*where)[1]} if GRID.filtered(source) else {}
-
-
-def cell_samples(wildcards):
-    """The synthetic samples of a condition, where it has a synthesizer."""
-    source = GRID.source_of(wildcards.condition)
-    where = (wildcards.protocol, wildcards.seed, wildcards.fold, source)
-    return {"samples": GRID.samples(*where)[0]} if source else {}
-
-
-def cell_settings(wildcards):
-    """What training a cell reads: a condition that adds nothing does not see how synthetic wafers are drawn."""
-    backbone = CFG.define.backbones[wildcards.backbone]
-    augments = GRID.conditions[wildcards.condition].augment
-    return pack(
-        stages.TrainClassifier,
-        augmentation=stages.Augmentation.of(CFG.classifier) if augments else None,
-        backbone=stages.ChosenBackbone.of(backbone, name=wildcards.backbone),
-        drawn=GRID.drawn(wildcards.condition),
-        classes=GRID.classes_of[wildcards.protocol],
-        weights=checked(WEIGHTS.of, wildcards.backbone),
-        **of_run(wildcards),
-    )
-
-
 rule make_injection:
     input:
         unpack(injection_scores),
@@ -51,9 +22,9 @@ rule make_injection:
     params:
         settings=lambda w: pack(
             stages.MakeInjection,
-            source=GRID.conditions[w.condition].source,
-            budget=GRID.budget(w.condition),
-            n_accepted=CFG.pool.n_accepted if GRID.source_of(w.condition) else 0,
+            source=SYNTHESIS.conditions[w.condition].source,
+            budget=SYNTHESIS.budget(w.condition),
+            n_accepted=CFG.pool.n_accepted if SYNTHESIS.source_of(w.condition) else 0,
             **of_run(w),
         ),
         code=code("synthesis/make_injection"),
@@ -109,7 +80,7 @@ rule fit_svm:
         mem_mb=growing(int(1000 + 2000 * CFG.svm.memory_gb)),
         runtime=growing(120),
     params:
-        settings=lambda w: pack(stages.FitSvm, classes=GRID.classes_of[w.protocol], **of_run(w)),
+        settings=lambda w: pack(stages.FitSvm, classes=SYNTHESIS.classes_of[w.protocol], **of_run(w)),
         code=code("synthesis/fit_svm"),
     script:
         "../../scripts/synthesis/fit_svm.py"

@@ -2,7 +2,7 @@
 
 from waferbench.config.synthesis.sources import DieFlow
 
-DIE_FLOW = GRID.source
+DIE_FLOW = SYNTHESIS.source
 
 
 rule train_die_flow:
@@ -27,7 +27,7 @@ rule train_die_flow:
         mem_mb=growing(4000),
         runtime=growing(480),
     params:
-        settings=lambda w: pack(stages.TrainDieFlow, source=GRID.sources[w.source], seed=w.seed),
+        settings=lambda w: pack(stages.TrainDieFlow, source=SYNTHESIS.sources[w.source], seed=w.seed),
         code=code("synthesis/train_die_flow"),
     script:
         "../../scripts/synthesis/train_die_flow.py"
@@ -41,7 +41,7 @@ rule sample_die_flow:
         selected=rules.select_wafers.output.selected,
         network=rules.train_die_flow.output.network,
     output:
-        samples=[f"{DIE_FLOW}/raw/{label}.h5" for label in GRID.labels],
+        samples=[f"{DIE_FLOW}/raw/{label}.h5" for label in SYNTHESIS.labels],
     log:
         f"{RUN_LOGS}-sample_die_flow-{{scope}}-{{source}}.log",
     wildcard_constraints:
@@ -57,7 +57,7 @@ rule sample_die_flow:
         runtime=growing(240),
     params:
         settings=lambda w: pack(
-            stages.SampleDieFlow, source=GRID.sources[w.source], seed=w.seed, pool=GRID.pool(w.source)
+            stages.SampleDieFlow, source=SYNTHESIS.sources[w.source], seed=w.seed, pool=SYNTHESIS.pool(w.source)
         ),
         sampler=sampler_code("synthesis/sample_die_flow", "waferbench/synthesis/dieflow/sample"),
         code=code("synthesis/sample_die_flow"),

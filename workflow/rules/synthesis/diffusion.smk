@@ -2,20 +2,7 @@
 
 from waferbench.config.synthesis.sources import Lora
 
-LORA = GRID.source
-
-
-def native_base(wildcards):
-    """The base that this study pretrains, or nothing where the source names a ready one. Snakemake knows a folder by its
-    time alone, which a jump of the clock changes: the digests of its files say whether it is another one."""
-    base = f"{LORA}/base"
-    return {"base": ancient(base), "base_files": f"{base}.json"} if GRID.native(wildcards.source) else {}
-
-
-def ready_base(wildcards):
-    """The identity of a base that is a folder here and not pretrained by this study."""
-    source = wildcards.source
-    return "" if GRID.native(source) else checked(WEIGHTS.of_folder, GRID.sources[source].base)
+LORA = SYNTHESIS.source
 
 
 rule pretrain_base:
@@ -42,7 +29,7 @@ rule pretrain_base:
         mem_mb=growing(4000),
         runtime=growing(480),
     params:
-        settings=lambda w: pack(stages.PretrainBase, source=GRID.sources[w.source], seed=w.seed),
+        settings=lambda w: pack(stages.PretrainBase, source=SYNTHESIS.sources[w.source], seed=w.seed),
         code=code("synthesis/pretrain_base"),
     script:
         "../../scripts/synthesis/pretrain_base.py"
@@ -55,7 +42,7 @@ rule train_lora:
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
     output:
-        adapters=[f"{LORA}/adapters/{label}.safetensors" for label in GRID.labels],
+        adapters=[f"{LORA}/adapters/{label}.safetensors" for label in SYNTHESIS.labels],
         history=f"{LORA}/adapters_history.parquet",
     log:
         f"{RUN_LOGS}-train_lora-{{scope}}-{{source}}.log",
@@ -71,7 +58,9 @@ rule train_lora:
         mem_mb=growing(4000),
         runtime=growing(480),
     params:
-        settings=lambda w: pack(stages.TrainLora, source=GRID.sources[w.source], seed=w.seed, base_files=ready_base(w)),
+        settings=lambda w: pack(
+            stages.TrainLora, source=SYNTHESIS.sources[w.source], seed=w.seed, base_files=ready_base(w)
+        ),
         code=code("synthesis/train_lora"),
     script:
         "../../scripts/synthesis/train_lora.py"
@@ -83,7 +72,7 @@ rule sample_lora:
         unpack(verdict_of),
         adapters=rules.train_lora.output.adapters,
     output:
-        samples=[f"{LORA}/raw/{label}.h5" for label in GRID.labels],
+        samples=[f"{LORA}/raw/{label}.h5" for label in SYNTHESIS.labels],
     log:
         f"{RUN_LOGS}-sample_lora-{{scope}}-{{source}}.log",
     wildcard_constraints:
@@ -100,9 +89,9 @@ rule sample_lora:
     params:
         settings=lambda w: pack(
             stages.SampleLora,
-            source=GRID.sources[w.source],
+            source=SYNTHESIS.sources[w.source],
             seed=w.seed,
-            pool=GRID.pool(w.source),
+            pool=SYNTHESIS.pool(w.source),
             base_files=ready_base(w),
         ),
         sampler=sampler_code("synthesis/sample_lora", "waferbench/synthesis/diffusion/sample"),

@@ -2,7 +2,7 @@
 
 from waferbench.config.synthesis.sources import Gan
 
-GAN = GRID.source
+GAN = SYNTHESIS.source
 
 
 rule train_gan:
@@ -12,7 +12,7 @@ rule train_gan:
         selected=rules.select_wafers.output.selected,
     output:
         stage1=f"{GAN}/stage1.safetensors",
-        generators=[f"{GAN}/generators/{label}.safetensors" for label in GRID.labels],
+        generators=[f"{GAN}/generators/{label}.safetensors" for label in SYNTHESIS.labels],
         history=f"{GAN}/history.parquet",
         facts=f"{GAN}/facts.json",
     log:
@@ -29,7 +29,7 @@ rule train_gan:
         mem_mb=growing(3000),
         runtime=growing(480),
     params:
-        settings=lambda w: pack(stages.TrainGan, source=GRID.sources[w.source], seed=w.seed),
+        settings=lambda w: pack(stages.TrainGan, source=SYNTHESIS.sources[w.source], seed=w.seed),
         code=code("synthesis/train_gan"),
     script:
         "../../scripts/synthesis/train_gan.py"
@@ -40,7 +40,7 @@ rule sample_gan:
         unpack(verdict_of),
         generators=rules.train_gan.output.generators,
     output:
-        samples=[f"{GAN}/raw/{label}.h5" for label in GRID.labels],
+        samples=[f"{GAN}/raw/{label}.h5" for label in SYNTHESIS.labels],
     log:
         f"{RUN_LOGS}-sample_gan-{{scope}}-{{source}}.log",
     wildcard_constraints:
@@ -55,7 +55,9 @@ rule sample_gan:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        settings=lambda w: pack(stages.SampleGan, source=GRID.sources[w.source], seed=w.seed, pool=GRID.pool(w.source)),
+        settings=lambda w: pack(
+            stages.SampleGan, source=SYNTHESIS.sources[w.source], seed=w.seed, pool=SYNTHESIS.pool(w.source)
+        ),
         sampler=sampler_code("synthesis/sample_gan", "waferbench/synthesis/gan/sample"),
         code=code("synthesis/sample_gan"),
     script:

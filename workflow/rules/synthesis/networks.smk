@@ -1,7 +1,7 @@
 # The networks that the study will use: each name known, each weight file at hand. Checked first, so that a mistake
 # costs seconds and not the hours of training before the network is needed.
 
-from waferbench.synthesis.needs import networks_of
+from waferbench.config.synthesis.networks import networks_of
 
 
 rule check_networks:

@@ -1,6 +1,5 @@
 # The study's best classifier put to work: the class of one's own wafers, and an ONNX file.
 
-import json
 import re
 
 from waferbench.base.sourcefiles import own_weights
@@ -8,32 +7,6 @@ from waferbench.base.sourcefiles import own_weights
 OWN = Path(CFG.wafers)
 OWN_NAME = re.sub(r"[^A-Za-z0-9._-]+", "-", OWN.name).strip(".-") or "none"
 PREDICTED = f"{STUDY}/predictions/{OWN_NAME}"
-
-
-def chosen():
-    """The chosen cell, known once the study is done."""
-    return json.loads(Path(checkpoints.choose_model.get().output.model).read_text())
-
-
-def chosen_cell(_):
-    """The files of the chosen cell."""
-    folder = CELL.format(**chosen())
-    files = ("checkpoint.safetensors", "features.h5", "svm.h5", "validation.parquet")
-    return {Path(file).stem: f"{folder}/{file}" for file in files}
-
-
-def own_wafers(_):
-    """The file of wafers to be judged; a folder is known by the identity of its files alone."""
-    if not CFG.wafers:
-        raise WorkflowError("predict: no wafers are named; add --config wafers=FILE")
-    if not checked(OWN.exists):
-        raise WorkflowError(f"wafers: nothing at {OWN}; give the path of a file or folder of wafers")
-    return {"own": local(str(OWN))} if OWN.is_file() else {}
-
-
-def judging(stage, **given):
-    """What the chosen cell needs to judge wafers, and what no other cell does."""
-    return pack(stage, drawn=GRID.drawn(), weights=WEIGHTS.entry(chosen()["backbone"]), **given)
 
 
 checkpoint choose_model:
@@ -52,9 +25,9 @@ checkpoint choose_model:
     params:
         settings=pack(
             stages.ChooseModel,
-            protocols=list(GRID.protocols),
-            leaky=[name for name in GRID.protocols if GRID.pooled(name)],
-            classes=GRID.classes_of,
+            protocols=list(SYNTHESIS.protocols),
+            leaky=[name for name in SYNTHESIS.protocols if SYNTHESIS.pooled(name)],
+            classes=SYNTHESIS.classes_of,
         ),
         code=code("synthesis/choose_model"),
     script:
@@ -83,7 +56,7 @@ rule predict_wafers:
         runtime=growing(60),
     params:
         settings=lambda _: judging(
-            stages.PredictWafers,
+            classification.PredictWafers,
             neighbours=CFG.predict.neighbours,
             gallery=CFG.predict.gallery,
             memory_gb=CFG.svm.memory_gb,
@@ -116,7 +89,7 @@ rule export_onnx:
         mem_mb=growing(3000),
         runtime=growing(30),
     params:
-        settings=lambda _: judging(stages.ExportOnnx),
+        settings=lambda _: judging(classification.ExportOnnx),
         code=code("synthesis/export_onnx"),
     script:
         "../../scripts/synthesis/export_onnx.py"

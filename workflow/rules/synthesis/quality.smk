@@ -3,24 +3,13 @@
 JUDGE = CFG.quality.judge
 
 
-def feature_classifier(wildcards):
-    """The classifier whose features quality is measured in, where the network is `backbone@condition`."""
-    backbone, _, condition = CFG.quality.network.partition("@")
-    where = {"seed": wildcards.seed, "backbone": backbone, "condition": condition}
-    if wildcards.scope == "pooled":
-        where |= {"fold": GRID.first["fold"], "protocol": GRID.first["protocol"]}
-    else:
-        where |= {"fold": wildcards.scope.removeprefix("fold"), "protocol": wildcards.protocol}
-    return {"classifier": f"{CELL}/checkpoint.safetensors".format(**where)} if condition else {}
-
-
 rule measure_quality:
     input:
         unpack(folds_table),
         unpack(feature_classifier),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        samples=GRID.raw(),
+        samples=SYNTHESIS.raw(),
         scores=rules.apply_shape_filter.output.scores,
     output:
         quality=f"{RUN}/{{scope}}/quality/{{source}}.parquet",
@@ -51,8 +40,8 @@ rule measure_quality:
 rule judge_samples:
     input:
         checkpoint=f"{RUN}/fold{{fold}}/cells/{JUDGE.backbone}/{JUDGE.condition}/checkpoint.safetensors",
-        samples=lambda w: GRID.samples(w.protocol, w.seed, w.fold, w.source)[0],
-        scores=lambda w: GRID.samples(w.protocol, w.seed, w.fold, w.source)[1],
+        samples=lambda w: SYNTHESIS.samples(w.protocol, w.seed, w.fold, w.source)[0],
+        scores=lambda w: SYNTHESIS.samples(w.protocol, w.seed, w.fold, w.source)[1],
     output:
         judged=f"{RUN}/fold{{fold}}/judged/{{source}}.parquet",
     log:
@@ -71,8 +60,8 @@ rule judge_samples:
             stages.JudgeSamples,
             backbone=JUDGE.backbone,
             weights=WEIGHTS.entry(JUDGE.backbone),
-            drawn=GRID.judging(),
-            classes=GRID.classes_of[w.protocol],
+            drawn=SYNTHESIS.judging(),
+            classes=SYNTHESIS.classes_of[w.protocol],
             **of_run(w),
         ),
         code=code("synthesis/judge_samples"),
@@ -82,7 +71,7 @@ rule judge_samples:
 
 rule gather_quality:
     input:
-        parts=GRID.every_scope(f"{RUN}/{{scope}}/quality/{{source}}.parquet", GRID.sources),
+        parts=SYNTHESIS.every_scope(f"{RUN}/{{scope}}/quality/{{source}}.parquet", SYNTHESIS.sources),
     output:
         table=f"{STUDY}/quality.parquet",
     log:
@@ -103,7 +92,7 @@ rule gather_quality:
 
 rule gather_agreement:
     input:
-        parts=GRID.every_fold(f"{RUN}/fold{{fold}}/judged/{{source}}.parquet", source=list(GRID.sources)),
+        parts=SYNTHESIS.every_fold(f"{RUN}/fold{{fold}}/judged/{{source}}.parquet", source=list(SYNTHESIS.sources)),
     output:
         table=f"{STUDY}/agreement.parquet",
     log:

@@ -3,11 +3,6 @@
 TEMPLATES = [path for folder in ("kit", "synthesis") for path in Path("workflow/report", folder).iterdir()]
 
 
-def of_first(pattern):
-    """A file of each source in the first scope, which the page shows pictures of."""
-    return [pattern.format(**GRID.first_scope, source=source) for source in GRID.sources]
-
-
 rule make_report:
     input:
         scores=rules.collect_scores.output.scores,
@@ -31,14 +26,18 @@ rule make_report:
         agreement=rules.gather_agreement.output.table,
         audit=rules.gather_splits.output.audit,
         store=rules.ingest.output.store,
-        selected=selected_wafers(SimpleNamespace(**GRID.first)),
+        selected=selected_wafers(SimpleNamespace(**SYNTHESIS.first)),
         folds=rules.gather_splits.output.folds,
-        samples=[path for source in GRID.sources for path in GRID.raw(source, **GRID.first_scope)],
+        samples=[path for source in SYNTHESIS.sources for path in SYNTHESIS.raw(source, **SYNTHESIS.first_scope)],
         closest=of_first(f"{RUN}/{{scope}}/quality/{{source}}_closest.parquet"),
-        histories=[path for source in GRID.sources for path in GRID.histories(source)],
-        priors=[path for path in of_first(f"{GRID.source}/base_samples.h5") if GRID.native(Path(path).parent.name)],
-        thresholds=GRID.every_scope(f"{GRID.shape}/{FILTER['thresholds']}") if GRID.sources else [],
-        facts=GRID.every_scope(f"{GRID.source}/facts.json", GRID.gans),
+        histories=[path for source in SYNTHESIS.sources for path in SYNTHESIS.histories(source)],
+        priors=[
+            path
+            for path in of_first(f"{SYNTHESIS.source}/base_samples.h5")
+            if SYNTHESIS.native(Path(path).parent.name)
+        ],
+        thresholds=SYNTHESIS.every_scope(f"{SYNTHESIS.shape}/{FILTER['thresholds']}") if SYNTHESIS.sources else [],
+        facts=SYNTHESIS.every_scope(f"{SYNTHESIS.source}/facts.json", SYNTHESIS.gans),
         published=local("resources/published.yaml"),
         templates=[local(str(path)) for path in sorted(TEMPLATES)],
     output:
@@ -56,7 +55,7 @@ rule make_report:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=slice_text(GRID.reported),
+        settings=slice_text(SYNTHESIS.reported),
         code=code("synthesis/make_report"),
     script:
         "../../scripts/synthesis/make_report.py"

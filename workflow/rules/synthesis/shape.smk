@@ -7,7 +7,7 @@ rule fit_shape_filter:
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
     output:
-        **{name: f"{GRID.shape}/{file}" for name, file in FILTER.items()},
+        **{name: f"{SYNTHESIS.shape}/{file}" for name, file in FILTER.items()},
     log:
         f"{RUN_LOGS}-fit_shape_filter-{{scope}}.log",
     wildcard_constraints:
@@ -30,9 +30,9 @@ rule apply_shape_filter:
     input:
         thresholds=rules.fit_shape_filter.output.thresholds,
         cnn=rules.fit_shape_filter.output.cnn,
-        samples=GRID.raw(),
+        samples=SYNTHESIS.raw(),
     output:
-        scores=f"{GRID.shape}/{{source}}.parquet",
+        scores=f"{SYNTHESIS.shape}/{{source}}.parquet",
     log:
         f"{RUN_LOGS}-apply_shape_filter-{{scope}}-{{source}}.log",
     wildcard_constraints:
@@ -47,7 +47,7 @@ rule apply_shape_filter:
     params:
         settings=lambda w: pack(
             stages.ApplyShapeFilter,
-            filtered=GRID.filtered(w.source),
+            filtered=SYNTHESIS.filtered(w.source),
             n_accepted=CFG.pool.n_accepted,
             **of_run(w),
         ),
@@ -58,7 +58,7 @@ rule apply_shape_filter:
 
 rule gather_shape_filter:
     input:
-        parts=GRID.every_scope(f"{GRID.shape}/{{source}}.parquet", GRID.sources),
+        parts=SYNTHESIS.every_scope(f"{SYNTHESIS.shape}/{{source}}.parquet", SYNTHESIS.sources),
     output:
         table=f"{STUDY}/shape_filter.parquet",
     log:

@@ -2,8 +2,8 @@
 
 from types import SimpleNamespace
 
-EXPLAINED_CELL = CELL.format(**GRID.first, backbone="{backbone}", condition=CFG.baseline)
-VALIDATION, SOFTMAX, ECOC_SVM = map(GRID.every_cell, ("validation.parquet", "softmax.parquet", "ecoc_svm.parquet"))
+EXPLAINED_CELL = CELL.format(**SYNTHESIS.first, backbone="{backbone}", condition=CFG.baseline)
+VALIDATION, SOFTMAX, ECOC_SVM = map(SYNTHESIS.every_cell, ("validation.parquet", "softmax.parquet", "ecoc_svm.parquet"))
 
 
 rule collect_scores:
@@ -23,7 +23,7 @@ rule collect_scores:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=pack(stages.Scored, classes=GRID.classes_of),
+        settings=pack(stages.Scored, classes=SYNTHESIS.classes_of),
         code=code("synthesis/collect_scores"),
     script:
         "../../scripts/synthesis/collect_scores.py"
@@ -48,9 +48,9 @@ rule resample_wafers:
             stages.ResampleWafers.of(
                 CFG.statistics,
                 CFG,
-                classes=GRID.classes_of,
-                leaky=GRID.leaky,
-                conditions=GRID.named_conditions,
+                classes=SYNTHESIS.classes_of,
+                leaky=SYNTHESIS.leaky,
+                conditions=SYNTHESIS.named_conditions,
             )
         ),
         code=code("synthesis/resample_wafers"),
@@ -73,7 +73,7 @@ rule compare_conditions:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=slice_text(stages.Compared.of(CFG.statistics, CFG, leaky=GRID.leaky)),
+        settings=slice_text(stages.Compared.of(CFG.statistics, CFG, leaky=SYNTHESIS.leaky)),
         code=code("synthesis/compare_conditions"),
     script:
         "../../scripts/synthesis/compare_conditions.py"
@@ -95,7 +95,7 @@ rule measure_backbone:
         runtime=growing(30),
     params:
         settings=slice_text(
-            stages.MeasureBackbone.of(CFG.classifier, n_classes=len(GRID.classes_of[GRID.first["protocol"]]))
+            stages.MeasureBackbone.of(CFG.classifier, n_classes=len(SYNTHESIS.classes_of[SYNTHESIS.first["protocol"]]))
         ),
         code=code("synthesis/measure_backbone"),
     script:
@@ -122,7 +122,7 @@ rule analyse_grid:
         runtime=growing(30),
     params:
         settings=slice_text(
-            stages.AnalyseGrid.of(CFG.statistics, CFG, leaky=GRID.leaky, conditions=GRID.named_conditions)
+            stages.AnalyseGrid.of(CFG.statistics, CFG, leaky=SYNTHESIS.leaky, conditions=SYNTHESIS.named_conditions)
         ),
         code=code("synthesis/analyse_grid"),
     script:
@@ -146,7 +146,7 @@ rule calibrate:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=pack(stages.Scored, classes=GRID.classes_of),
+        settings=pack(stages.Scored, classes=SYNTHESIS.classes_of),
         code=code("synthesis/calibrate"),
     script:
         "../../scripts/synthesis/calibrate.py"
@@ -168,7 +168,9 @@ rule measure_rare_recall:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        settings=slice_text(stages.MeasureRareRecall.of(CFG.statistics, CFG, classes=GRID.classes_of, leaky=GRID.leaky)),
+        settings=slice_text(
+            stages.MeasureRareRecall.of(CFG.statistics, CFG, classes=SYNTHESIS.classes_of, leaky=SYNTHESIS.leaky)
+        ),
         code=code("synthesis/measure_rare_recall"),
     script:
         "../../scripts/synthesis/measure_rare_recall.py"
@@ -176,10 +178,10 @@ rule measure_rare_recall:
 
 rule audit_labels:
     input:
-        softmax=GRID.every_fold(
+        softmax=SYNTHESIS.every_fold(
             f"{CELL}/softmax.parquet",
             backbone=CFG.backbones,
-            condition=[name for name in [GRID.real_only] if name],
+            condition=[name for name in [SYNTHESIS.real_only] if name],
         ),
     output:
         label_noise=f"{STUDY}/label_noise.parquet",
@@ -193,7 +195,7 @@ rule audit_labels:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=pack(stages.AuditLabels, classes=GRID.classes_of, condition=GRID.real_only),
+        settings=pack(stages.AuditLabels, classes=SYNTHESIS.classes_of, condition=SYNTHESIS.real_only),
         code=code("synthesis/audit_labels"),
     script:
         "../../scripts/synthesis/audit_labels.py"
@@ -202,7 +204,7 @@ rule audit_labels:
 rule explain_mistakes:
     input:
         store=rules.ingest.output.store,
-        selected=selected_wafers(SimpleNamespace(**GRID.first)),
+        selected=selected_wafers(SimpleNamespace(**SYNTHESIS.first)),
         checkpoint=f"{EXPLAINED_CELL}/checkpoint.safetensors",
         predictions=f"{EXPLAINED_CELL}/softmax.parquet",
     output:
@@ -221,8 +223,8 @@ rule explain_mistakes:
     params:
         settings=lambda w: pack(
             stages.ExplainMistakes,
-            drawn=GRID.drawn(),
-            classes=GRID.classes_of[GRID.first["protocol"]],
+            drawn=SYNTHESIS.drawn(),
+            classes=SYNTHESIS.classes_of[SYNTHESIS.first["protocol"]],
             examples=CFG.report.examples,
             weights=checked(WEIGHTS.of, w.backbone),
         ),

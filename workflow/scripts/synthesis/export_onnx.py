@@ -1,6 +1,6 @@
 """Makes an ONNX file of the study's best cell, and holds it against the network on validation wafers."""
 
-from waferbench.config.synthesis.stages import ExportOnnx
+from waferbench.config.classification import ExportOnnx
 from waferbench.engine.job import Job, run
 
 CHECKED = 64  # wafers that both runtimes are asked about

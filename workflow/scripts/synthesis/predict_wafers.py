@@ -1,6 +1,6 @@
 """Makes the predictions of the study's best cell for the user's own wafers, and a gallery of them."""
 
-from waferbench.config.synthesis.stages import PredictWafers
+from waferbench.config.classification import PredictWafers
 from waferbench.engine.job import Job, run
 
 

@@ -16,7 +16,7 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from waferbench.classification.data import Split
-from waferbench.config.synthesis.settings import Augmentation, ClassifierTraining
+from waferbench.config.classification import Augmentation, ClassifierTraining
 from waferbench.learning.depthwise import speed_up_depthwise
 from waferbench.learning.epochs import Plan, fit_epochs
 from waferbench.learning.runtime import Checkpoint, HalvingBatches, autocast

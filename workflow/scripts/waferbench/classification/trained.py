@@ -10,8 +10,8 @@ from torch import nn
 from waferbench.base.artifacts import read_provenance, read_weights
 from waferbench.base.errors import InputError
 from waferbench.classification.train import Normaliser
+from waferbench.config.classification import ClassifierInput
 from waferbench.config.stages import WeightSearch
-from waferbench.config.synthesis.settings import ClassifierInput
 from waferbench.learning.backbones import create_backbone
 
 

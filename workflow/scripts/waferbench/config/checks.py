@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from waferbench.base import protocols
 from waferbench.base.errors import InputError, nearest
+from waferbench.base.names import labels_of
 from waferbench.config.study import Dataset, Folds, StudySettings
 
 
@@ -22,6 +23,7 @@ def among(key: str, name: str, known: Collection[str], where: str) -> None:
 
 
 def _check_dataset(dataset: Dataset) -> None:
+    labels_of(dataset.classes)  # an error where two of them would be one folder
     if dataset.source != "simulated" and not dataset.path:
         raise InputError(f"dataset.path: empty, but dataset.source = {dataset.source} reads from there; give a path")
 

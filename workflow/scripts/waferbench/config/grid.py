@@ -1,4 +1,4 @@
-"""The grid of a study in plain Python: which runs, folds, scopes and cells there are, where each lies, what each reads.
+"""The grid of a study in plain Python: its runs and folds, and where they lie. Nothing here reads a file.
 
 Paths are patterns with wildcards in braces, as rules have them, or lists of paths with every wildcard filled in.
 """
@@ -11,29 +11,21 @@ from functools import cached_property
 
 from waferbench.base.names import labels_of
 from waferbench.base.protocols import NONE, Protocol, protocol
-from waferbench.base.scope import POOLED, Fold, Scope
-from waferbench.config.study import Drawing, Drawn
-from waferbench.config.synthesis.settings import Budget, Condition, NamedCondition, Pool, SynthesisSettings
-from waferbench.config.synthesis.sources import DieFlow, Gan, Lora, Source
-from waferbench.config.synthesis.stages import MakeReport
+from waferbench.config.study import StudySettings
 
 Wildcards = dict[str, str | int]
-HISTORIES = {Gan: ("history",), DieFlow: ("history",), Lora: ("adapters_history",)}  # tables of a training's losses
-FILTER = {"thresholds": "thresholds.json", "cnn": "cnn.safetensors"}  # files of a fitted shape filter
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What follows from a study's settings. Nothing here reads a file.
+    """What follows from the settings that all tracks share.
 
-    >>> grid = Grid(SynthesisSettings())
-    >>> grid.seeds, grid.folds("cv5"), [str(scope) for scope in grid.scopes("cv5")]
-    ([42], [0, 1, 2], ['fold0', 'fold1', 'fold2'])
+    >>> grid = Grid(StudySettings())
+    >>> grid.seeds, grid.folds("cv5"), grid.every_run("{protocol}/{seed}")
+    ([42], [0, 1, 2], ['cv5/42'])
     """
 
-    settings: SynthesisSettings
-
-    # Where things lie
+    settings: StudySettings
 
     @property
     def study(self) -> str:
@@ -46,21 +38,6 @@ class Grid:
         return f"{self.study}/{{protocol}}/seed{{seed}}"
 
     @property
-    def cell(self) -> str:
-        """Of one trained classifier."""
-        return f"{self.run}/fold{{fold}}/cells/{{backbone}}/{{condition}}"
-
-    @property
-    def source(self) -> str:
-        """Of one source in one scope."""
-        return f"{self.run}/{{scope}}/sources/{{source}}"
-
-    @property
-    def shape(self) -> str:
-        """Of one scope's shape filter."""
-        return f"{self.run}/{{scope}}/shape"
-
-    @property
     def logs(self) -> str:
         return f"{self.study}/logs"
 
@@ -68,8 +45,6 @@ class Grid:
     def run_logs(self) -> str:
         """How the names of the logs of one run begin."""
         return f"{self.logs}/{{protocol}}-seed{{seed}}"
-
-    # What there is
 
     @cached_property
     def classes(self) -> list[str]:
@@ -93,60 +68,17 @@ class Grid:
         return [self.settings.seed + repeat for repeat in range(self.settings.repeats)]
 
     @cached_property
-    def conditions(self) -> dict[str, Condition]:
-        """The conditions of the study, in its order."""
-        return {name: self.settings.define.conditions[name] for name in self.settings.conditions}
-
-    @cached_property
-    def sources(self) -> dict[str, Source]:
-        """The synthesizers that the conditions use, in their order."""
-        names = dict.fromkeys(condition.source for condition in self.conditions.values())
-        return {name: self.settings.define.sources[name] for name in names if name in self.settings.define.sources}
-
-    @cached_property
-    def named_conditions(self) -> list[NamedCondition]:
-        return [NamedCondition.of(condition, name=name) for name, condition in self.conditions.items()]
-
-    @cached_property
     def leaky(self) -> list[str]:
         """Protocols that test each condition on other wafers: no comparisons."""
         return [name for name, one in self.protocols.items() if one.leaky]
-
-    @cached_property
-    def real_only(self) -> str:
-        """The condition whose networks no generator has touched: the baseline, or else the first such; "" for none."""
-        names = (self.settings.baseline, *self.conditions)
-        return next((name for name in names if self.conditions[name].source == "none"), "")
-
-    def of_kind(self, kind: type) -> list[str]:
-        """The names of this study's sources of one kind."""
-        return [name for name, source in self.sources.items() if isinstance(source, kind)]
-
-    # Protocols, folds, scopes
 
     def with_none(self, name: str) -> bool:
         """Whether a protocol tells the class `none` apart beside the configured ones."""
         return self.classes_of[name] != self.classes and NONE in self.classes_of[name]
 
-    def pooled(self, name: str) -> bool:
-        """Whether generators see all wafers under a protocol, test wafers among them."""
-        return self.settings.generators.train_on == "pooled" or self.protocols[name].leaky
-
-    def generators_under(self, name: str) -> str:
-        """The protocol that generators lie under: the same, or `pooled`, where they are trained once for all."""
-        return "pooled" if self.pooled(name) else name
-
     def folds(self, name: str) -> list[int]:
         """The folds to run under a protocol."""
         return self.protocols[name].run(self.settings.folds.run)
-
-    def scopes(self, name: str) -> list[Scope]:
-        """What generators are trained on under a protocol: each fold's training wafers, or all wafers."""
-        return [POOLED] if self.pooled(name) else [Fold(fold) for fold in self.folds(name)]
-
-    def scope(self, name: str, fold: int | str) -> Scope:
-        """Where a fold's synthetic samples come from."""
-        return POOLED if self.pooled(name) else Fold(int(fold))
 
     @cached_property
     def first(self) -> Wildcards:
@@ -154,29 +86,9 @@ class Grid:
         name = self.settings.folds.protocols[0]
         return {"protocol": name, "seed": self.seeds[0], "fold": self.folds(name)[0]}
 
-    @cached_property
-    def first_scope(self) -> Wildcards:
-        """The same of what generators were trained on."""
-        name = self.settings.folds.protocols[0]
-        return {"protocol": self.generators_under(name), "seed": self.seeds[0], "scope": self.scopes(name)[0]}
-
-    # Paths of all of them
-
     def every_run(self, pattern: str) -> list[str]:
         """A pattern for every protocol and seed."""
         return [pattern.format(protocol=name, seed=seed) for name in self.protocols for seed in self.seeds]
-
-    def every_scope(self, pattern: str, sources: Sequence[str] = ("",)) -> list[str]:
-        """A pattern for everything that generators are trained on, of every run, and for each of some sources."""
-        found = dict.fromkeys(
-            (self.generators_under(name), scope) for name in self.protocols for scope in self.scopes(name)
-        )
-        return [
-            pattern.format(protocol=name, seed=seed, scope=scope, source=source)
-            for name, scope in found
-            for seed in self.seeds
-            for source in sources
-        ]
 
     def every_fold(self, pattern: str, **lists: Sequence[str]) -> list[str]:
         """A pattern for every fold of every run, and for each of what further wildcards may be."""
@@ -187,95 +99,6 @@ class Grid:
             for fold in self.folds(name)
             for more in _product(lists)
         ]
-
-    def every_cell(self, file: str) -> list[str]:
-        """A file of every cell of the grid."""
-        lists = {"backbone": self.settings.backbones, "condition": self.settings.conditions}
-        return self.every_fold(f"{self.cell}/{file}", **lists)
-
-    def raw(self, source: str | None = None, **where: object) -> list[str]:
-        """The raw samples of a source, one file a class: patterns, or paths where wildcards are given."""
-        pattern = f"{self.source}/raw/{{label}}.h5"
-        given = {"source": source} if source else {}
-        keep = {name: f"{{{name}}}" for name in ("protocol", "seed", "scope", "source")}
-        return [pattern.format(**{**keep, **given, **where, "label": label}) for label in self.labels]
-
-    def samples(self, name: str, seed: int | str, fold: int | str, source: str) -> tuple[list[str], str]:
-        """The samples of a source that a fold's cells take from, and their shape scores."""
-        where = {"protocol": self.generators_under(name), "seed": seed, "scope": self.scope(name, fold)}
-        return self.raw(source, **where), f"{self.shape}/{{source}}.parquet".format(**where, source=source)
-
-    def histories(self, source: str) -> list[str]:
-        """The losses of the trainings behind the samples that the report shows."""
-        names = [*HISTORIES.get(type(self.sources[source]), ()), *(["base_history"] if self.native(source) else [])]
-        return [f"{self.source}/{name}.parquet".format(**self.first_scope, source=source) for name in names]
-
-    # What a condition or source reads
-
-    def source_of(self, condition: str) -> str | None:
-        """The synthesizer of a condition, or None for those that use real wafers alone."""
-        source = self.conditions[condition].source
-        return source if source in self.sources else None
-
-    def budget(self, condition: str) -> Budget | None:
-        """The budget of a condition, or None where it adds nothing to the real training wafers."""
-        return None if self.conditions[condition].source == "none" else self.settings.budget
-
-    def filtered(self, source: str | None) -> bool:
-        """Whether the shape filter's verdict decides which samples of a source are accepted."""
-        return source in self.settings.shape_filter.apply_to
-
-    def pool(self, source: str) -> Pool:
-        """How many samples are drawn of a source: the cap matters where not every sample is accepted."""
-        pool = self.settings.pool
-        return pool if self.filtered(source) else pool.model_copy(update={"max_raw": pool.n_accepted})
-
-    def native(self, source: str) -> bool:
-        """Whether a source's diffusion base is pretrained by this study."""
-        entry = self.sources[source]
-        return isinstance(entry, Lora) and entry.base == "native"
-
-    @cached_property
-    def drawing(self) -> Drawing:
-        """How real wafers become images for generators."""
-        return Drawing.of(self.settings.render)
-
-    def drawn(self, condition: str | None = None) -> Drawn:
-        """How a classifier's wafers become images; of a condition, or of what it has learned from real wafers alone.
-
-        Real wafers take the way that samples take, drawn at ``render.size`` and resized on the device: drawn any finer,
-        their sharpness alone would tell them from synthetic ones. ``draw_real_at: image`` draws at the classifier's own
-        size at once, as published. Inputs without greys between the levels need pixels of the levels alone, so that
-        nothing is blended.
-        """
-        classifier, changes = self.settings.classifier, {}
-        if classifier.draw_real_at == "image":
-            changes["size"] = classifier.image_size
-        if classifier.input != "bilinear":
-            changes |= {"resize": "nearest", "snap": True}
-        drawn = Drawn.of(self.settings.render).model_copy(update=changes)
-        synthetic = condition is not None and self.source_of(condition) is not None
-        return drawn if synthetic else drawn.model_copy(update={"snap": False})
-
-    def judging(self) -> Drawn:
-        """How the judge's wafers become images, synthetic ones among them."""
-        synthetic = next((name for name in self.conditions if self.source_of(name)), None)
-        return self.drawn(synthetic)
-
-    @cached_property
-    def reported(self) -> MakeReport:
-        """The settings that the page tells: all, but for definitions that the study does not use."""
-        define = self.settings.define
-        used = {
-            "conditions": self.conditions,
-            "backbones": {name: define.backbones[name] for name in self.settings.backbones},
-            "sources": self.sources,
-        }
-        return MakeReport.of(self.settings, define=define.model_copy(update=used))
-
-    @cached_property
-    def gans(self) -> list[str]:
-        return self.of_kind(Gan)
 
 
 def _product(lists: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:

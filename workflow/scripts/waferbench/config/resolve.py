@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import os
-import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -15,16 +14,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from waferbench.base.errors import InputError, nearest, readable
-from waferbench.config.section import Section
+from waferbench.config.section import Section, shown
 from waferbench.config.study import Machine
 
 S = TypeVar("S", bound=Section)
 HOME = ("dataset.path", "weights.folder", "cache", "wafers")  # keys whose ~ is the user's folder
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 200
-_short.maxlist = _short.maxdict = _short.maxtuple = _short.maxset = 8
-_short.maxlevel = 3
-shown = _short.repr  # a value in a message: YAML's aliases make a short text a huge value
 
 
 def resolve(config: Mapping, model: type[S], checks: Iterable[Callable[[Any], None]] = ()) -> S:
@@ -38,7 +32,12 @@ def resolve(config: Mapping, model: type[S], checks: Iterable[Callable[[Any], No
     Raises:
         InputError: an unknown key (with its nearest match), a wrong type or an impossible value.
     """
-    settings = validated(model, written(config, model))
+    try:
+        settings = validated(model, written(config, model))
+    except RecursionError:
+        raise InputError(
+            "config: keys within keys without end, expected a few levels; look for an alias (*name)"
+        ) from None
     for check in checks:
         check(settings)
     return settings
@@ -162,6 +161,8 @@ def _assign(settings: dict, key: str, text: Any) -> None:
             raise InputError(f"set: unknown key {key!r}: no section {steps[0]!r}{nearest(steps[0], node)}")
     raw = key == "study" or not isinstance(text, str)  # a study's name stays as it was written, whatever it looks like
     last, value = ".".join(steps), text if raw else _yaml(text, f"set: {key}")
+    if last == "kind" and "kind" in node and value != node["kind"]:
+        node.clear()  # another kind begins with its own defaults
     node[last] = _merged(node[last], value) if isinstance(node.get(last), dict) else value
 
 
@@ -204,6 +205,8 @@ def _told(model: type[Section], values: Mapping, error: Mapping) -> str:
         return f"{name}: found {said['actual_length']} entries, expected at {word} {bound}"
     if kind in ("literal_error", "union_tag_invalid", "union_tag_not_found"):
         return _not_among(name, found, said)
+    if kind == "invalid_key":
+        return f"unknown key {name!r}; keys are texts: put it in quotes"
     expected = _expected(kind, said, error["words"])
     return f"{name}: found {shown(found)}, expected {expected}" if expected else f"{name}: {error['msg']}"
 
@@ -213,8 +216,9 @@ def _not_among(name: str, found: Any, said: Mapping) -> str:
         key = said["discriminator"].strip("'")
         found, name = found.get(key) if isinstance(found, Mapping) else found, f"{name}.{key}"
     words = (said.get("expected_tags") or said.get("expected") or "").replace(" or ", ", ").replace("'", "")
-    known = [word for word in words.split(", ") if word] or ["ts_hinge_gan", "db_sd_lora", "die_flow"]
-    return f"{name}: found {shown(found)}, expected one of {', '.join(known)}{nearest(found, known)}"
+    known = [word for word in words.split(", ") if word] or [_kind(kind) for kind in _kinds()]
+    near = nearest(found, known) if isinstance(found, str) else ""
+    return f"{name}: found {shown(found)}, expected one of {', '.join(known)}{near}"
 
 
 def _expected(kind: str, said: Mapping, words: str) -> str:
@@ -233,6 +237,7 @@ def _expected(kind: str, said: Mapping, words: str) -> str:
         "string_type": "a text",
         "string_too_short": "at least a letter",
         "string_too_long": f"at most {said.get('max_length')} characters",
+        "tuple_type": "a list such as [a, b]",
         "model_type": "a mapping of keys to values",
         "model_attributes_type": "a mapping of keys to values",
         "dict_type": "a mapping of keys to values",
@@ -251,7 +256,7 @@ def _where(values: Any, loc: tuple) -> list:
             if part in node:
                 where.append(part)
                 node = node[part]
-            elif part == "[key]" or (where and str(part) == str(node.get("kind"))):
+            elif part == "[key]" or (where and isinstance(node.get("kind"), str) and part == node["kind"]):
                 continue
             elif isinstance(part, str) and not _branch(part):
                 where.append(part)
@@ -274,7 +279,7 @@ def _keys(model: type[Section], values: Mapping, where: list) -> list[str]:
         if isinstance(section, Mapping):
             section = section.get(part) or next(iter(section.values()), None)
             values = values.get(part, {}) if isinstance(values, Mapping) else {}
-            kinds = [kind for kind in _sources(type(section)) if _kind(kind) == values.get("kind")]
+            kinds = [kind for kind in _kinds() if isinstance(values, Mapping) and _kind(kind) == values.get("kind")]
             section = kinds[0]() if kinds else section
         else:
             section = getattr(section, str(part), None)
@@ -282,9 +287,9 @@ def _keys(model: type[Section], values: Mapping, where: list) -> list[str]:
     return list(type(section).model_fields) if isinstance(section, BaseModel) else []
 
 
-def _sources(section: type) -> list[type]:
-    """The sections that a field with kinds may hold, beside this one."""
-    return [kind for kind in Section.__subclasses__() for kind in _leaves(kind) if "kind" in kind.model_fields]
+def _kinds() -> list[type]:
+    """The sections that are told apart by their kind."""
+    return list(dict.fromkeys(kind for kind in _leaves(Section) if "kind" in kind.model_fields))
 
 
 def _leaves(section: type) -> list[type]:

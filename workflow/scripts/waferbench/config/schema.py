@@ -32,6 +32,20 @@ def _loosened(node: Any) -> Any:
     node = {key: _loosened(value) for key, value in node.items() if key not in ("required", "discriminator")}
     if "oneOf" in node:
         node["anyOf"] = node.pop("oneOf")
-    if node.get("type") == "number":
-        node["type"] = ["number", "string"]  # YAML reads 1e-4 as a text
-    return node
+    return _as_written(node)
+
+
+def _as_written(node: dict) -> dict:
+    """What people write otherwise: YAML reads 1e-4 as a text, `a,b` is a list of two, `yes` is true."""
+    kind = node.get("type")
+    beside = {
+        "number": {"type": "string", "pattern": r"^[-+]?[0-9._]+([eE][-+]?[0-9]+)?$"},
+        "integer": {"type": ["number", "string"], "pattern": r"^[-+]?[0-9._]+([eE][-+]?[0-9]+)?$", "multipleOf": 1},
+        "boolean": {"enum": ["yes", "no", "true", "false", 0, 1]},
+        "array": {"type": "string"},
+    }.get(kind if isinstance(kind, str) else "")
+    if beside is None or "enum" in node:
+        return node
+    told = {key: node.pop(key) for key in ("description", "title", "default") if key in node}
+    bounds = {key: node[key] for key in ("minimum", "maximum", "exclusiveMinimum") if key in node and kind == "integer"}
+    return {**told, "anyOf": [node, {**beside, **bounds}]}

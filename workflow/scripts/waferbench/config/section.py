@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
@@ -19,6 +20,11 @@ from waferbench.base.errors import InputError, require_plain
 
 LONGEST = 4096  # characters of a text, as long as a path may be
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 200
+_short.maxlist = _short.maxdict = _short.maxtuple = _short.maxset = 8
+_short.maxlevel = 3
+shown = _short.repr  # a value in a message: YAML's aliases make a short text a huge value
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -90,7 +96,13 @@ def prepared(annotation: Any, value: Any) -> Any:
         return prepared(inner[0], value)
     if origin in (Union, UnionType):
         some = [part for part in inner if part is not type(None)]
-        return value if value is None or len(some) > 1 else prepared(some[0], value)
+        if len(some) == 1:
+            return None if value is None else prepared(some[0], value)
+        if isinstance(value, Mapping) and not isinstance(value.get("kind", ""), str):
+            return {**value, "kind": shown(value["kind"])}  # pydantic would write it out, however large it is
+        return str(value) if isinstance(value, bool) else value
+    if origin is Literal:
+        return _number(value) if all(type(word) is int for word in inner) else value
     if origin is tuple:
         items = _listed(value)
         return [prepared(inner[0], item) for item in items] if isinstance(items, list) else items
@@ -99,7 +111,7 @@ def prepared(annotation: Any, value: Any) -> Any:
     if annotation in (int, float):
         return _number(value)
     if annotation is bool:
-        return BOOLEANS.get(str(value).lower(), value)
+        return BOOLEANS.get(str(value).lower(), value) if isinstance(value, (str, int)) else value
     if annotation is str:
         return _text(value)
     return value
@@ -113,7 +125,7 @@ def _listed(value: Any) -> Any:
             return value  # its brackets are not closed
     elif isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    return list(value) if isinstance(value, (list, tuple)) else value if isinstance(value, Mapping) else [value]
 
 
 def _number(value: Any) -> Any:

@@ -130,7 +130,7 @@ class StudySettings(Section):
     """Results go to results/<study>/."""
     seed: Seed = 42
     """Of every random choice but the folds'."""
-    repeats: Count = 1
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     """Runs of all that is random, with seeds seed, seed + 1, ...; same data, same folds."""
     dataset: Dataset = Dataset()
     filter: Filter = Filter()

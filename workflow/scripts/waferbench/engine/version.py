@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from waferbench.base.records import run_records
@@ -11,15 +10,11 @@ VERSION = "0.2.0"
 
 
 def made_by_others(study: Path) -> list[str]:
-    """What to say of a study that another version has begun; nothing of one of this version, or a new one."""
-    found = {str(record.get("version", "0.1")) for _, record in run_records(study / "runs")} - {VERSION}
-    if not found:
+    """What to say of a study that other versions have made and this one has not yet worked on."""
+    found = {str(record.get("version", "0.1.0")) for _, record in run_records(study / "runs")}
+    if not found or VERSION in found:
         return []
     return [
-        f"{study}: made by waferbench {_listed(found)}, this is {VERSION}: what has changed between them is computed "
-        "again; for a study of its own add --config study=NAME"
+        f"{study}: made by waferbench {' and '.join(sorted(found))}, this is {VERSION}: what has changed between them "
+        "is computed again; for a study of its own add --config study=NAME"
     ]
-
-
-def _listed(versions: Iterable[str]) -> str:
-    return " and ".join(sorted(versions))

@@ -32,7 +32,6 @@ class Track:
     checks: called with the settings of the whole study; each raises an `InputError` where they contradict each other.
     page: its report, from the study's folder.
     tables: its tables by name, and their columns.
-    needs: what of the data the target cannot go without: called with the settings, an `InputError` that names the key.
     doctor: the checks that it adds, by topic; called with the settings.
     weights: what a finished study has used that lies elsewhere, by name; called with each rule's settings as its
         artifacts tell them, and with the section ``weights``.

@@ -10,9 +10,11 @@ from waferbench.base.tables import TABLES
 from waferbench.config.stages import NetworkWeights, WeightSearch
 from waferbench.config.study import WeightPlaces
 from waferbench.config.synthesis.checks import check_synthesis
+from waferbench.config.synthesis.grid import SynthesisGrid
+from waferbench.config.synthesis.networks import networks_of
 from waferbench.config.synthesis.settings import SynthesisSettings
 from waferbench.config.synthesis.stages import CheckNetworks
-from waferbench.synthesis.needs import looks, networks_of, study_size
+from waferbench.synthesis.needs import looks
 from waferbench.tools.doctor import Check, Finding
 from waferbench.tools.doctor.study import check_networks, check_room
 from waferbench.tools.provenance.files import Outside, outside
@@ -34,6 +36,28 @@ def _weights(settings: SynthesisSettings) -> Iterator[Finding]:
 def _disk(settings: SynthesisSettings) -> Iterator[Finding]:
     folder = Path("results", settings.study)
     return check_room(study_size(settings), "samples, classifiers and features of the study", folder)
+
+
+def study_size(settings: SynthesisSettings) -> int:
+    """Bytes that the study takes at most, without the weights of its generators.
+
+    Samples are counted uncompressed and twice (artifact and shards), a classifier as its float32 parameters, features
+    for the wafers of its training alone. Real wafers are left out: how many there are is known once they are read.
+    """
+    import timm
+    import torch
+
+    grid = SynthesisGrid(settings)
+    runs = len(grid.seeds) * sum(len(grid.folds(name)) for name in grid.protocols)
+    drawn = sum(grid.pool(name).max_raw for name in grid.sources)
+    samples = 2 * runs * len(grid.classes) * drawn * settings.render.size**2
+    cells = 0
+    for name in settings.backbones:
+        with torch.device("meta"):  # shapes without weights
+            network = timm.create_model(name, pretrained=False, num_classes=len(grid.classes))
+        parameters = sum(tensor.numel() for tensor in network.state_dict().values())
+        cells += parameters + len(grid.classes) * settings.budget.target * network.num_features
+    return samples + 4 * runs * len(settings.conditions) * cells
 
 
 def used_weights(told: Mapping[str, Mapping[str, Any]], places: WeightPlaces) -> dict[str, Outside]:

@@ -15,8 +15,8 @@ from waferbench.base.names import slug
 from waferbench.base.progress import progress
 from waferbench.classification.predict.model import Classifier
 from waferbench.classification.train import predict
+from waferbench.config.classification import PredictWafers
 from waferbench.config.study import Drawn
-from waferbench.config.synthesis.stages import PredictWafers
 from waferbench.statistics.calibration import scale
 from waferbench.wafers.ingest.table import WaferSet, map_hash
 from waferbench.wafers.render import render

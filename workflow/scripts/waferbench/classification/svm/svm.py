@@ -23,7 +23,7 @@ from waferbench.base.artifacts import read_h5, write_h5
 from waferbench.base.errors import InputError
 from waferbench.classification.svm.kernels import rbf_matrix, rbf_product
 from waferbench.classification.svm.smo import Solution, solve_binary, solve_in_rounds
-from waferbench.config.synthesis.settings import SvmSettings
+from waferbench.config.classification import SvmSettings
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from waferbench.config.section import Section
-from waferbench.config.stages import NetworkWeights, Run
-from waferbench.config.study import Classes, Drawing, Drawn, PredictSettings
-from waferbench.config.synthesis.settings import (
+from waferbench.config.classification import (
     Augmentation,
-    Budget,
     ClassifierInput,
     ClassifierTraining,
     ClassifierUse,
+    SvmSettings,
+)
+from waferbench.config.section import Section
+from waferbench.config.stages import NetworkWeights, Run
+from waferbench.config.study import Classes, Drawing, Drawn
+from waferbench.config.synthesis.settings import (
+    Budget,
     NamedCondition,
     Pool,
     QualityMeasures,
     ShapeFilterFit,
-    SvmSettings,
     SynthesisSettings,
 )
 from waferbench.config.synthesis.sources import (
@@ -221,23 +223,6 @@ class ExplainMistakes(Section):
 class ChooseModel(Scored):
     protocols: tuple[str, ...]
     leaky: tuple[str, ...]
-
-
-class PredictWafers(PredictSettings):
-    render: Drawing
-    classifier: ClassifierUse
-    drawn: Drawn
-    weights: NetworkWeights
-    memory_gb: float
-    pass_bins: tuple[str, ...]
-    wafers: str
-    wafers_stat: str
-
-
-class ExportOnnx(Section):
-    classifier: ClassifierInput
-    drawn: Drawn
-    weights: NetworkWeights
 
 
 class MakeReport(SynthesisSettings):
