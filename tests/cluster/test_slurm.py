@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from cluster.study import Study
+from waferbench.tracks import Track, all_tracks
 
 pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
 SCORES = "results/tiny/scores.parquet"
@@ -153,3 +154,9 @@ def test_without_gpus_a_limit_of_none_lets_networks_run_on_processors(slurm, sen
     cost = [job for job in slurm.jobs(*FIELDS) if job["Comment"].startswith("rule_measure_backbone")]
     done = [job for job in cost if job["State"] == "COMPLETED"]  # the one that was rejected is in the books, too
     assert [(job["Partition"], "gpu" in job["AllocTRES"]) for job in done] == [("cpu", False)]
+
+
+@pytest.mark.parametrize("track", all_tracks(), ids=lambda track: track.name)
+def test_every_track_ends_on_the_cluster(track: Track, sent):
+    sent.study.send(track.target)
+    assert (sent.study.folder / "results/tiny" / track.page).exists()
