@@ -214,6 +214,12 @@ def test_keys_without_end_are_told():
         settings_of({"svm": endless})
 
 
+def test_what_set_gives_stands_in_place_of_what_was_there():
+    settings = settings_of({"set": "dataset.simulated.counts={Center: 5, Loc: 4} svm={C: 3}"})
+    assert settings.dataset.simulated.counts == {"Center": 5, "Loc": 4}
+    assert (settings.svm.C, settings.svm.code_size) == (3.0, 2.0)
+
+
 def test_another_kind_given_by_set_begins_with_its_own_defaults():
     settings = settings_of({"set": "define.sources.gan.kind=die_flow define.sources.gan.steps=7"})
     assert settings.define.sources["gan"].steps == 7

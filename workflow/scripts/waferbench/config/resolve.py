@@ -163,7 +163,7 @@ def _assign(settings: dict, key: str, text: Any) -> None:
     last, value = ".".join(steps), text if raw else _yaml(text, f"set: {key}")
     if last == "kind" and "kind" in node and value != node["kind"]:
         node.clear()  # another kind begins with its own defaults
-    node[last] = _merged(node[last], value) if isinstance(node.get(last), dict) else value
+    node[last] = value
 
 
 def _yaml(text: str, name: str) -> Any:
