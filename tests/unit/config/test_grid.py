@@ -22,7 +22,11 @@ def test_runs_folds_and_scopes_of_the_default():
     assert default.generators_under("cv5") == "cv5" and default.scope("cv5", "1") == Fold(1)
     assert default.first == {"protocol": "cv5", "seed": 42, "fold": 0}
     assert default.first_scope == {"protocol": "cv5", "seed": 42, "scope": Fold(0)}
-    assert list(default.sources) == ["gan", "lora"] and default.gans == ["gan"] and default.of_kind(Lora) == ["lora"]
+    assert (
+        list(default.sources) == ["gan", "lora"]
+        and default.of_kind(Gan) == ["gan"]
+        and default.of_kind(Lora) == ["lora"]
+    )
 
 
 def test_repeats_are_seeds():

@@ -37,7 +37,7 @@ rule make_report:
             if SYNTHESIS.native(Path(path).parent.name)
         ],
         thresholds=SYNTHESIS.every_scope(f"{SYNTHESIS.shape}/{FILTER['thresholds']}") if SYNTHESIS.sources else [],
-        facts=SYNTHESIS.every_scope(f"{SYNTHESIS.source}/facts.json", SYNTHESIS.gans),
+        facts=SYNTHESIS.every_scope(f"{SYNTHESIS.source}/facts.json", SYNTHESIS.of_kind(Gan)),
         published=local("resources/published.yaml"),
         templates=[local(str(path)) for path in sorted(TEMPLATES)],
     output:

@@ -22,9 +22,8 @@ def export(job: Job[ExportOnnx]) -> None:
     cell = read_json(given.model)
     names = labels_of(cell["classes"])
     device(0, job.threads)
-    model, normalise = load_classifier(
-        *(given.checkpoint, cell["backbone"], names, settings.classifier, drawn.levels, job.weights(settings.weights))
-    )
+    backbone, weights = cell["backbone"], job.weights(settings.weights)
+    model, normalise = load_classifier(given.checkpoint, backbone, names, settings.classifier, drawn.levels, weights)
     temperature = temperature_of(given.validation, names)
     module = Exported(model, normalise, temperature).eval()
     facts = {"classes": cell["classes"], "levels": list(drawn.levels), "temperature": temperature, "cell": cell}

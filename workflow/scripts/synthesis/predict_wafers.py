@@ -25,9 +25,8 @@ def predict(job: Job[PredictWafers]) -> None:
     names = list(labels.values())
     wafers, bins = read_isolated(read_unlabelled, settings.wafers, settings.pass_bins)
     training = read_table(given.wafers)
-    model, normalise = load_classifier(
-        *(given.checkpoint, cell["backbone"], names, settings.classifier, drawn.levels, job.weights(settings.weights))
-    )
+    backbone, weights = cell["backbone"], job.weights(settings.weights)
+    model, normalise = load_classifier(given.checkpoint, backbone, names, settings.classifier, drawn.levels, weights)
     neighbours = read_neighbours(given.features, given.svm, names, training["wafer_id"])
     seen = training[training["wafer_id"].isin(neighbours.ids)]
     temperature = temperature_of(given.validation, names)

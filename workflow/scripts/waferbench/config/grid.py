@@ -5,9 +5,10 @@ Paths are patterns with wildcards in braces, as rules have them, or lists of pat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 from waferbench.base.names import labels_of
 from waferbench.base.protocols import NONE, Protocol, protocol
@@ -93,20 +94,9 @@ class Grid:
     def every_fold(self, pattern: str, **lists: Sequence[str]) -> list[str]:
         """A pattern for every fold of every run, and for each of what further wildcards may be."""
         return [
-            pattern.format(protocol=name, seed=seed, fold=fold, **more)
+            pattern.format(protocol=name, seed=seed, fold=fold, **dict(zip(lists, values, strict=True)))
             for name in self.protocols
             for seed in self.seeds
             for fold in self.folds(name)
-            for more in _product(lists)
+            for values in product(*lists.values())
         ]
-
-
-def _product(lists: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
-    """Every combination, the last list the fastest."""
-    if not lists:
-        yield {}
-        return
-    (name, values), *rest = lists.items()
-    for value in values:
-        for more in _product(dict(rest)):
-            yield {name: value, **more}

@@ -78,7 +78,7 @@ def _narrowed(annotation: Any, value: Any) -> Any:
     if not isinstance(value, BaseModel):
         return value
     wanted = next((part for part in (annotation, *get_args(annotation)) if _is_section(part)), type(value))
-    return wanted.of(value) if not isinstance(value, wanted) or type(value) is not wanted else value
+    return value if type(value) is wanted else wanted.of(value)
 
 
 def _is_section(part: Any) -> bool:

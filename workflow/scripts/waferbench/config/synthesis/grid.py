@@ -8,7 +8,7 @@ from functools import cached_property
 
 from waferbench.base.scope import POOLED, Fold, Scope
 from waferbench.config.grid import Grid, Wildcards
-from waferbench.config.study import Drawing, Drawn
+from waferbench.config.study import Drawn
 from waferbench.config.synthesis.settings import Budget, Condition, NamedCondition, Pool, SynthesisSettings
 from waferbench.config.synthesis.sources import DieFlow, Gan, Lora, Source
 from waferbench.config.synthesis.stages import MakeReport
@@ -146,11 +146,6 @@ class SynthesisGrid(Grid):
         entry = self.sources[source]
         return isinstance(entry, Lora) and entry.base == "native"
 
-    @cached_property
-    def drawing(self) -> Drawing:
-        """How real wafers become images for generators."""
-        return Drawing.of(self.settings.render)
-
     def drawn(self, condition: str | None = None) -> Drawn:
         """How a classifier's wafers become images; of a condition, or of what it has learned from real wafers alone.
 
@@ -183,7 +178,3 @@ class SynthesisGrid(Grid):
             "sources": self.sources,
         }
         return MakeReport.of(self.settings, define=define.model_copy(update=used))
-
-    @cached_property
-    def gans(self) -> list[str]:
-        return self.of_kind(Gan)
