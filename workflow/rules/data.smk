@@ -9,7 +9,7 @@ DATA = checked(place, CFG.dataset)
 
 rule ingest:
     input:
-        **{"data": local(file) for file in [data_file(CFG.dataset)] if file},
+        **{"data": ancient(local(file)) for file in [data_file(CFG.dataset)] if file},
     output:
         store=f"{STUDY}/data/wafers.h5",
         wafers=f"{STUDY}/data/wafers.parquet",

@@ -1,12 +1,13 @@
 """Files are written whole or not at all, and known by their content."""
 
+import errno
 import json
 import os
 
 import pytest
 
-from waferbench.base.errors import InputError
-from waferbench.base.files import atomic, canonical_json, data_digest, digest, partial, partials
+from waferbench.base.errors import InputError, WriteError
+from waferbench.base.files import atomic, canonical_json, data_digest, digest, partial, partials, sync_all
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -15,6 +16,40 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
         temporary.write_text("half")
         assert not path.exists() and temporary == partial(path) and list(partials(path)) == [temporary]
     assert path.read_text() == "half" and os.listdir(path.parent) == ["a[1].txt"]
+
+
+def test_a_file_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
+    """As a power cut would show: the bytes are synced under the temporary name, then the folder under the new one."""
+    path, synced = tmp_path / "a.txt", []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.readlink(f"/proc/self/fd/{file}"), path.exists())))
+    with atomic(path) as temporary:
+        temporary.write_text("1")
+    assert synced == [(str(temporary), False), (str(tmp_path), True)]
+
+
+def test_a_folder_is_synced_with_all_in_it(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").write_text("1")
+    synced = set()
+    monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.readlink(f"/proc/self/fd/{file}")))
+    sync_all(tmp_path)
+    assert synced == {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")}
+
+
+def test_a_file_system_that_knows_no_syncing_is_used_all_the_same(tmp_path, monkeypatch):
+    def failing(code):
+        def fsync(_):
+            raise OSError(code, os.strerror(code))
+
+        return fsync
+
+    monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))
+    with atomic(tmp_path / "a") as temporary:
+        temporary.write_text("1")
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+    with pytest.raises(WriteError, match="Input/output error"), atomic(tmp_path / "b") as temporary:
+        temporary.write_text("1")
+    assert os.listdir(tmp_path) == ["a"], "a disk that fails while it syncs leaves no file"
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), KeyboardInterrupt()])

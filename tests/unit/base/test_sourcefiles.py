@@ -1,73 +1,121 @@
-"""What tells one of the user's own files from another."""
+"""Which files of a folder are read, and that nothing but a file is ever waited for."""
 
 import os
+import socket
 
 import pytest
 
 from waferbench.base.errors import InputError
-from waferbench.base.sourcefiles import fingerprint, own_weights
-from waferbench.config.study import Dataset
+from waferbench.base.files import data_digest
+from waferbench.base.regular import is_regular, open_regular, read_small
+from waferbench.base.sourcefiles import KINDS, NETWORK, files_of, passed_over
+
+LEFT = [
+    "README.md",
+    "Thumbs.db",
+    ".DS_Store",
+    "._a.png",
+    "Loc/desktop.ini",
+    "Loc/a.png~",
+    "Loc/.b.npy.swp",
+    "Loc/n.txt",
+]
 
 
-def test_weights_are_known_by_size_and_time_and_not_by_place(tmp_path):
-    for place in ("a", "b"):
-        (tmp_path / place).mkdir()
-        (tmp_path / place / "net.safetensors").write_bytes(b"weights")
-        os.utime(tmp_path / place / "net.safetensors", (1000, 1000))
-    names = ["net.safetensors", "other.pth"]
-    found = own_weights(str(tmp_path / "a"), names)
-    assert found and found == own_weights(str(tmp_path / "b"), names)
-    os.utime(tmp_path / "b" / "net.safetensors", (2000, 2000))
-    assert found != own_weights(str(tmp_path / "b"), names)
-    assert own_weights("", names) == own_weights(str(tmp_path), names) == ""
+@pytest.fixture
+def maps(tmp_path):
+    for name in ("Loc/a.png", "Loc/b.NPY", "Scratch/c.npy"):
+        (tmp_path / "maps" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "maps" / name).write_bytes(name.encode())
+    return tmp_path / "maps"
 
 
-def test_a_folder_of_weights_is_known_by_its_files(tmp_path):
-    base = tmp_path / "base"
-    (base / "unet").mkdir(parents=True)
-    (base / "unet" / "weights").write_bytes(b"1")
-    before = own_weights("", [], base)
-    (base / "unet" / "weights").write_bytes(b"22")
-    assert before and before != own_weights("", [], base)
+def names(folder, files):
+    return [file.relative_to(folder).as_posix() for file in files]
 
 
-def test_weights_of_one_size_and_time_are_told_apart_by_their_content(tmp_path):
-    for place, content in (("a", b"1" * 100_000), ("b", b"2" * 100_000)):
-        (tmp_path / place).mkdir()
-        (tmp_path / place / "net.safetensors").write_bytes(content)
-        os.utime(tmp_path / place / "net.safetensors", (1000, 1000))
-    found = [own_weights(str(tmp_path / place), ["net.safetensors"]) for place in "ab"]
-    assert found[0] != found[1]
+def test_what_lies_beside_the_wafers_is_no_part_of_them(maps):
+    before, digest = files_of(maps, KINDS["folder"]), data_digest(maps, "folder")
+    assert names(maps, before) == ["Loc/a.png", "Loc/b.NPY", "Scratch/c.npy"]
+    for name in [*LEFT, "__MACOSX/a.png", ".git/a.png", "Loc/deeper/a.png", "above.png"]:
+        (maps / name).parent.mkdir(exist_ok=True)
+        (maps / name).write_text("of no account")
+    assert files_of(maps, KINDS["folder"]) == before and data_digest(maps, "folder") == digest
+    assert set(names(maps, passed_over(maps, KINDS["folder"]))) == {*LEFT, "above.png"}
+    assert names(maps, set(files_of(maps)) - set(before)) == ["above.png"], "one's own wafers need no class"
 
 
-def test_wafers_in_a_linked_class_folder_are_seen(tmp_path):
+def test_what_a_source_reads_decides_what_counts(maps):
+    before = data_digest(maps, "folder"), data_digest(maps, "g85")
+    (maps / "Loc" / "notes.xml").write_text("<Map/>")
+    assert data_digest(maps, "folder") == before[0] and data_digest(maps, "g85") != before[1]
+
+
+def test_a_model_is_its_parts(tmp_path):
+    for name in ("unet/config.json", "unet/a.safetensors", "tokenizer/merges.txt", "model_index.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    before = files_of(tmp_path)
+    assert len(before) == 4 == len(files_of(tmp_path, NETWORK))
+    (tmp_path / "unet" / ".DS_Store").write_text("1")
+    (tmp_path / "README.md").write_text("1")
+    assert files_of(tmp_path) == before
+
+
+def test_wafers_in_a_linked_class_folder_are_seen(tmp_path, maps):
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "Scratch").symlink_to(tmp_path / "elsewhere")
-    mine = Dataset(source="folder", path=str(tmp_path / "mine"))
-    before = fingerprint(mine)
+    (maps / "Donut").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "wafer.npy").write_bytes(b"1")
-    assert before != fingerprint(mine)
+    assert "Donut/wafer.npy" in names(maps, files_of(maps))
 
 
-def test_a_replaced_file_is_another_whatever_its_age(tmp_path):
-    file = tmp_path / "a.npz"
-    file.write_bytes(b"1")
-    data = Dataset(source="npz", path=str(file))
-    before = fingerprint(data)
-    assert before == fingerprint(data)
-    os.utime(file, (1000, 1000))
-    assert before != fingerprint(data)
-    assert fingerprint(Dataset()) == "", "simulated wafers come from no file"
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
 
 
-def test_data_that_are_not_there_or_of_another_kind_are_named(tmp_path):
-    (tmp_path / "file").touch()
-    for source, path, told in (
-        ("npz", tmp_path / "nowhere", "nothing at .*nowhere"),
-        ("folder", tmp_path / "file", "file is not a folder with a folder per class"),
-        ("npz", tmp_path, "is not a file, which dataset.source = npz needs"),
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (os.mkfifo, r"found a named pipe \(FIFO\)"),
+        (make_socket, "found a socket"),
+        (lambda path: path.symlink_to("/dev/zero"), "found a device"),
+    ],
+)
+def test_what_is_no_file_is_named_and_not_waited_for(maps, make, told):
+    path = maps / "Loc" / "x.npy"
+    make(path)
+    for look in (
+        lambda: open_regular(path),
+        lambda: files_of(maps),
+        lambda: data_digest(maps),
+        lambda: data_digest(path),
     ):
-        with pytest.raises(InputError, match=f"dataset.path: .*{told}"):
-            fingerprint(Dataset(source=source, path=str(path)))
-    assert fingerprint(Dataset(source="g85", path=str(tmp_path))), "SEMI G85 maps are a file or a folder"
+        with pytest.raises(InputError, match=rf"x\.npy: {told}, expected a file"):
+            look()
+
+
+def test_what_takes_a_files_place_between_a_look_and_the_opening_is_not_waited_for(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    os.mkfifo(path)
+    monkeypatch.setattr("waferbench.base.regular.is_regular", lambda _: True)
+    with pytest.raises(InputError, match="named pipe"):
+        open_regular(path)
+
+
+def test_what_is_not_there_is_named(maps):
+    (maps / "Loc" / "x.png").symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"x\.png: found a link to nothing"):
+        files_of(maps)
+    assert not is_regular(maps / "absent") and not is_regular(maps / "Loc" / "a.png" / "below")
+    with pytest.raises(InputError, match="absent: nothing there"):
+        open_regular(maps / "absent")
+    with pytest.raises(InputError, match="Loc: found a folder"):
+        open_regular(maps / "Loc")
+
+
+def test_a_small_file_is_read_no_further_than_it_may_be(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_small(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(InputError, match="more than 4 bytes"):
+        read_small(tmp_path / "a", 4)

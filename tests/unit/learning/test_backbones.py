@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from waferbench.base.errors import InputError
 from waferbench.base.files import digest
 from waferbench.config.stages import WeightSearch
-from waferbench.learning import backbones
+from waferbench.learning import backbones, manifest
 from waferbench.learning.backbones import (
     create_backbone,
     find_weights,
@@ -68,6 +68,19 @@ def test_wrong_digest_shows_both(tmp_path):
     with pytest.raises(InputError) as caught:
         find_weights(TINY, WeightSearch(folder=str(tmp_path), manifest={TINY: {"sources": [source]}}))
     assert "ab" * 32 in str(caught.value) and "sha256 " in str(caught.value).split("ab" * 32)[0]
+
+
+def test_weights_that_are_a_pipe_are_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / f"{TINY}.safetensors")
+    with pytest.raises(InputError, match=r"safetensors: found a named pipe"):
+        find_weights(TINY, WeightSearch(folder=str(tmp_path)))
+    for name in ("a.npz", "a.pth", "a.safetensors"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match=f"{name}: found a named pipe"):
+            backbones.read_state(tmp_path / name)
+    os.mkfifo(tmp_path / "weights.yaml")
+    with pytest.raises(InputError, match=r"weights\.yaml: found a named pipe"):
+        manifest.load_manifest(tmp_path / "weights.yaml")
 
 
 def test_match_by_order_refuses_other_shapes(tmp_path):

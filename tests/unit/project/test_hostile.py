@@ -26,10 +26,12 @@ from waferbench.learning.manifest import checked_manifest, load_manifest
 from waferbench.tracks import all_tracks, checks_of, settings_model
 from waferbench.wafers.ingest import read_unlabelled, read_wafers
 from waferbench.wafers.ingest.isolated import read_isolated
+from waferbench.wafers.ingest.table import WaferSet, require_names
+from waferbench.wafers.store import WaferStore
 
 ROOT = Path(__file__).parents[3]
 MODEL, CHECKS = settings_model(all_tracks()), checks_of(all_tracks())
-NAMES = ["<script>alert(1)</script>", 'it\'s "quoted"; $(touch x) `y`', "{fold} %s ../..", "-שלום 🧇 e\u0301", "a\nb"]
+NAMES = ["<script>alert(1)</script>", 'it\'s "quoted"; $(touch x) `y`', "{fold} %s ../..", "-שלום 🧇 e\u0301"]
 
 PARTS = ["../up", "a b", "a;b", "$(x)", "`x`", "{fold}", "<b>", "-a", ".a", "é"]
 FOLDER = Ingest(source="folder")
@@ -89,6 +91,13 @@ def test_a_number_that_is_no_character_is_refused(tmp_path):
     path = zipped(tmp_path / "a.npz", {"classes": header((2,), "<U1") + struct.pack("<II", ord("a"), 0x110000)})
     with pytest.raises(InputError, match=r"a\.npz: array 'classes' cannot be read \(the character number 1,114,112"):
         read_npz(path)
+
+
+def test_texts_of_no_characters_without_end_are_refused_at_once(tmp_path):
+    for kind in ("<U0", "|S0"):
+        path = zipped(tmp_path / "a.npz", {"classes": header((10**12,), kind)})
+        with pytest.raises(InputError, match=r"a\.npz: array 'classes' cannot be read \(values of type"):
+            read_npz(path)
 
 
 def test_an_archive_that_swells_is_refused_before_it_is_unpacked(tmp_path):
@@ -175,6 +184,16 @@ def test_an_artifact_that_leads_to_another_file_is_refused(tmp_path):
 def test_any_plain_text_is_a_class_name(name):
     require_plain(name, "x", 100)
     assert settings_of({"dataset": {"classes": [name, "Loc"]}}).dataset.classes == (name, "Loc")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x07", "a\x1b[2J", "a\x7f", "a\r", "a\u2028b", ""])
+def test_a_class_is_named_in_one_line(name, tmp_path):
+    with pytest.raises(InputError, match=r"dataset\.classes(\[0\])?: found"):
+        settings_of({"dataset": {"classes": [name, "Loc"]}})
+    wafers = WaferSet(WaferStore.of([np.ones((2, 2), np.uint8)]), [name], [""], ["w"])
+    if name:
+        with pytest.raises(InputError, match=r"a\.csv: a class's name: found"):
+            require_names(wafers, "a.csv")
 
 
 ENTRIES = {"conditions": {"source": "none"}, "backbones": {"pretrained": False}, "sources": {"kind": "die_flow"}}

@@ -12,7 +12,7 @@ from PIL import Image
 from waferbench.base.errors import InputError
 from waferbench.base.tables import WAFERS
 from waferbench.config.stages import Ingest
-from waferbench.wafers.ingest import read_wafers
+from waferbench.wafers.ingest import read_unlabelled, read_wafers
 from waferbench.wafers.ingest.table import (
     WaferSet,
     as_map,
@@ -119,7 +119,7 @@ FOLDER = Ingest(source="folder")
 
 
 def test_folder(tmp_path):
-    names = ["Edge Ring; 'new'", 'quo"te', "line\nbreak", "Überätzt 圆"]
+    names = ["Edge Ring; 'new'", 'quo"te', "-a b", "Überätzt 圆"]
     put(tmp_path / names[0], "b.png", MAPS[0])
     put(tmp_path / names[1], "a.PNG", MAPS[1], (0, 127, 255))
     put(tmp_path / names[2], "a.png", MAPS[2], (0, 1, 2))
@@ -132,10 +132,64 @@ def test_folder(tmp_path):
     assert set(found) == set(names)
     for name, expected in zip(names, [*MAPS, MAPS[0]], strict=True):
         np.testing.assert_array_equal(found[name][1], expected)
-    assert found[names[2]][0] == "line\nbreak/a.png"
+    assert found[names[2]][0] == "-a b/a.png"
     table = wafer_table(wafers)
     assert table["label"].nunique() == 4
     assert table["label"].str.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*").all()
+
+
+def test_what_is_passed_over_is_told_in_one_line(tmp_path, capfd):
+    put(tmp_path / "Loc", "a.png", MAPS[0])
+    read_wafers(tmp_path, FOLDER)
+    assert "passed over" not in capfd.readouterr().err
+    for name in ("README.md", ".DS_Store", "Loc/._a.png"):
+        (tmp_path / name).write_text("of no account")
+    wafers = read_wafers(tmp_path, FOLDER)
+    (line,) = {line for line in capfd.readouterr().err.splitlines() if "passed over" in line}
+    assert line == f"{tmp_path}: passed over 3 files of other kinds than .npy, .png, for instance '.DS_Store'"
+    assert wafers.ids == ["Loc/a.png"]
+
+
+def test_ones_own_wafers_stand_before_those_of_classes(tmp_path):
+    put(tmp_path / "A", "a.png", MAPS[0])
+    put(tmp_path, "b.png", MAPS[1])
+    (tmp_path / "n.txt").write_text("of no account")
+    wafers, _ = read_unlabelled(tmp_path)
+    assert wafers.ids == ["b.png", "A/a.png"] and wafers.classes == ["", "A"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", ["a.npz", "a.csv", "a.pkl", "a.xml"])
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path, make, name):
+    make(tmp_path / name)
+    source = {".npz": "npz", ".csv": "dielist", ".pkl": "lswmd", ".xml": "g85"}[Path(name).suffix]
+    told = f"{name}: found a (named pipe|device)"
+    with pytest.raises(InputError, match=told):
+        read_wafers(tmp_path / name, Ingest(source=source))
+    with pytest.raises(InputError, match=told):
+        read_unlabelled(tmp_path / name)
+
+
+def test_a_pipe_among_maps_is_named(tmp_path):
+    put(tmp_path / "Loc", "a.png", MAPS[0])
+    os.mkfifo(tmp_path / "Loc" / "b.png")
+    with pytest.raises(InputError, match=r"b\.png: found a named pipe"):
+        read_wafers(tmp_path, FOLDER)
+
+
+def test_a_flipped_bit_of_an_image_is_refused_or_does_no_harm(tmp_path):
+    put(tmp_path / "Loc", "a.png", MAPS[0])
+    file = tmp_path / "Loc" / "a.png"
+    content, refused = file.read_bytes(), 0
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        try:
+            np.testing.assert_array_equal(read_wafers(tmp_path, FOLDER).store[0], MAPS[0])
+        except InputError:
+            refused += 1
+    assert refused > 4 * len(content)
 
 
 def test_colour_modes_of_greys(tmp_path):

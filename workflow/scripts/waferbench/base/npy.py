@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from waferbench.base.errors import InputError, readable
+from waferbench.base.regular import open_regular
 
 KINDS = "biufUS"  # numbers and texts
 SMALL, RATIO = 2**28, 200  # bytes, unpacked bytes a byte of the archive
@@ -32,7 +34,7 @@ def read_npy(path: Path) -> np.ndarray:
     Raises:
         InputError: damaged, or its header promises more than the file holds.
     """
-    with readable(path, "array of numbers", "save it by numpy.save"), open(path, "rb") as file:
+    with readable(path, "array of numbers", "save it by numpy.save"), open_regular(path) as file:
         return _array(file, path.stat().st_size)
 
 
@@ -42,7 +44,7 @@ def read_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, np.nda
     Raises:
         InputError: damaged, packed otherwise than numpy does, or far larger unpacked than packed.
     """
-    with readable(path, ".npz archive", "download or write it again"), zipfile.ZipFile(path) as archive:
+    with _opened(path) as archive:
         members = {m.filename.removesuffix(SUFFIX): m for m in archive.infolist() if m.filename.endswith(SUFFIX)}
         wanted = [name for name in members if names is None or name in set(names)]
         _check_sizes(path, [members[name] for name in wanted])
@@ -51,8 +53,18 @@ def read_npz(path: Path, names: Iterable[str] | None = None) -> dict[str, np.nda
 
 def array_names(path: Path) -> list[str]:
     """The names of the arrays of an ``.npz`` archive."""
-    with readable(path, ".npz archive", "download or write it again"), zipfile.ZipFile(path) as archive:
+    with _opened(path) as archive:
         return [name.removesuffix(SUFFIX) for name in archive.namelist()]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    with (
+        readable(path, ".npz archive", "download or write it again"),
+        open_regular(path) as file,
+        zipfile.ZipFile(file) as archive,
+    ):
+        yield archive
 
 
 def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -84,7 +96,7 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     if version not in HEADERS:
         raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
     shape, _, dtype = HEADERS[version](file)
-    if dtype.kind not in KINDS:
+    if dtype.kind not in KINDS or not dtype.itemsize:  # texts of no characters: any number would fit
         raise ValueError(f"values of type {dtype}, expected numbers or texts")
     needed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if min(shape, default=0) < 0 or needed > there:

@@ -1,85 +1,78 @@
-"""The identity of the user's own files, taken while the workflow is planned."""
+"""Which files of a folder of the user's own are read: one list for readers, digests and identities alike.
+
+Whatever else lies beside the wafers or the weights (a README, what file managers and editors leave) changes nothing.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from waferbench.base.errors import InputError
+from waferbench.base.regular import is_regular
+
+LEFT_BY_SYSTEMS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"}
 
 
-class Located(Protocol):
-    """Where wafers come from, as the section ``dataset`` of the settings says it."""
+@dataclass(frozen=True)
+class Kind:
+    """What is read of a folder: files of these endings, in the folder itself, in folders in it, or both."""
 
-    @property
-    def source(self) -> str: ...
-
-    @property
-    def path(self) -> str: ...
+    endings: tuple[str, ...]
+    depths: tuple[int, ...]
 
 
-def fingerprint(dataset: Located) -> str:
-    """Path, size and modification time of the source, so that a replaced file is seen whatever its age.
-
-    For a folder: one digest over the same facts of every file in it. Empty for simulated wafers.
-
-    Raises:
-        InputError: nothing at ``dataset.path``, or a file where a folder is expected.
-    """
-    if dataset.source == "simulated":
-        return ""
-    path = Path(dataset.path)
-    if not path.exists():
-        raise InputError(
-            f"dataset.path: nothing at {path} (looked in {os.getcwd()}); give the path of your data, for instance "
-            f"--config set='dataset.path=/data/LSWMD.pkl'"
-        )
-    if dataset.source != "g85" and (dataset.source == "folder") != path.is_dir():
-        expected = "a folder with a folder per class" if dataset.source == "folder" else "a file"
-        raise InputError(f"dataset.path: {path} is not {expected}, which dataset.source = {dataset.source} needs")
-    return _identity(path, str(path))
+MAPS, XML = (".npy", ".png"), (".xml",)
+KINDS = {"folder": Kind(MAPS, (2,)), "g85": Kind(XML, (1, 2))}  # by the source of a data set
+WAFERS = Kind(MAPS + XML, (1, 2))  # wafers of any source, with classes or without
+NETWORK = Kind((".json", ".safetensors", ".txt"), (1, 2))  # a model in diffusers' layout, or one part of it
 
 
-def own_weights(folder: str, names: Iterable[str], *paths: Path) -> str:
-    """What tells the first of these files or folders that is there from others, wherever it lies; else empty.
+def kind_of(path: Path) -> Kind:
+    """What is read of a folder that nothing is said of: of a model in diffusers' layout its parts, else wafers."""
+    return NETWORK if (path / "unet").is_dir() else WAFERS
 
-    Size, modification time and some of the content: what rests on it may be shared with somebody whose file is another.
+
+def files_of(path: str | Path, kind: Kind | None = None) -> list[Path]:
+    """The file, or the files of the folder that are read, in order; those of linked folders in it included.
 
     Args:
-        folder: ``weights.folder``, or empty.
-        names: what is looked for in it.
-        paths: looked for before.
+        kind: what is read of a folder; None: by what it looks like.
+
+    Raises:
+        InputError: what is called like one of them is a pipe, a device or a socket, or a link to nothing.
     """
-    inside = [Path(folder) / name for name in names] if folder else []
-    found = next((path for path in [*paths, *inside] if path.exists()), None)
-    if found is None:
-        return ""
-    samples = [_sample(file) for file in files_of(found)]
-    return hashlib.sha256("\n".join([_identity(found, ""), *samples]).encode()).hexdigest()[:16]
-
-
-def files_of(path: Path) -> list[Path]:
-    """The file, or all files of the folder in order, those of linked folders in it included."""
+    path = Path(path)
     if not path.is_dir():
         return [path]
-    return sorted({file for pattern in ("**/*", "*/*") for file in path.glob(pattern) if file.is_file()})
+    kind = kind or kind_of(path)
+    found = [file for file in _all(path, kind.depths) if file.suffix.lower() in kind.endings and not file.is_dir()]
+    for file in found:
+        if not is_regular(file):
+            raise InputError(f"{file}: found a link to nothing, expected a file; mend it or remove it")
+    return sorted(found)
 
 
-def _sample(file: Path) -> str:
-    """A digest of 64 kB spread over a file: gigabytes are not read while a study is planned."""
-    parts, size, block = 16, file.stat().st_size, 4096
-    text = hashlib.sha256()
-    with open(file, "rb") as handle:
-        for part in range(parts):
-            handle.seek(max(0, size - block) * part // (parts - 1))
-            text.update(handle.read(block))
-    return text.hexdigest()
+def passed_over(path: Path, kind: Kind) -> list[Path]:
+    """The files of the folder that lie where others are read and are not, hidden ones included."""
+    files = {file for file in _all(path, (1, 2), hidden=True) if not file.is_dir()}
+    return sorted(files - set(files_of(path, kind)))
 
 
-def _identity(path: Path, name: str) -> str:
-    stats = [(file.relative_to(path).as_posix(), file.stat()) for file in files_of(path)]
-    lines = [f"{name}/{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is one that systems keep for themselves."""
+    return path.name.startswith(".") or path.name in LEFT_BY_SYSTEMS
+
+
+def _all(path: Path, depths: tuple[int, ...], hidden: bool = False) -> Iterator[Path]:
+    """What lies so deep in a folder, links followed; hidden things are shown, hidden folders not entered."""
+    for name in os.listdir(path):
+        entry = path / name
+        if is_hidden(entry) and not hidden:
+            continue
+        if 1 in depths:
+            yield entry
+        if 2 in depths and not is_hidden(entry) and entry.is_dir():
+            yield from _all(entry, (1,), hidden)

@@ -36,6 +36,8 @@ class Place(Section):
     """Where data lie, and what tells a replaced file or folder from the one before. No result depends on the path."""
 
     path: str = ""
+    source: str = ""
+    """The format, which says what of a folder is read."""
     identity: str = ""
 
 

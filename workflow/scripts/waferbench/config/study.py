@@ -13,9 +13,17 @@ EMBEDDED = {
     **{"Center": 64, "Donut": 28, "Edge-Loc": 72, "Edge-Ring": 88, "Loc": 64, "Near-full": 20, "Random": 32},
     **{"Scratch": 40, "none": 40},
 }
-ClassName = Annotated[str, Field(min_length=1, max_length=100)]
-Classes = tuple[ClassName, ...]
 Levels = tuple[Annotated[int, Field(ge=0, le=255)], ...]
+
+
+def _one_line(name: str) -> str:
+    if set(name) & set("\n\t"):  # other control characters are refused in any text
+        raise ValueError(f"found {name!r}, expected one line without tabs; rename the class")
+    return name
+
+
+ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)]
+Classes = tuple[ClassName, ...]
 
 
 def _three_rising(levels: tuple[int, ...]) -> tuple[int, ...]:
@@ -140,8 +148,19 @@ class StudySettings(Section):
     report: ReportSettings = ReportSettings()
 
 
+class StoreSettings(Section):
+    """The study's own store, `results/<study>/.store`: what was computed before is not computed again."""
+
+    reuse: bool = True
+    """Whether results are kept there and taken from there; false: compute again, for instance with --forceall."""
+    keep_gb: Annotated[float, Field(ge=0)] = 10.0
+    """GB of results that the study shows no more; beyond, the longest unused are cleared."""
+
+
 class Surroundings(Section):
     """What results do not depend on, or predictions alone."""
+
+    store: StoreSettings = StoreSettings()
 
     cache: str = ""
     """A folder that studies and users share results through; empty: none."""
@@ -154,5 +173,6 @@ class Machine(Section):
     """What a job reads of the settings that no result depends on."""
 
     study: Name = "default"
+    store: StoreSettings = StoreSettings()
     cache: str = ""
     weights: WeightPlaces = WeightPlaces()

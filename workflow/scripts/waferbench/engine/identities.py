@@ -1,18 +1,27 @@
-"""What tells the user's own files from others while a study is planned: data, weights, diffusion bases."""
+"""What tells the user's own files from others while a study is planned: data, weights, diffusion bases.
+
+They are known by the content that is read of them. A file that was copied, touched or put elsewhere is the same one;
+one that was replaced is another, whatever its size and time.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from waferbench.base.sourcefiles import fingerprint, own_weights
+from waferbench.base.errors import InputError
+from waferbench.base.regular import is_regular
+from waferbench.base.sourcefiles import KINDS, NETWORK, WAFERS
 from waferbench.config.stages import Ingest, NetworkWeights, Place
 from waferbench.config.study import Dataset
+from waferbench.engine.memo import known_digest
 
 READS = {"simulated": ("simulated",), "dielist": ("pass_bins",), "g85": ("pass_bins",)}  # beside the classes
 ONE_FILE = ("lswmd", "npz", "dielist")
+DIGITS = 16  # of an identity, the first of the sha256
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,45 @@ def ingested(dataset: Dataset, seed: int) -> Ingest:
 
 
 def place(dataset: Dataset) -> Place:
-    """Where the data lie, and what tells a replaced file or folder from the one before."""
+    """Where the data lie, and what tells a replaced file or folder from the one before.
+
+    Raises:
+        InputError: nothing at ``dataset.path``, a file where a folder is expected or the other way round, or what is
+            neither.
+    """
     if dataset.source == "simulated":
         return Place()
-    return Place(path=dataset.path, identity=fingerprint(dataset))
+    path = Path(dataset.path)
+    if not path.exists():
+        raise InputError(
+            f"dataset.path: nothing at {path} (looked in {os.getcwd()}); give the path of your data, for instance "
+            f"--config set='dataset.path=/data/LSWMD.pkl'"
+        )
+    if not path.is_dir():
+        is_regular(path)
+    if dataset.source != "g85" and (dataset.source == "folder") != path.is_dir():
+        expected = "a folder with a folder per class" if dataset.source == "folder" else "a file"
+        raise InputError(f"dataset.path: {path} is not {expected}, which dataset.source = {dataset.source} needs")
+    kind = KINDS.get(dataset.source, WAFERS)
+    return Place(path=dataset.path, source=dataset.source, identity=known_digest(path, kind)[:DIGITS])
+
+
+def own_wafers(path: str) -> str:
+    """The identity of the file or folder of wafers to be judged; "" where nothing is there."""
+    return known_digest(Path(path), WAFERS)[:DIGITS] if Path(path).exists() else ""
+
+
+def own_weights(folder: str, names: Iterable[str], *paths: Path) -> str:
+    """The identity of the first of these files or folders that is there, wherever it lies; else empty.
+
+    Args:
+        folder: ``weights.folder``, or empty.
+        names: what is looked for in it.
+        paths: looked for before.
+
+    Raises:
+        InputError: a pipe, a device or a socket is called so.
+    """
+    inside = [Path(folder) / name for name in names] if folder else []
+    found = next((path for path in [*paths, *inside] if path.exists()), None)
+    return known_digest(found, NETWORK)[:DIGITS] if found is not None else ""

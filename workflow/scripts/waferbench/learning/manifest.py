@@ -10,7 +10,9 @@ from typing import Any
 import yaml
 
 from waferbench.base.errors import InputError, readable
+from waferbench.base.regular import read_small
 
+MOST_BYTES = 2**22
 NEEDED = {"wheel": ("package",), "hub": ("repo",), "url": ("url",), "file": ()}  # beside file
 # nobody in between can change what comes from there
 ADDRESS = re.compile(r"(?:https://|http://(?:127\.0\.0\.1|localhost)(?::\d+)?/)[\x21-\x7e]+")
@@ -31,7 +33,7 @@ def load_manifest(path: str | Path) -> dict[str, dict]:
             address that is neither https nor on this machine, a digest that is none.
     """
     with readable(path, "weights manifest", "correct it"):
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        found = yaml.safe_load(read_small(path, MOST_BYTES).decode())
     return checked_manifest(found, str(path))
 
 

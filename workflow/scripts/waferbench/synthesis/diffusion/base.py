@@ -24,10 +24,19 @@ from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
 from waferbench.base.artifacts import write_json
 from waferbench.base.errors import InputError
-from waferbench.base.files import digest, partial
+from waferbench.base.files import content_digest, partial, sync, sync_all
 from waferbench.base.seals import FACTS, describe
+from waferbench.base.sourcefiles import NETWORK
 from waferbench.config.study import WeightPlaces
 from waferbench.config.synthesis.sources import NativeBase
+from waferbench.synthesis.diffusion.parts import (
+    read_scheduler,
+    read_text_encoder,
+    read_tokenizer,
+    read_unet,
+    read_vae,
+    require_one_size,
+)
 from waferbench.synthesis.diffusion.tokenizer import build_tokenizer
 
 PARTS = {  # what a base holds: the file that describes each part, and the pattern of its weights
@@ -37,7 +46,6 @@ PARTS = {  # what a base holds: the file that describes each part, and the patte
     "tokenizer": ("tokenizer_config.json", "*.json"),
     "scheduler": ("scheduler_config.json", "*.json"),
 }
-PREDICTIONS = ("epsilon", "v_prediction")  # what an adapter can be trained on
 # a scaled-linear schedule as Stable Diffusion's, but noisier at its end (signal 0.016 instead of 0.068):
 # a small model would otherwise read the wafer's disc out of what is meant to be pure noise. The network
 # predicts v (Salimans & Ho 2022): from predicted noise, the clean latents at that end would come with 60 times
@@ -190,8 +198,10 @@ def save_base(base: Base, folder: str | Path, provenance: Mapping | None = None)
             requires_safety_checker=False,
         ).save_pretrained(temporary, safe_serialization=True)
         write_json(temporary / FACTS, {"files": describe(temporary)}, provenance)
+        sync_all(temporary)  # before it has its name, as files are
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
+        sync(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -239,30 +249,18 @@ def load_base(folder: str | Path, device: torch.device) -> Base:
     """Load a base, frozen, in float32.
 
     Raises:
-        InputError: a part is missing, or its network predicts something else than noise or v.
+        InputError: a part is missing or is not sound, the parts do not belong together, or the network predicts
+            something else than noise or v.
     """
     folder = Path(folder)
     verify_layout(folder)
-    where = {"use_safetensors": True, "local_files_only": True}
-    scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
-    if scheduler.config.prediction_type not in PREDICTIONS:
-        raise InputError(
-            f"{folder}/scheduler: prediction_type is {scheduler.config.prediction_type!r}, expected one of "
-            f"{', '.join(PREDICTIONS)}; take another base"
-        )
-    return _frozen(
-        Base(
-            AutoencoderKL.from_pretrained(folder, subfolder="vae", **where).to(device),
-            UNet2DConditionModel.from_pretrained(folder, subfolder="unet", **where).to(device),
-            CLIPTextModel.from_pretrained(folder / "text_encoder", **where).to(device),
-            CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
-            scheduler,
-            fingerprint=fingerprint(folder),
-        )
-    )
+    scheduler, tokenizer = read_scheduler(folder), read_tokenizer(folder)
+    encoder, vae, unet = read_text_encoder(folder), read_vae(folder), read_unet(folder)
+    require_one_size(unet, vae, encoder, tokenizer, folder)
+    return _frozen(Base(vae.to(device), unet.to(device), encoder.to(device), tokenizer, scheduler, fingerprint(folder)))
 
 
 def fingerprint(folder: str | Path) -> str:
-    """16 hex digits for a base's UNet and autoencoder, wherever the folder lies."""
-    text = digest(Path(folder) / "unet") + digest(Path(folder) / "vae")
+    """16 hex digits for what is read of a base's UNet and autoencoder, wherever the folder lies."""
+    text = "".join(content_digest(Path(folder) / part, NETWORK) for part in ("unet", "vae"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

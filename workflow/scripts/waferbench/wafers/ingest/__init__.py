@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from waferbench.base.errors import InputError
+from waferbench.base.regular import is_regular
+from waferbench.base.sourcefiles import KINDS, files_of
 from waferbench.config.stages import Ingest
 from waferbench.wafers.ingest.dielist import PASS_BINS, read_dielist
 from waferbench.wafers.ingest.folder import read_folder
@@ -37,7 +39,7 @@ def read_wafers(path: str | Path, settings: Ingest) -> WaferSet:
         raise InputError(f"dataset.source: {source!r} is none of {', '.join(SOURCES)}")
     if source == "folder" and not path.is_dir():
         raise InputError(f"dataset.path: {path} is {_what(path)}, expected a folder with a folder per class")
-    if not (path.is_file() or (path.is_dir() and source in ("folder", "g85"))):
+    if not (path.is_dir() or is_regular(path)) or (path.is_dir() and source not in ("folder", "g85")):
         raise InputError(f"dataset.path: {path} is {_what(path)}, expected the {source} file; correct the path")
     if source in BIN_READERS:
         wafers = _labelled(BIN_READERS[source](path, settings.pass_bins or PASS_BINS)[0], path)
@@ -65,8 +67,8 @@ def read_unlabelled(path: str | Path, pass_bins: Sequence[str] = PASS_BINS) -> t
     path = Path(path)
     if not path.exists():
         raise InputError(f"wafers: nothing at {path}; give the path of a file or folder of wafers")
-    source = _folder_source(path) if path.is_dir() else SUFFIXES.get(path.suffix.lower())
-    if source is None:
+    source = _folder_source(path) if path.is_dir() else is_regular(path) and SUFFIXES.get(path.suffix.lower())
+    if not source:
         raise InputError(
             f"wafers: {path} ends in {path.suffix!r}, expected {', '.join(SUFFIXES)} or a folder of .npy, .png or .xml"
         )
@@ -85,8 +87,7 @@ def read_unlabelled(path: str | Path, pass_bins: Sequence[str] = PASS_BINS) -> t
 
 
 def _folder_source(path: Path) -> str:
-    xml = any(file.suffix.lower() == ".xml" for pattern in ("*", "*/*") for file in path.glob(pattern))
-    return "g85" if xml else "folder"
+    return "g85" if files_of(path, KINDS["g85"]) else "folder"
 
 
 def _labelled(wafers: WaferSet, path: Path) -> WaferSet:

@@ -10,17 +10,20 @@ from PIL import Image
 from waferbench.base.errors import InputError, readable
 from waferbench.base.npy import read_npy
 from waferbench.base.progress import progress
+from waferbench.base.sourcefiles import KINDS, MAPS, Kind, files_of, is_hidden
+from waferbench.wafers.ingest.beside import tell_passed_over
 from waferbench.wafers.ingest.table import WaferSet, as_map, require_size
 from waferbench.wafers.store import WaferStore
 
 # the two ways to write off-wafer, pass, fail; 127 and 128 are both "half of 255"
 DIES = {0: 0, 1: 1, 2: 2}
 GREYS = {0: 0, 127: 1, 128: 1, 255: 2}
+LOOSE = Kind(MAPS, (1, 2))  # wafers without a class, too
 LOSSY = {".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
 def read_folder(path: Path, labelled: bool = True) -> WaferSet:
-    """Read ``path/<class name>/*.png`` and ``*.npy``; hidden files and folders are passed over.
+    """Read ``path/<class name>/*.png`` and ``*.npy``; other files and what is hidden are passed over.
 
     The class is the name of the folder; ids are the paths below ``path``. Lots are unknown. Where wafers need not be
     ``labelled``, those in ``path`` itself are read too, of class "".
@@ -28,7 +31,10 @@ def read_folder(path: Path, labelled: bool = True) -> WaferSet:
     Raises:
         InputError: no class folders, a class folder without maps, or a file that is not a wafer map.
     """
-    files = _files(path) if labelled else _loose(path)
+    kind = KINDS["folder"] if labelled else LOOSE
+    files = sorted(files_of(path, kind), key=lambda file: (file.parent != path, file))
+    _check(path, files, labelled)
+    tell_passed_over(path, kind)
     maps, classes, ids = [], [], []
     for file in progress(files, "reading wafers", len(files)):
         maps.append(_read_png(file) if file.suffix.lower() == ".png" else _read_npy(file))
@@ -37,45 +43,33 @@ def read_folder(path: Path, labelled: bool = True) -> WaferSet:
     return WaferSet(WaferStore.of(maps), classes, [""] * len(maps), ids)
 
 
-def _files(path: Path) -> list[Path]:
-    folders = sorted(f for f in path.iterdir() if f.is_dir() and not f.name.startswith("."))
-    if not folders:
+def _check(path: Path, files: list[Path], labelled: bool) -> None:
+    """`InputError` where nothing is read of a class, or where there are images that lose dies."""
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not is_hidden(folder))
+    if labelled and not folders:
         raise InputError(f"{path}: no class folders; put the maps of each class into a folder named after it")
-    files = []
+    for place in folders if labelled else [path, *folders]:
+        images = (file for file in sorted(place.iterdir()) if file.suffix.lower() in LOSSY)
+        lossy = next((file for file in images if file.is_file() and not is_hidden(file)), None)
+        if lossy is not None:
+            raise InputError(f"{lossy}: found an image of type {lossy.suffix}, expected .png or .npy; convert it")
+    filled = {file.parent for file in files}
     for folder in folders:
         try:
             folder.name.encode()
         except UnicodeEncodeError:
             raise InputError(f"{path}: the folder name {folder.name!r} is not UTF-8; rename it") from None
-        maps = _maps_in(folder)
-        if not maps:
+        if folder not in filled:
             raise InputError(f"{folder}: no .png or .npy file; add maps of this class or remove the folder")
-        files += maps
-    return files
-
-
-def _loose(path: Path) -> list[Path]:
-    """The maps of a folder, then those of its class folders where it has any."""
-    files = _maps_in(path)
-    if any(f.is_dir() and not f.name.startswith(".") for f in path.iterdir()):
-        files += _files(path)
     if not files:
         raise InputError(f"{path}: no .png or .npy file; put the maps there, one file a wafer")
-    return files
-
-
-def _maps_in(folder: Path) -> list[Path]:
-    inside = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
-    lossy = [f for f in inside if f.suffix.lower() in LOSSY]
-    if lossy:
-        raise InputError(f"{lossy[0]}: found an image of type {lossy[0].suffix}, expected .png or .npy; convert it")
-    return [f for f in inside if f.suffix.lower() in (".png", ".npy")]
 
 
 def _read_png(file: Path) -> np.ndarray:
     with readable(file, "PNG", "write it again"), Image.open(file, formats=["PNG"]) as image:
         require_size(image.size[::-1], str(file))  # before anything is unpacked
-        image.load()
+        image.verify()  # decoding does not look at check sums: a flipped bit would be another die
+    with readable(file, "PNG", "write it again"), Image.open(file, formats=["PNG"]) as image:
         pixels = np.asarray(image.convert("RGBA") if image.mode in ("P", "PA", "RGB", "RGBA", "LA") else image)
     if pixels.ndim == 3:
         if (pixels[..., :3] != pixels[..., :1]).any() or (pixels[..., 3] != 255).any():

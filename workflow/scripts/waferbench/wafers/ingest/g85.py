@@ -16,6 +16,8 @@ import numpy as np
 
 from waferbench.base.errors import InputError, readable
 from waferbench.base.progress import progress
+from waferbench.base.sourcefiles import KINDS, files_of
+from waferbench.wafers.ingest.beside import tell_passed_over
 from waferbench.wafers.ingest.dielist import PASS_BINS, bin_key
 from waferbench.wafers.ingest.table import WaferSet, as_map
 from waferbench.wafers.store import FAIL, OFF, PASS, WaferStore
@@ -58,16 +60,11 @@ def read_g85(path: Path, pass_bins: Sequence[str] = PASS_BINS) -> tuple[WaferSet
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(
-        file
-        for pattern in ("*", "*/*")
-        for file in path.glob(pattern)
-        if file.suffix.lower() == ".xml" and not file.name.startswith(".") and not file.parent.name.startswith(".")
-    )
+    files = files_of(path, KINDS["g85"])
     if not files:
         raise InputError(f"{path}: no .xml file in it or in its folders; put the maps there, by class where known")
+    if path.is_dir():
+        tell_passed_over(path, KINDS["g85"])
     return files
 
 

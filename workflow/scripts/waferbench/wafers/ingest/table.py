@@ -73,6 +73,9 @@ def require_names(wafers: WaferSet, where: str | Path) -> None:
     for kind, names, most in (("class", wafers.classes, 100), ("lot", wafers.lots, 200), ("wafer", wafers.ids, 200)):
         for name in set(names):
             require_plain(name, f"{where}: a {kind}'s name", most)
+    for name in set(wafers.classes):
+        if set(name) & set("\n\t"):
+            raise InputError(f"{where}: a class's name: found {name!r}, expected one line without tabs; rename it")
 
 
 def map_hash(wafer: np.ndarray) -> str:
