@@ -21,7 +21,7 @@ from waferbench.base import artifacts
 from waferbench.base.errors import InputError, require_plain
 from waferbench.config.resolve import resolve
 from waferbench.config.stages import Ingest
-from waferbench.engine.cache import MANIFEST, Cache
+from waferbench.engine.store import MANIFEST, Store
 from waferbench.learning.manifest import load_manifest
 from waferbench.tracks import all_tracks, checks_of, settings_model
 from waferbench.wafers.ingest import read_unlabelled, read_wafers
@@ -226,8 +226,8 @@ def entries(folder: Path) -> Target:
     """The manifest of an entry in a cache that others write to."""
     made_from, output = {"rule": "fit", "settings": {"lr": 1e-3}}, folder / "out.txt"
     output.write_text("result")
-    cache = Cache(folder / "cache")
-    cache.store(made_from, [output], {"seconds": 3.5})
+    cache = Store(folder / "cache")
+    cache.add(made_from, [output], {"seconds": 3.5})
     (entry,) = cache.folder.iterdir()
     whole = shutil.copytree(entry, folder / "whole")
 

@@ -5,12 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
+from waferbench.base.errors import InputError
 from waferbench.engine import gpus, machine
+from waferbench.engine.guarded import Folder
 
 SCRIPTS = str(Path(gpus.__file__).parents[2])
 JOB = """
@@ -103,8 +109,9 @@ def test_a_job_takes_all_it_needs_or_nothing(tmp_path, monkeypatch, no_scheduler
     holder = start(tmp_path, 60, CUDA_VISIBLE_DEVICES="1")
     try:
         holder.stdout.readline()
-        assert gpus._try(["0", "1"], 2, tmp_path) == []
-        assert gpus._try(["0", "1"], 1, tmp_path) == ["0"]
+        with Folder.at(tmp_path) as locks:
+            assert gpus._try(["0", "1"], 2, locks, tmp_path) == []
+            assert gpus._try(["0", "1"], 1, locks, tmp_path) == ["0"]
     finally:
         holder.kill()
         holder.communicate()
@@ -126,3 +133,149 @@ def test_locks_are_open_to_every_user_whatever_the_umask_and_long_gone_allocatio
     assert sorted(place.name for place in (tmp_path / "locks").iterdir()) == ["12", "13"]
     assert (tmp_path / "locks/13").stat().st_mode & 0o7777 == 0o1777
     assert (tmp_path / "locks/13/0.lock").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.fixture
+def one_gpu(monkeypatch, no_scheduler):
+    monkeypatch.setenv(machine.VISIBLE, "0")
+
+
+def old(path: Path) -> Path:
+    """Folders that were last changed forty days ago."""
+    os.utime(path, (time.time() - 40 * 86400,) * 2)
+    return path
+
+
+def test_a_link_in_place_of_the_locks_is_refused_and_nothing_behind_it_is_touched(tmp_path, one_gpu):
+    home = tmp_path / "home"
+    (home / "old").mkdir(parents=True)
+    (home / "old" / "work").write_text("years of it")
+    old(home / "old")
+    (tmp_path / "locks").symlink_to(home)
+    with pytest.raises(
+        InputError, match=r"locks: no folder for the locks of GPUs \(locks is a link, expected a folder"
+    ):
+        gpus.claim(1, tmp_path / "locks")
+    assert [path.name for path in home.iterdir()] == ["old"] and (home / "old" / "work").exists()
+
+
+def test_sweeping_removes_locks_and_emptied_folders_alone(tmp_path, one_gpu):
+    locks, home = tmp_path / "locks", tmp_path / "home"
+    home.mkdir()
+    (home / "0.lock").write_text("mine")
+    for name, files in (("11", ["0.lock", "1.lock"]), ("12", ["0.lock", "thesis.tex"]), ("13", ["deep/0.lock"])):
+        for file in files:
+            (locks / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (locks / name / file).touch()
+    (locks / "14").symlink_to(home)
+    (locks / "15").mkdir()
+    (locks / "15" / "0.lock").symlink_to(home / "0.lock")
+    (locks / "thesis.tex").touch()
+    for path in (*locks.iterdir(), home):
+        old(path)
+    gpus.claim(1, locks)
+    assert sorted(path.name for path in locks.iterdir()) == ["0.lock", "12", "13", "14", "thesis.tex"]
+    assert [path.name for path in (locks / "12").iterdir()] == ["thesis.tex"]
+    assert (locks / "13" / "deep" / "0.lock").exists() and (home / "0.lock").read_text() == "mine"
+
+
+def touch_elsewhere(path: Path) -> None:
+    (path.parent.parent / "elsewhere").touch()
+    path.symlink_to(path.parent.parent / "elsewhere")
+
+
+@pytest.mark.parametrize("kind, make", [("a link", touch_elsewhere), ("a FIFO", os.mkfifo), ("a folder", Path.mkdir)])
+def test_what_is_no_lock_is_named_and_not_opened(kind, make, tmp_path, one_gpu):
+    (tmp_path / "locks").mkdir()
+    make(tmp_path / "locks" / "0.lock")
+    with pytest.raises(InputError, match=f"0.lock: no GPU's lock .*{kind}, expected a regular file.*must remove it"):
+        gpus.claim(1, tmp_path / "locks")
+
+
+def test_a_file_in_place_of_the_locks_is_named(tmp_path, one_gpu):
+    (tmp_path / "locks").touch()
+    with pytest.raises(InputError, match=r"locks is a regular file, expected a folder.*WAFERBENCH_GPU_LOCKS"):
+        gpus.claim(1, tmp_path / "locks")
+    with pytest.raises(InputError, match=r"none: no folder for the locks of GPUs \(No such file or directory\)"):
+        gpus.claim(1, tmp_path / "none" / "locks")
+
+
+def test_the_folder_that_a_variable_names_is_taken(tmp_path, monkeypatch, one_gpu):
+    monkeypatch.setenv("WAFERBENCH_GPU_LOCKS", str(tmp_path / "mine"))
+    assert gpus.claim(1) == ["0"] and (tmp_path / "mine" / "0.lock").exists()
+
+
+FIRST, SECOND = 64101, 64102
+
+
+def become(user: int) -> None:
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+    os.umask(0o077)
+
+
+def claimed(folder: Path) -> list[str] | str:
+    """What this user gets, or is told."""
+    try:
+        return gpus.claim(1, folder)
+    except InputError as error:
+        return str(error)
+
+
+def of_user(user: int, act, *arguments):
+    """What an action returns when another user's process does it."""
+    with ProcessPoolExecutor(1, mp_context=get_context("fork"), initializer=become, initargs=(user,)) as pool:
+        return pool.submit(act, *arguments).result(timeout=60)
+
+
+@pytest.fixture
+def common(one_gpu) -> Iterator[Path]:
+    """A folder as /tmp is."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become other users")
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        Path(folder).chmod(0o1777)
+        yield Path(folder)
+
+
+def test_users_share_the_locks_that_one_of_them_has_made(common):
+    locks = common / "locks"
+    assert of_user(FIRST, claimed, locks) == ["0"] == of_user(SECOND, claimed, locks) == claimed(locks)
+    assert locks.stat().st_uid == FIRST and locks.stat().st_mode & 0o7777 == 0o1777
+    with pytest.raises(PermissionError):
+        of_user(SECOND, os.unlink, locks / "0.lock")
+
+
+def made(path: Path, mode: int) -> None:
+    path.mkdir()
+    path.chmod(mode)
+
+
+@pytest.mark.parametrize(
+    "mode, said",
+    [
+        (0o700, "Permission denied"),
+        (0o1700, "Permission denied"),
+        (0o755, f"it belongs to user {FIRST} and is not sticky"),
+        (0o777, f"it belongs to user {FIRST} and is not sticky"),
+        (0o1755, "you may not write to it"),
+    ],
+)
+def test_a_folder_that_another_has_made_for_themself_is_named_with_what_to_do(mode, said, common):
+    of_user(FIRST, made, common / "locks", mode)
+    told = of_user(SECOND, claimed, common / "locks")
+    assert told.startswith(f"{common}/locks: no folder for the locks of GPUs ({said}), expected one of mode 1777;")
+    assert "have its owner or root remove it, or set WAFERBENCH_GPU_LOCKS to another folder" in told
+    assert of_user(FIRST, os.rmdir, common / "locks") is None and of_user(SECOND, claimed, common / "locks") == ["0"]
+
+
+def lock_of_ones_own(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT, 0o600))
+
+
+def test_a_lock_that_cannot_be_read_is_named_with_what_to_do(common):
+    made(common / "locks", 0o1777)
+    of_user(FIRST, lock_of_ones_own, common / "locks" / "0.lock")
+    told = of_user(SECOND, claimed, common / "locks")
+    assert told == f"{common}/locks/0.lock: a GPU's lock that you may not read; its owner must `chmod a+r` it"
