@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.planner import Planner
 from helpers.workflow_copy import copy_workflow
 from waferbench.wafers.simulate.dataset import simulate
 from waferbench.wafers.store import WaferStore
@@ -16,6 +17,7 @@ from waferbench.wafers.store import WaferStore
 OVERLAYS = ("tests/config/tiny.yaml", "tests/config/npz.yaml")
 UNPLUGGED = ("unshare", "--map-root-user", "--net")
 CLASSES = ["Center", "Edge-Ring", "Scratch", "none"]
+PLANNER = Planner()
 
 
 class Study:
@@ -51,11 +53,11 @@ class Study:
         return subprocess.Popen(self.command(*arguments), cwd=self.folder, **pipes)
 
     def snakemake(self, *arguments: str, overlays: tuple = OVERLAYS, expect: int = 0, within: tuple = ()) -> str:
-        """Run Snakemake with overlays, `within` another command; its combined output."""
+        """Run Snakemake with overlays, `within` another command; its combined output. Dry runs are forks (Planner)."""
         command = [*within, *self.command(*arguments, overlays=overlays)]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
-        output = done.stdout + done.stderr
-        assert done.returncode == expect, output[-8000:]
+        forked = PLANNER.run(self.folder, command[3:]) if "-n" in arguments and not within else None
+        status, output = forked or as_a_process(command, self.folder)
+        assert status == expect, output[-8000:]
         return output
 
     def planned(self, *arguments: str, overlays: tuple = OVERLAYS) -> dict[str, int]:
@@ -69,9 +71,15 @@ class Study:
         return {name: int(count) for name, count in rows if name != "all"}
 
 
+def as_a_process(command: list[str], folder: Path) -> tuple[int, str]:
+    """Exit status and combined output."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
 def artifacts(study: Study) -> dict[str, bytes]:
     """What a study wrote by its path, but for run records, logs and the page, which tell how long jobs took."""
-    skip = ("runs", "logs", ".checkpoints", "report.html", "index.html")
+    skip = ("runs", "logs", ".checkpoints", ".store", "report.html", "index.html")
     files = {str(p.relative_to(study.results)): p for p in study.results.rglob("*") if p.is_file()}
     return {name: p.read_bytes() for name, p in files.items() if name.split("/")[0] not in skip}
 
@@ -111,4 +119,12 @@ def finished(tmp_path_factory) -> Study:
     write_npz(study.folder / "wafers.npz")
     (study.folder / "tests/config/npz.yaml").write_text("dataset: {source: npz, path: wafers.npz}\n")
     study.snakemake("everything", within=UNPLUGGED if may_unplug() else ())
+    return study
+
+
+@pytest.fixture(scope="session")
+def described(finished: Study, tmp_path_factory) -> Study:
+    """A copy of the finished study with its provenance, to look at."""
+    study = finished.copy(tmp_path_factory.mktemp("described") / "study")
+    study.snakemake("provenance")
     return study

@@ -1,5 +1,6 @@
 """The tiny study from end to end: its contract, its leak-freeness, its errors."""
 
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import UNPLUGGED, Study, may_unplug
+from conftest import UNPLUGGED, Study, as_a_process, may_unplug
 from safetensors.numpy import load_file
 
 from check_study import check
@@ -26,6 +27,19 @@ def test_the_finished_study_keeps_its_contract(finished: Study):
     assert set(tables["scores"]["condition"]) == {"real", "gan", "lora"}
     assert (tables["scores"].query("condition == 'real'")["n_train_synthetic"] == 0).all()
     assert (tables["scores"].query("condition == 'gan'")["n_train_synthetic"] > 0).all()
+
+
+@pytest.mark.parametrize("setting, status", [("svm.C=1", 0), ("svm.CC=1", 1)])
+def test_a_dry_run_that_is_a_fork_says_what_a_process_says(setting: str, status: int, finished: Study):
+    def lines(output: str) -> list[list[str]]:
+        """In the order of the alphabet, and so their words: Snakemake tells reasons and streams in any order."""
+        own = ("  Date:", "  Workflow ID:", "  Command:", "  Run directory:")  # where Python was started
+        told = [re.sub(r"\[\w+ \w+ .*?\d{4}\]", "", line) for line in output.splitlines() if not line.startswith(own)]
+        return sorted(sorted(line.replace(",", " ").split()) for line in told)
+
+    asked = ("-n", "--config", f"set={setting}")
+    found, said = as_a_process(finished.command(*asked), finished.folder)
+    assert found == status and lines(finished.snakemake(*asked, expect=status)) == lines(said)
 
 
 def test_the_study_needed_no_network(finished: Study):

@@ -1,21 +1,18 @@
 # Settings, paths and digests that the rules share. No rule here, and nothing that imports torch.
 
-import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
 from waferbench.base.errors import InputError
+from waferbench.base.places import RESOURCES, files_digest
 from waferbench.base.scope import PATTERN as SCOPES
 from waferbench.config.grid import Grid
 from waferbench.config.resolve import require_runnable, resolve
 from waferbench.config.stages import CollectTables, Nothing, Run
 from waferbench.engine.codehash import code_digest, own_digest
 from waferbench.engine.identities import Weights
-from waferbench.engine.slices import slice_text
+from waferbench.engine.slices import parts_text, slice_text
 from waferbench.learning.manifest import load_manifest
 from waferbench.tracks import all_tracks, checks_of, settings_model
 
@@ -31,10 +28,10 @@ def checked(function, *arguments):
         raise WorkflowError(f"{where}; ask its owner for the right to read it, or name a file of your own") from None
 
 
-checked(require_runnable, workflow.basedir)
+checked(require_runnable, CLONE or RULES)
 TRACKS = all_tracks()
-for track in TRACKS:
-    if track.section:  # shown in a file of its own, beside the one of the keys at the top level
+for track in TRACKS:  # the keys of a section are shown in a file of their own, beside the one of the top level
+    if track.section and Path(f"config/{track.name}.yaml").exists():
 
         configfile: f"config/{track.name}.yaml"
 
@@ -42,7 +39,7 @@ for track in TRACKS:
 CFG = checked(resolve, config, settings_model(TRACKS), checks_of(TRACKS))
 GRID = Grid(CFG)
 STUDY, RUN, LOGS, RUN_LOGS = GRID.study, GRID.run, GRID.logs, GRID.run_logs
-WEIGHTS = Weights(checked(load_manifest, Path(workflow.basedir) / "resources/weights.yaml"), CFG.weights.folder)
+WEIGHTS = Weights(checked(load_manifest, RESOURCES / "weights.yaml"), CFG.weights.folder)
 
 
 def pack(stage, **given):
@@ -60,12 +57,17 @@ def of_run(wildcards):
 
 def code(script):
     """The digest of everything that a script runs."""
-    return checked(code_digest, SCRIPTS / f"{script}.py")
+    return checked(code_digest, source_of(script))
 
 
 def sampler_code(script, module):
     """What decides a sample: the script's own file and all that the sampler runs, but not the filter or the pool."""
-    return f"{own_digest(SCRIPTS / f'{script}.py')} {code(module)}"
+    return f"{own_digest(source_of(script))} {code(module)}"
+
+
+def page_code(script, files):
+    """What decides a page: the digest of its script, and of the templates and tables that it is made of."""
+    return f"{code(script)} {files_digest(*files)}"
 
 
 def held(*names):

@@ -16,5 +16,7 @@ rule provenance:
         code=code("tools/provenance"),
         scripts=lambda _: script_names(),
         python=lambda _: sys.executable,
+        workflow=str(CLONE or ""),
+        snakefile=lambda _: workflow.main_snakefile,
     script:
         "../scripts/tools/provenance.py"

@@ -83,4 +83,4 @@ def memory_of_rules():
 def script_names():
     """The script of each rule, by its path in the folder of scripts without the suffix."""
     named = ((rule.name, Path(rule.script).with_suffix("").parts) for rule in workflow.rules if rule.script)
-    return {name: Path(*parts[parts.index("scripts") + 1 :]).as_posix() for name, parts in named}
+    return {name: Path(*parts[parts.index("scripts") + 1 :]).as_posix() for name, parts in named if "scripts" in parts}

@@ -2,6 +2,8 @@
 
 ``python workflow/scripts/status.py --configfile config/study.yaml``
 
+From another folder than the clone it looks on at what runs there: by the Snakefile of that folder, or else the clone's.
+
 A command and no target of the workflow: a target would plan itself and not the study, and a Snakemake that ends takes
 the lock of the folder with it, that of a running study too.
 """
@@ -21,13 +23,14 @@ from waferbench.tools.plan import planned_jobs
 from waferbench.tools.status import gpu_hours, read_records, status_text, survey
 from waferbench.tracks import all_tracks, checks_of, settings_model
 
+SNAKEFILES = (Path("Snakefile"), Path("workflow/Snakefile"))  # where Snakemake looks for it
 GATHER = ("all", "everything")  # targets that are no track's alone; what gathers files is no work
 
 
 def study_of(files: list[str], pairs: list[str]) -> Path:
     """The study's folder, by the settings as the Snakefile reads them."""
     config: dict = {}
-    for file in ["config/config.yaml", *files]:
+    for file in [*(file for file in ["config/config.yaml"] if Path(file).exists()), *files]:
         with readable(file, "configuration file", "correct it"):
             update_config(config, dict(yaml.safe_load(Path(file).read_text()) or {}))
     for key, _, value in (pair.partition("=") for pair in pairs):
@@ -48,6 +51,8 @@ def main() -> None:
     options = [given.target] if given.target else []
     options += ["--configfile", *given.configfile] if given.configfile else []
     options += ["--config", *given.config] if given.config else []
+    if not any(map(Path.exists, SNAKEFILES)):
+        options += ["--snakefile", str(Path(__file__).resolve().parents[2] / "Snakefile")]
     try:
         study = study_of(given.configfile, given.config)
         tallies = planned_jobs(options, targets)

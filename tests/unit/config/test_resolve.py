@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from waferbench.base.errors import InputError
-from waferbench.config.resolve import machine_of, resolve
+from waferbench.config.resolve import machine_of, require_runnable, resolve
 from waferbench.tracks import all_tracks, checks_of, settings_model
 
 ROOT = Path(__file__).parents[3]
@@ -227,3 +227,24 @@ def test_another_kind_given_by_set_begins_with_its_own_defaults():
 
 def test_a_number_of_a_few_may_be_written_as_a_text():
     assert settings_of({"render": {"size": "64"}, "conditions": ["real"], "baseline": "real"}).render.size == 64
+
+
+@pytest.mark.parametrize(
+    "python, sign",
+    [
+        ("/home/me/One Drive/bin/python", "blank"),
+        ("/home/it's/bin/python", "apostrophe"),
+        ("/home/a\tb/bin/python", "tab"),
+        *((f"/home/a{sign}b/bin/python", sign) for sign in '"$`&;|<>()\\'),
+    ],
+)
+def test_an_interpreter_that_a_shell_would_not_find_is_told(python, sign):
+    with pytest.raises(InputError) as error:
+        require_runnable("/home/me/wafers", python)
+    assert repr(python) in str(error.value) and f"expected no {sign} in its path" in str(error.value)
+
+
+def test_a_folder_and_an_interpreter_that_jobs_start_from_are_taken():
+    require_runnable("/home/me/One Drive/it's mine; all (of) it", "/opt/\u00fcbung-1.0_a+b,c/bin/python3.12")
+    with pytest.raises(InputError, match="expected no brace"):
+        require_runnable("/home/a{b}", "/usr/bin/python3")

@@ -84,9 +84,17 @@ def test_linters_of_ci_run_before_a_commit():
     assert {line.removeprefix("env ") for line in style.splitlines()} <= entries
 
 
+def test_ci_finds_every_marked_test_where_it_looks():
+    looks = {ROOT / "tests/workflow", ROOT / "tests/cluster"}
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        marked = re.search(r"pytest\.mark\.(workflow|cluster)\b", file.read_text())
+        assert not marked or file.parent in looks, f"{file}: .ci/run looks for {marked[1]} tests elsewhere"
+
+
 def test_the_version_is_the_same_everywhere():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    file = ROOT / "workflow/scripts/waferbench/engine/version.py"
+    version = re.search(r'^VERSION = "(.+)"$', file.read_text(), re.M)[1]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "waferbench.engine.version.VERSION"}
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
     assert re.search(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)[1] == version
-    for file in (ROOT / "workflow/scripts/waferbench/engine").glob("version.py"):
-        assert re.search(r'= "(.+)"$', file.read_text(), re.M)[1] == version

@@ -12,6 +12,7 @@ import yaml
 from waferbench.base.artifacts import read_provenance, write_json
 from waferbench.base.errors import InputError
 from waferbench.base.files import data_digest, digest
+from waferbench.base.seals import payload_digest
 from waferbench.config.resolve import resolve
 from waferbench.config.study import Dataset, StudySettings, WeightPlaces
 from waferbench.tools.plan import Output
@@ -53,7 +54,7 @@ def study(tmp_path, monkeypatch) -> Path:
     Path("workflow/scripts/__pycache__/x.pyc").touch()
     Path("data.npz").write_bytes(b"wafers")
     write_json(STUDY / "wafers.json", {"n": 3}, told("ingest", {"data": digest("data.npz")}))
-    inputs = {"store": [digest(STUDY / "wafers.json")]}
+    inputs = {"store": [payload_digest(STUDY / "wafers.json")]}
     write_json(STUDY / "base/waferbench.json", {}, told("pretrain_base", inputs, fold="0"))
     record = {"rule": "ingest", "wildcards": {}, "seconds": 50, "startup_seconds": 10, "device": "cpu", "host": "h"}
     (STUDY / "runs").mkdir()
@@ -72,7 +73,7 @@ def crate_of(study: Path) -> dict:
             study="s",
             folder=study,
             questions=["Is it so?"],
-            jobs=gather_jobs(OUTPUTS, digests(), Path(), study),
+            jobs=gather_jobs(OUTPUTS, Path(), study),
             scripts=SCRIPTS,
             code=frozenset(copy_workflow(Path(), study)),
             digests=digests(),
@@ -127,13 +128,27 @@ def test_the_same_study_gives_the_same_crate(study):
 def test_an_artifact_made_from_something_else_is_named(study):
     write_json(STUDY / "wafers.json", {"n": 4}, read_provenance(STUDY / "wafers.json"))
     with pytest.raises(InputError, match=r"results/s/base: made from another store"):
-        gather_jobs(OUTPUTS, digests(), Path(), study)
+        gather_jobs(OUTPUTS, Path(), study)
+
+
+def test_the_parts_of_one_job_are_told_apart(study):
+    for part in "ab":
+        write_json(STUDY / f"in_{part}.json", {"part": part}, told("ingest", {}))
+        inputs = {"store": payload_digest(STUDY / f"in_{part}.json")}
+        write_json(STUDY / f"{part}.json", {}, told("fit", inputs, part=part))
+    read = tuple(f"results/s/in_{part}.json" for part in "ab")
+    outputs = [Output(f"results/s/{part}.json", "fit", "fit.log", read, False) for part in "ab"]
+    jobs = gather_jobs(outputs, Path(), study)
+    assert [(job.name, job.inputs) for job in jobs] == [
+        ("fit/part=a", ("results/s/in_a.json",)),
+        ("fit/part=b", ("results/s/in_b.json",)),
+    ]
 
 
 def test_a_lost_record_of_snakemake_is_named(study):
     lost = [Output("results/s/wafers.json", "ingest", None, None, False)]
     with pytest.raises(InputError, match="record of its making is gone"):
-        gather_jobs(lost, digests(), Path(), study)
+        gather_jobs(lost, Path(), study)
 
 
 def test_an_unfinished_study_lists_what_is_missing():
@@ -162,10 +177,10 @@ def test_the_crate_tells_of_the_tracks_whose_page_is_there(study, monkeypatch):
 
 
 def test_a_folder_of_data_is_known_by_its_content(study, monkeypatch):
-    Path("maps").mkdir()
-    Path("maps/a").write_bytes(b"wafers")
-    write_json(STUDY / "wafers.json", {"n": 3}, {**told("ingest", {}), "data": data_digest("maps")})
-    inputs = {"store": [digest(STUDY / "wafers.json")]}
+    Path("maps/Loc").mkdir(parents=True)
+    Path("maps/Loc/a.npy").write_bytes(b"wafers")
+    write_json(STUDY / "wafers.json", {"n": 3}, {**told("ingest", {}), "data": data_digest("maps", "folder")})
+    inputs = {"store": [payload_digest(STUDY / "wafers.json")]}
     write_json(STUDY / "base/waferbench.json", {}, told("pretrain_base", inputs, fold="0"))
     outputs = [Output("results/s/wafers.json", "ingest", "a.log", (), False), OUTPUTS[1]]
     dataset = Dataset(source="folder", path="maps")
@@ -174,7 +189,7 @@ def test_a_folder_of_data_is_known_by_its_content(study, monkeypatch):
     (data,) = (name for name in entities if name.startswith("ni:"))
     assert data in references(entities["#job/ingest"]["object"])
     assert data not in references(entities["#job/pretrain_base/fold%3D0"]["object"])
-    Path("maps/a").write_bytes(b"others")
+    Path("maps/Loc/a.npy").write_bytes(b"others")
     with pytest.raises(InputError, match="maps: the study was made from another content"):
         crate_made(monkeypatch, dataset, outputs)
 
@@ -215,8 +230,8 @@ def test_weights_are_found_where_the_study_found_them_and_others_are_an_error(tm
 
 def test_the_weights_of_features_and_of_ready_bases_are_told_and_no_others(tmp_path):
     (tmp_path / "net.safetensors").write_bytes(b"weights")
-    (tmp_path / "ready").mkdir()
-    (tmp_path / "ready/file").write_bytes(b"base")
+    (tmp_path / "ready/unet").mkdir(parents=True)
+    (tmp_path / "ready/unet/config.json").write_bytes(b"base")
     weights = {"manifest": {"net": {}}}
     plain = {"name": "plain", "pretrained": False, "weights": {}}
     source = {"size": 32, "native": {}, "target_modules": ["to_q"], "instance_prompt": "a wafer"}

@@ -26,6 +26,13 @@ def job(rule, started, name=LONG):
     return Running(name, rule, "host", 7, started, "", 1)
 
 
+def test_the_parts_of_a_job_are_one_job_of_all_their_seconds(tmp_path):
+    for part in "ab":
+        record = {"rule": "fit_svm", "job": "fit_svm-0", "seconds": 3, "startup_seconds": 0.5, "device": "cpu"}
+        (tmp_path / f"fit_svm-0-{part}.json").write_text(json.dumps(record))
+    assert [job["took"] for job in read_records(tmp_path)["fit_svm"]] == [7.0]
+
+
 def test_what_is_left_costs_the_median_of_finished_jobs_of_the_same_rule(tmp_path):
     tallies = [Tally("fit_svm", 8, 5), Tally("train_classifier", 4, 2)]
     alive = [job("train_classifier", NOW - 1000)]

@@ -63,16 +63,16 @@ rule train_classifier:
         "../../scripts/synthesis/train_classifier.py"
 
 
-rule fit_svm:
+rule fit_svm:  # a fold's cells in one job: each takes a moment
     input:
-        features=rules.train_classifier.output.features,
+        features=SYNTHESIS.cells_of_fold("features.h5"),
     output:
-        model=f"{CELL}/svm.h5",
-        predictions=f"{CELL}/ecoc_svm.parquet",
+        model=SYNTHESIS.cells_of_fold("svm.h5"),
+        predictions=SYNTHESIS.cells_of_fold("ecoc_svm.parquet"),
     log:
-        f"{RUN_LOGS}-fit_svm-fold{{fold}}-{{backbone}}-{{condition}}.log",
+        f"{RUN_LOGS}-fit_svm-fold{{fold}}.log",
     wildcard_constraints:
-        **held("protocol", "seed", "fold", "backbone", "condition"),
+        **held("protocol", "seed", "fold"),
     conda:
         "../../../envs/torch.yaml"
     threads: svm_threads
@@ -81,6 +81,7 @@ rule fit_svm:
         runtime=growing(120),
     params:
         settings=lambda w: pack(stages.FitSvm, classes=SYNTHESIS.classes_of[w.protocol], **of_run(w)),
+        parts=parts_text(backbone=CFG.backbones, condition=CFG.conditions),
         code=code("synthesis/fit_svm"),
     script:
         "../../scripts/synthesis/fit_svm.py"

@@ -54,6 +54,12 @@ def injection_scores(wildcards):
     return {"scores": SYNTHESIS.samples(*where)[1]} if SYNTHESIS.filtered(source) else {}
 
 
+def samples_of_fold(wildcards):
+    """The synthetic samples that a fold's cells take from, source by source, and their shape scores."""
+    found = [SYNTHESIS.samples(wildcards.protocol, wildcards.seed, wildcards.fold, name) for name in SYNTHESIS.sources]
+    return {"samples": [path for samples, _ in found for path in samples], "scores": [scores for _, scores in found]}
+
+
 def cell_samples(wildcards):
     """The synthetic samples of a condition, where it has a synthesizer."""
     source = SYNTHESIS.source_of(wildcards.condition)
@@ -99,7 +105,7 @@ def own_wafers(_):
         raise WorkflowError("predict: no wafers are named; add --config wafers=FILE")
     if not checked(OWN.exists):
         raise WorkflowError(f"wafers: nothing at {OWN}; give the path of a file or folder of wafers")
-    return {"own": local(str(OWN))} if OWN.is_file() else {}
+    return {"own": ancient(local(str(OWN)))} if OWN.is_file() else {}
 
 
 def judging(stage, **given):

@@ -2,7 +2,8 @@
 
 import re
 
-from waferbench.base.sourcefiles import own_weights
+from waferbench.base.places import TEMPLATES
+from waferbench.engine.identities import own_wafers as identity_of_wafers
 
 OWN = Path(CFG.wafers)
 OWN_NAME = re.sub(r"[^A-Za-z0-9._-]+", "-", OWN.name).strip(".-") or "none"
@@ -41,7 +42,6 @@ rule predict_wafers:
         model=f"{STUDY}/model.json",
         store=rules.ingest.output.store,
         wafers=rules.ingest.output.wafers,
-        template=local("workflow/report/gallery.html.j2"),
     output:
         predictions=f"{PREDICTED}/predictions.parquet",
         gallery=f"{PREDICTED}/gallery.html",
@@ -60,9 +60,9 @@ rule predict_wafers:
             neighbours=CFG.predict.neighbours,
             gallery=CFG.predict.gallery,
             memory_gb=CFG.svm.memory_gb,
-            wafers_stat=checked(own_weights, "", [], OWN) if CFG.wafers else "",
+            wafers_stat=checked(identity_of_wafers, CFG.wafers) if CFG.wafers else "",
         ),
-        code=code("synthesis/predict_wafers"),
+        code=page_code("synthesis/predict_wafers", [TEMPLATES / "gallery.html.j2"]),
     script:
         "../../scripts/synthesis/predict_wafers.py"
 

@@ -3,28 +3,28 @@
 JUDGE = CFG.quality.judge
 
 
-rule measure_quality:
+rule measure_quality:  # a scope's sources in one job
     input:
         unpack(folds_table),
         unpack(feature_classifier),
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
-        samples=SYNTHESIS.raw(),
-        scores=rules.apply_shape_filter.output.scores,
+        samples=SYNTHESIS.each(SYNTHESIS.raw()),
+        scores=SYNTHESIS.each(rules.apply_shape_filter.output.scores),
     output:
-        quality=f"{RUN}/{{scope}}/quality/{{source}}.parquet",
-        closest=f"{RUN}/{{scope}}/quality/{{source}}_closest.parquet",
+        quality=SYNTHESIS.each(f"{RUN}/{{scope}}/quality/{{source}}.parquet"),
+        closest=SYNTHESIS.each(f"{RUN}/{{scope}}/quality/{{source}}_closest.parquet"),
     log:
-        f"{RUN_LOGS}-measure_quality-{{scope}}-{{source}}.log",
+        f"{RUN_LOGS}-measure_quality-{{scope}}.log",
     wildcard_constraints:
-        **held("protocol", "seed", "scope", "source"),
+        **held("protocol", "seed", "scope"),
     conda:
         "../../../envs/torch.yaml"
     threads: network_threads
     resources:
         gpu=gpu,
         mem_mb=growing(4000),
-        runtime=growing(60),
+        runtime=growing(60 * max(1, len(SYNTHESIS.sources))),
     params:
         settings=lambda w: pack(
             stages.MeasureQuality,
@@ -32,22 +32,22 @@ rule measure_quality:
             n_accepted=CFG.pool.n_accepted,
             **of_run(w),
         ),
+        parts=parts_text(source=SYNTHESIS.sources),
         code=code("synthesis/measure_quality"),
     script:
         "../../scripts/synthesis/measure_quality.py"
 
 
-rule judge_samples:
+rule judge_samples:  # a fold's sources in one job
     input:
+        unpack(samples_of_fold),
         checkpoint=f"{RUN}/fold{{fold}}/cells/{JUDGE.backbone}/{JUDGE.condition}/checkpoint.safetensors",
-        samples=lambda w: SYNTHESIS.samples(w.protocol, w.seed, w.fold, w.source)[0],
-        scores=lambda w: SYNTHESIS.samples(w.protocol, w.seed, w.fold, w.source)[1],
     output:
-        judged=f"{RUN}/fold{{fold}}/judged/{{source}}.parquet",
+        judged=SYNTHESIS.each(f"{RUN}/fold{{fold}}/judged/{{source}}.parquet"),
     log:
-        f"{RUN_LOGS}-judge_samples-fold{{fold}}-{{source}}.log",
+        f"{RUN_LOGS}-judge_samples-fold{{fold}}.log",
     wildcard_constraints:
-        **held("protocol", "seed", "fold", "source"),
+        **held("protocol", "seed", "fold"),
     conda:
         "../../../envs/torch.yaml"
     threads: network_threads
@@ -64,6 +64,7 @@ rule judge_samples:
             classes=SYNTHESIS.classes_of[w.protocol],
             **of_run(w),
         ),
+        parts=parts_text(source=SYNTHESIS.sources),
         code=code("synthesis/judge_samples"),
     script:
         "../../scripts/synthesis/judge_samples.py"

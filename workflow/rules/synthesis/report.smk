@@ -1,6 +1,8 @@
 # The answer on one page.
 
-TEMPLATES = [path for folder in ("kit", "synthesis") for path in Path("workflow/report", folder).iterdir()]
+from waferbench.base.places import RESOURCES, TEMPLATES
+
+PAGE = [TEMPLATES / "kit", TEMPLATES / "synthesis", RESOURCES / "published.yaml"]
 
 
 rule make_report:
@@ -38,8 +40,6 @@ rule make_report:
         ],
         thresholds=SYNTHESIS.every_scope(f"{SYNTHESIS.shape}/{FILTER['thresholds']}") if SYNTHESIS.sources else [],
         facts=SYNTHESIS.every_scope(f"{SYNTHESIS.source}/facts.json", SYNTHESIS.of_kind(Gan)),
-        published=local("resources/published.yaml"),
-        templates=[local(str(path)) for path in sorted(TEMPLATES)],
     output:
         report=f"{STUDY}/report.html",
         table1=report(f"{STUDY}/report/table1.csv", caption="../../report/synthesis/table1.rst", category="Scores"),
@@ -56,6 +56,6 @@ rule make_report:
         runtime=growing(30),
     params:
         settings=slice_text(SYNTHESIS.reported),
-        code=code("synthesis/make_report"),
+        code=page_code("synthesis/make_report", PAGE),
     script:
         "../../scripts/synthesis/make_report.py"

@@ -12,4 +12,4 @@ def check(job: Job[CheckNetworks]) -> None:
     write_json(job.output.networks, {"networks": found}, job.provenance)
 
 
-run(check, snakemake, CheckNetworks, shared=False)
+run(check, snakemake, CheckNetworks, kept=False)

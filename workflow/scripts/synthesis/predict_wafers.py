@@ -10,6 +10,7 @@ def predict(job: Job[PredictWafers]) -> None:
 
     from waferbench.base.artifacts import read_json, read_table, write_table
     from waferbench.base.names import slugs
+    from waferbench.base.places import TEMPLATES
     from waferbench.classification.predict.gallery import write_gallery
     from waferbench.classification.predict.model import Classifier, read_neighbours, temperature_of
     from waferbench.classification.predict.table import accuracy, predict_wafers
@@ -44,10 +45,10 @@ def predict(job: Job[PredictWafers]) -> None:
         "neighbours": settings.neighbours,
     }
     write_gallery(
-        job.output.gallery, given.template, table, wafers.store, seen, open_store(given.store), labels,
+        job.output.gallery, TEMPLATES / "gallery.html.j2", table, wafers.store, seen, open_store(given.store), labels,
         settings.render, settings.gallery, facts,
     )  # fmt: skip
     write_table(job.output.predictions, table, job.provenance)
 
 
-run(predict, snakemake, PredictWafers, shared=False)
+run(predict, snakemake, PredictWafers, kept=False)

@@ -1,14 +1,19 @@
 """Artifacts: HDF5 arrays, Parquet tables, safetensors weights, JSON facts.
 
-Each is written to a temporary name and renamed, carries its provenance and a digest of itself, and has no timestamp,
-so that equal content is equal bytes. ``provenance`` is any JSON-able mapping.
+Each is written to a temporary name and renamed, carries its provenance, a digest of its payload and one of the whole
+file, and has no timestamp, so that equal content is equal bytes. ``provenance`` is any JSON-able mapping.
+
+The payload is what the next stage reads: the arrays, table, tensors or facts, and what ``provenance`` tells beyond the
+artifact's making (`waferbench.base.seals.MAKING`). Artifacts of equal payload are one to all that follows.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +25,10 @@ import pyarrow.parquet as pq
 
 from waferbench.base.errors import InputError, readable
 from waferbench.base.files import atomic, canonical_json
-from waferbench.base.seals import BLANK, seal
+from waferbench.base.seals import BLANK, MAKING, PAYLOAD_MARK, seal
 
 KEY = "waferbench"
+PAYLOAD = "sha256_of_payload"
 SEAL = "sha256_of_this_file"
 RERUN = "delete it and rerun"
 MOST_FIXED = 60_000  # bytes of a text of fixed length beside the arrays
@@ -34,20 +40,41 @@ def write_h5(path: str | Path, arrays: Mapping[str, np.ndarray], provenance: Map
 
     Texts are of fixed length: where HDF5 keeps others, one wrong byte can keep its reader busy for ever.
     """
+    ready = {name: _fixed(np.asarray(arrays[name])) for name in sorted(arrays)}
+    payload = _payload(provenance, (part for name, array in ready.items() for part in _parts(name, array)))
     with atomic(path) as temporary:
         with h5py.File(temporary, "w", track_order=False) as file:
             text = canonical_json(dict(provenance or {})).encode()
             fixed = len(text) if len(text) < MOST_FIXED else None
             file.attrs.create(KEY, text, dtype=h5py.string_dtype(length=fixed))
-            file.attrs.create(SEAL, BLANK.encode(), dtype=h5py.string_dtype(length=len(BLANK)))
-            for name in sorted(arrays):
-                array = np.asarray(arrays[name])
-                if array.dtype.kind in "UO":
-                    texts = np.char.encode(array.astype(str), "utf-8")
-                    array = texts.astype(h5py.string_dtype(length=max(1, texts.dtype.itemsize)))
+            for name, mark in ((PAYLOAD, payload), (SEAL, BLANK)):
+                file.attrs.create(name, mark.encode(), dtype=h5py.string_dtype(length=len(mark)))
+            for name, array in ready.items():
                 packed = {"compression": "gzip", "compression_opts": 1} if array.size and array.ndim else {}
                 file.create_dataset(name, data=array, track_times=False, **packed)
         seal(temporary)
+
+
+def _fixed(array: np.ndarray) -> np.ndarray:
+    """Texts as UTF-8 of fixed length, numbers as they are."""
+    if array.dtype.kind not in "UO":
+        return array
+    texts = np.char.encode(array.astype(str), "utf-8")
+    return texts.astype(h5py.string_dtype(length=max(1, texts.dtype.itemsize)))
+
+
+def _parts(name: str, array: np.ndarray) -> Iterable[bytes | memoryview]:
+    yield f"{name} {array.dtype.str} {array.shape}\n".encode()
+    yield memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+def _payload(provenance: Mapping | None, parts: Iterable[bytes | memoryview]) -> str:
+    """The mark of a payload: sha256 of its parts, and of what the provenance tells beyond the making."""
+    told = {key: value for key, value in (provenance or {}).items() if key not in MAKING}
+    total = hashlib.sha256(canonical_json(told).encode())
+    for part in parts:
+        total.update(part)
+    return PAYLOAD_MARK + total.hexdigest()
 
 
 def read_h5(path: str | Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
@@ -73,9 +100,12 @@ def _array(file: h5py.File, name: str) -> np.ndarray:
 def write_table(path: str | Path, frame: pd.DataFrame, provenance: Mapping | None = None) -> None:
     """Write a table to Parquet; the index is dropped."""
     table = pa.Table.from_pandas(frame.reset_index(drop=True), preserve_index=False)
-    table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), KEY: canonical_json(dict(provenance or {})), SEAL: BLANK}
-    )
+    content = io.BytesIO()
+    with pa.ipc.new_stream(content, table.schema.remove_metadata()) as stream:
+        stream.write_table(table.replace_schema_metadata(None))
+    marks = {PAYLOAD: _payload(provenance, [content.getbuffer()]), SEAL: BLANK}
+    told = {**(table.schema.metadata or {}), KEY: canonical_json(dict(provenance or {})), **marks}
+    table = table.replace_schema_metadata(told)
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
         seal(temporary)
@@ -90,14 +120,15 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
 def write_json(path: str | Path, value: Mapping, provenance: Mapping | None = None) -> None:
     """Write a JSON object; its provenance stands under the key ``waferbench``."""
     with atomic(path) as temporary:
-        facts = {**value, KEY: dict(provenance or {}), SEAL: BLANK}
+        payload = _payload(provenance, [canonical_json(dict(value)).encode()])
+        facts = {**value, KEY: dict(provenance or {}), PAYLOAD: payload, SEAL: BLANK}
         temporary.write_text(json.dumps(facts, sort_keys=True, indent=1) + "\n")
         seal(temporary)
 
 
 def read_json(path: str | Path) -> dict:
     """A JSON artifact without its provenance."""
-    return {key: value for key, value in _json(Path(path)).items() if key not in (KEY, SEAL)}
+    return {key: value for key, value in _json(Path(path)).items() if key not in (KEY, PAYLOAD, SEAL)}
 
 
 def _json(path: Path) -> dict:
@@ -113,8 +144,10 @@ def write_weights(path: str | Path, tensors: Mapping[str, Any], provenance: Mapp
     from safetensors.torch import save
 
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    content = save(ready)
+    told = {KEY: canonical_json(dict(provenance or {})), PAYLOAD: _payload(provenance, [content]), SEAL: BLANK}
     with atomic(path) as temporary:
-        temporary.write_bytes(with_metadata(save(ready), {KEY: canonical_json(dict(provenance or {})), SEAL: BLANK}))
+        temporary.write_bytes(with_metadata(content, told))
         seal(temporary)
 
 

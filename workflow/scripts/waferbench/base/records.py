@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from waferbench.base.files import data_digest, digest
 
 TIME = "%Y-%m-%dT%H:%M:%S%z"
 
@@ -17,32 +15,28 @@ def provenance(
     wildcards: Mapping[str, str],
     settings: Mapping[str, Any],
     code: str,
-    inputs: Mapping[str, Any],
+    inputs: Mapping[str, str | Sequence[str]],
     data: str = "",
 ) -> dict[str, Any]:
     """All that decides a job's artifacts, and nothing of the study's name or place: what two studies make alike is
-    alike to the byte.
+    alike to the byte, and what was made from the same before need not be made again.
 
     Args:
         settings: the stage's slice of the settings, as plain values.
         code: digest of the code that the job runs.
-        inputs: files by name, one or several each; their digests are taken.
-        data: path of data that no input names; their content is told, their place is not.
+        inputs: digests by the inputs' names, of one or several files each: of an artifact that of its payload.
+        data: digest of data that no input names, or "".
     """
     told = {
         "rule": rule,
         "wildcards": dict(wildcards),
         "settings": dict(settings),
         "code": code,
-        "inputs": {name: _digests(files) for name, files in inputs.items()},
+        "inputs": {name: found if isinstance(found, str) else list(found) for name, found in inputs.items()},
     }
     if data and "data" not in told["inputs"]:
-        told["data"] = data_digest(data)
+        told["data"] = data
     return told
-
-
-def _digests(files: Any) -> str | list[str]:
-    return digest(files) if isinstance(files, (str, Path)) else [digest(file) for file in files]
 
 
 def run_records(runs: Path) -> Iterator[tuple[Path, dict]]:

@@ -3,6 +3,9 @@
 It is the sha256 of the file's bytes with 64 zeros in the digest's own place. It stands in the metadata of every format
 alike, behind a mark that is searched for in the raw bytes, so that no reader is needed to check it, and it stays with
 the file wherever that is copied.
+
+Behind another mark stands the digest of the payload, which is what the next stage reads: what an artifact was made by
+changes the file's digest and leaves that one as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import hashlib
 import json
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from waferbench.base.errors import InputError
@@ -20,8 +23,12 @@ MARK = "waferbench-sha256:"
 BLANK = MARK + 64 * "0"
 SEALED = {".h5", ".parquet", ".safetensors", ".json"}  # what `waferbench.base.artifacts` writes
 FACTS = "waferbench.json"  # in a folder that is an artifact: digests of its files
-NO_ARTIFACTS = {"runs", "logs", "code", ".checkpoints", "ro-crate-metadata.json"}
+MAKING = ("rule", "wildcards", "settings", "code", "inputs", "data", "made_by")  # of provenance; no part of a payload
+PAYLOAD_MARK = "waferbench-payload:"
+STORE = ".store"  # in a study's folder: results that it had before
+NO_ARTIFACTS = {"runs", "logs", "code", ".checkpoints", STORE, "ro-crate-metadata.json"}
 _SEAL = re.compile(MARK.encode() + rb"[0-9a-f]{64}")
+_PAYLOAD = re.compile(PAYLOAD_MARK.encode() + rb"([0-9a-f]{64})")
 CHUNK = 1 << 24
 
 
@@ -62,6 +69,23 @@ def verify(path: str | Path) -> None:
         raise _damaged(path, f"its content has sha256 {found[:12]}..., it was written with {told[:12]}...")
 
 
+def payload_digest(path: str | Path) -> str:
+    """sha256 of what the next stage reads of an artifact, as it was written with; of a folder by its own JSON file.
+
+    What bears no mark of a payload, or several, is known by all of its bytes.
+    """
+    path = Path(path)
+    if path.is_dir():
+        facts = path / FACTS
+        return payload_digest(facts) if facts.is_file() else joined(describe(path))
+    if path.suffix in SEALED and path.stat().st_size:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            found = _PAYLOAD.findall(content)
+        if len(found) == 1:
+            return found[0].decode()
+    return file_digest(path)
+
+
 def sealed_in(study: str | Path) -> Iterator[Path]:
     """The artifacts in a study's folder, files and folders, in order."""
     study = Path(study)
@@ -77,6 +101,12 @@ def describe(folder: str | Path) -> dict[str, str]:
     folder = Path(folder)
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".snakemake"))
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def joined(digests: Mapping[str, str]) -> str:
+    """sha256 of the names and digests of files."""
+    text = "\n".join(f"{name} {found}" for name, found in digests.items())
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_digest(path: str | Path) -> str:

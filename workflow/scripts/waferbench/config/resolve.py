@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from waferbench.config.section import Section, shown
 from waferbench.config.study import Machine
 
 S = TypeVar("S", bound=Section)
+SHELL = " \t\n'\"`$&|;<>()\\"  # signs that end a word of a shell's command, or stand for something else in it
+SIGNS = {" ": "blank", "\t": "tab", "\n": "line end", "'": "apostrophe"}
 HOME = ("dataset.path", "weights.folder", "cache", "wafers")  # keys whose ~ is the user's folder
 
 
@@ -79,10 +82,21 @@ def require_name(name: object) -> None:
         )
 
 
-def require_runnable(folder: str | os.PathLike) -> None:
-    """`InputError` for a workflow's folder with a brace in its path, which Snakemake takes for a wildcard."""
+def require_runnable(folder: str | os.PathLike, python: str = sys.executable) -> None:
+    """`InputError` for a path that no job could be started from.
+
+    Args:
+        folder: the workflow's; Snakemake takes a brace in its path for a wildcard.
+        python: the interpreter, whose path Snakemake writes into each job's command as it is, for a shell to read.
+    """
     if set(str(folder)) & set("{}"):
         raise InputError(f"the workflow's folder: found {str(folder)!r}, expected no brace in it; rename the folder")
+    if sign := next((sign for sign in python if sign in SHELL), ""):
+        raise InputError(
+            f"the Python environment: found {python!r}, expected no {SIGNS.get(sign, sign)} in its path, as no job "
+            "could be started; make the environment in another folder, for instance python3 -m venv ~/waferbench-env "
+            "(the workflow and your data may stay where they are)"
+        )
 
 
 def _merged(base: dict, over: Any) -> dict:

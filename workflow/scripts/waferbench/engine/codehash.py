@@ -31,6 +31,12 @@ def code_digest(script: str | Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
+def distributions(script: str | Path) -> list[str]:
+    """The installed distributions whose packages the code behind a script names, in order."""
+    _, packages = _reach(Path(script))
+    return sorted(_distribution(package) for package in packages)
+
+
 def own_digest(file: str | Path) -> str:
     """12 hex digits for the code of one file alone, without what it imports."""
     return _file_digest(Path(file))[:12]
@@ -102,9 +108,13 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
+def _distribution(package: str) -> str:
+    return DISTRIBUTIONS.get(package, package.replace("_", "-"))
+
+
 @functools.cache
 def _version(package: str) -> str:
     try:
-        return metadata.version(DISTRIBUTIONS.get(package, package.replace("_", "-")))
+        return metadata.version(_distribution(package))
     except metadata.PackageNotFoundError:
         return "absent"

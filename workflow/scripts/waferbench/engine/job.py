@@ -1,11 +1,12 @@
-"""What is around the one library call of every script: log, settings, cache, provenance, run record.
+"""What is around the one library call of every script: log, settings, stores of results, provenance, run record.
 
 A script holds one function of its job and ends in ``run(function, snakemake, Settings)``. What is heavy it imports
-inside the function: a job whose outputs are found in the cache never pays for it.
+inside the function: a job whose outputs were computed before never pays for it.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import platform
@@ -14,69 +15,133 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from waferbench.base.errors import InputError
-from waferbench.base.files import atomic, canonical_json, data_digest, partials
+from waferbench.base.files import atomic, canonical_json, data_digest, digest, partials
 from waferbench.base.machine import processors
 from waferbench.base.records import TIME, provenance
 from waferbench.base.scope import Scope
-from waferbench.base.seals import SEALED, verify
+from waferbench.base.seals import SEALED, STORE, payload_digest, verify
 from waferbench.config.resolve import machine_of
 from waferbench.config.section import Section
 from waferbench.config.stages import NetworkWeights, Place, WeightSearch
-from waferbench.engine.cache import Cache
-from waferbench.engine.codehash import code_digest
 from waferbench.engine.gpus import claim
 from waferbench.engine.machine import hardware
 from waferbench.engine.process import leave, prepare
+from waferbench.engine.reuse import Reuse
 from waferbench.engine.running import mark, process_start
+from waferbench.engine.store import Store
 from waferbench.engine.version import VERSION
 
 S = TypeVar("S", bound=Section)
 
 
+class Files:
+    """A job's files by name, one or several each: ``files.store``, ``files[0]``, ``files.get("scores")``."""
+
+    def __init__(self, named: Mapping[str, str | Sequence[str]]):
+        self.named = {name: str(file) if isinstance(file, (str, Path)) else list(file) for name, file in named.items()}
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["named"][name]
+        except KeyError:
+            raise AttributeError(f"the rule names no file {name!r}") from None
+
+    def __getitem__(self, name: str | int) -> Any:
+        return list(self)[name] if isinstance(name, int) else self.named[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (file for files in self.named.values() for file in ([files] if isinstance(files, str) else files))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.named.get(name, default)
+
+    def items(self) -> Iterable[tuple[str, str | list[str]]]:
+        return self.named.items()
+
+    def of(self, part: int, parts: int) -> Files:
+        """The files of one of several parts of a job: its share of each list, and what is shared by all."""
+        return Files({name: _share(files, part, parts) for name, files in self.named.items()})
+
+
+def _share(files: str | list[str], part: int, parts: int) -> str | list[str]:
+    """One file of a list of as many as there are parts, several of a longer one."""
+    if isinstance(files, str):
+        return files
+    each, rest = divmod(len(files), parts)
+    if rest or not each:
+        raise ValueError(f"a rule lists {len(files)} files for {parts} parts")
+    return files[part] if each == 1 else files[part * each : (part + 1) * each]
+
+
 class Job(Generic[S]):
-    """One job of Snakemake's, as its script sees it.
+    """One job of Snakemake's, or one part of it, as its script sees it.
+
+    A rule whose work is short does many parts in one job: it lists the wildcards of each in the parameter ``parts``,
+    and each list among its files has as many entries for one part as for another, in the same order. A part is known
+    by what it is made from and not by the job that made it.
 
     Attributes:
         settings: the stage's own slice of the settings; nothing else of the configuration reaches a script.
         input, output, wildcards: Snakemake's.
         machine: where weights lie: what changes no result and so enters no digest.
         place: where data lie that no input names; their content is in the provenance, their place is not.
-        provenance: for the artifacts.
         study: its folder.
-        checkpoints: folder for training states, keyed by settings, code and inputs; gone on success.
+        name, whole: of this job or part, and of the job that Snakemake started, whose parts share it.
         threads, gpus: what the scheduler granted.
         facts: what a script measured that varies from run to run; it goes to the run record, never into an artifact.
     """
 
-    def __init__(self, snakemake: Any, model: type[S]):
+    def __init__(self, snakemake: Any, model: type[S], part: int | None = None):
         self.snakemake = snakemake
         self.settings: S = model.model_validate_json(snakemake.params.settings)
         self.machine = machine_of(snakemake.config)
-        self.input, self.output = snakemake.input, snakemake.output
+        self.input, self.output = Files(dict(snakemake.input.items())), Files(dict(snakemake.output.items()))
         self.wildcards: dict[str, str] = dict(snakemake.wildcards.items())
         self.threads = max(1, min(snakemake.threads, processors()))
         self.gpus = int(snakemake.resources.get("gpu", 0) or 0)
         self.facts: dict[str, float] = {}
         self.study = Path("results") / self.machine.study
         self.place = Place.model_validate_json(getattr(snakemake.params, "place", "{}"))
-        self.made_from = provenance(
-            snakemake.rule,
-            self.wildcards,
-            json.loads(snakemake.params.settings),
-            snakemake.params.code,
-            dict(snakemake.input.items()),
-            self.place.path,
-        )
-        self.provenance = {**self.made_from, "made_by": f"waferbench {VERSION}"}
-        key = hashlib.sha256(canonical_json(self.made_from).encode()).hexdigest()[:16]
-        self.checkpoints = self.study / ".checkpoints" / snakemake.rule / key
+        self.whole = "-".join([snakemake.rule, *self.wildcards.values()])
+        if part is not None:
+            parts = _parts(snakemake)
+            self.input, self.output = self.input.of(part, len(parts)), self.output.of(part, len(parts))
+            self.wildcards |= parts[part]
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
+
+    @cached_property
+    def made_from(self) -> dict[str, Any]:
+        """All that decides the outputs; artifacts among the inputs are held against their digests on the way."""
+        inputs = {
+            name: self._digest(files) if isinstance(files, str) else [self._digest(file) for file in files]
+            for name, files in self.input.named.items()
+        }
+        data = data_digest(self.place.path, self.place.source) if self.place.path and "data" not in inputs else ""
+        params = self.snakemake.params
+        return provenance(self.snakemake.rule, self.wildcards, json.loads(params.settings), params.code, inputs, data)
+
+    def _digest(self, file: str) -> str:
+        # local copies of what lies in object storage end in the study's path, too
+        own = f"{self.study.as_posix()}/" in file and (Path(file).suffix in SEALED or Path(file).is_dir())
+        return _artifact_digest(file) if own else digest(file)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """For the artifacts."""
+        return {**self.made_from, "made_by": f"waferbench {VERSION}"}
+
+    @cached_property
+    def checkpoints(self) -> Path:
+        """Folder for training states, keyed by settings, code and inputs; gone on success."""
+        key = hashlib.sha256(canonical_json(self.made_from).encode()).hexdigest()[:16]
+        return self.study / ".checkpoints" / self.snakemake.rule / key
 
     @property
     def scope(self) -> Scope:
@@ -109,36 +174,67 @@ class Job(Generic[S]):
         return source.parent / "shards" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def run(work: Callable[[Job[S]], None], snakemake: Any, settings: type[S], shared: bool = True) -> None:
-    """Do a job: call ``work`` with it, or take its outputs from the cache.
+def _parts(snakemake: Any) -> list[dict[str, str]]:
+    """The wildcards of a job's parts; none for a job that is whole."""
+    return json.loads(getattr(snakemake.params, "parts", "[]"))
+
+
+@functools.cache
+def _artifact_digest(file: str) -> str:
+    """Of the payload of an artifact, which must be whole."""
+    verify(file)
+    return payload_digest(file)
+
+
+def run(
+    work: Callable[[Job[S]], None], snakemake: Any, settings: type[S], shared: bool = True, kept: bool = True
+) -> None:
+    """Do a job: call ``work`` with it, or with each of its parts, but for those whose outputs were computed before.
 
     In a script that Snakemake runs the process ends here.
 
     Args:
         settings: the model of the stage's slice.
-        shared: whether the outputs are decided by the provenance alone, so that another study may take them.
+        shared: whether another study may take what is kept, and this one that of others.
+        kept: whether the outputs follow from the provenance alone, so that they may be gone back to.
     """
     prepare(snakemake)
-    started, startup = time.monotonic(), time.time() - process_start()
-    job = Job(snakemake, settings)
-    cache = Cache(job.machine.cache) if shared and job.machine.cache else None
-    with _marked(job), _logged(job):
-        _clear_partial(job)
-        _verify_inputs(job)
-        record = cache.fetch(job.made_from, list(job.output)) if cache else None
-        if record is not None:
-            print(f"taken from {cache.folder}", file=sys.stderr)
-            record = {**record, "fetched": time.strftime(TIME)}
-        else:
-            if job.gpus:
-                claim(job.gpus)  # until this process ends, however it ends
-            work(job)
-            record = _measured(job, started, startup)
-            if cache and _as_planned(job) and _same_data(job):
-                cache.store(job.made_from, list(job.output), record)
-        _write_record(job, record)
-    shutil.rmtree(job.checkpoints, ignore_errors=True)  # last: a kill before this moment needs them
+    before = (time.monotonic() - (time.time() - process_start()), 0.0)
+    whole = Job(snakemake, settings)
+    with _marked(whole), _logged(whole):
+        _clear_partial(whole)
+        parts = [Job(snakemake, settings, part) for part in range(len(_parts(snakemake)))]
+        for job in parts or [whole]:
+            _do(job, work, _reuse(job, shared, kept), before)
+            before = (time.monotonic(), _processor_seconds())
     leave(snakemake)
+
+
+def _do(job: Job[S], work: Callable[[Job[S]], None], reuse: Reuse, before: tuple[float, float]) -> None:
+    """One job or part of one.
+
+    Args:
+        reuse: where it may have been computed before.
+        before: when the process began or the part before was done, and the processor time that it had used then.
+    """
+    begun = time.monotonic()
+    record = reuse.fetch()
+    if record is not None:
+        record = {**record, "fetched": time.strftime(TIME)}
+    else:
+        if job.gpus:
+            claim(job.gpus)  # until this process ends, however it ends
+        work(job)
+        record = _measured(job, begun, before)
+        reuse.add(record)
+    _write_record(job, record)
+    shutil.rmtree(job.checkpoints, ignore_errors=True)  # last: a kill before this moment needs them
+
+
+def _reuse(job: Job, shared: bool, kept: bool) -> Reuse:
+    own = Store(job.study / STORE, linked=True) if kept and job.machine.store.reuse else None
+    cache = Store(job.machine.cache) if kept and shared and job.machine.cache else None
+    return Reuse(job.name, job.made_from, list(job.output), job.place, own, cache)
 
 
 @contextmanager
@@ -177,46 +273,23 @@ def _clear_partial(job: Job) -> None:
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
-def _verify_inputs(job: Job) -> None:
-    for files in job.files.values():
-        for path in map(Path, [files] if isinstance(files, (str, Path)) else files):
-            # local copies of what lies in object storage end in the study's path, too
-            if f"{job.study.as_posix()}/" in path.as_posix() and (path.suffix in SEALED or path.is_dir()):
-                verify(path)
-
-
-def _as_planned(job: Job) -> bool:
-    """Whether code and packages here and now are those of the plan: an edit meanwhile must not reach others."""
-    try:
-        now = code_digest(sys.modules["__main__"].__file__)
-    except (AttributeError, OSError, SyntaxError) as error:
-        now = str(error)
-    if now != job.made_from["code"]:
-        print(f"cache: nothing added, as code or packages are not those of the plan ({now})", file=sys.stderr)
-    return now == job.made_from["code"]
-
-
-def _same_data(job: Job) -> bool:
-    """Whether the data are still those of the digest: a file replaced while it was read must not reach others."""
-    digested = job.made_from.get("data") or job.made_from["inputs"].get("data")
-    same = not job.place.path or data_digest(job.place.path) == digested
-    if not same:
-        print(f"cache: nothing added, as {job.place.path} has changed meanwhile", file=sys.stderr)
-    return same
-
-
-def _measured(job: Job, started: float, startup: float) -> dict:
+def _processor_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _measured(job: Job, begun: float, before: tuple[float, float]) -> dict:
     torch = sys.modules.get("torch")
     cuda = torch is not None and torch.cuda.is_available() and bool(job.gpus)
     return {
         **job.facts,
         "rule": job.snakemake.rule,
         "wildcards": job.wildcards,
-        "seconds": round(time.monotonic() - started, 3),
-        "startup_seconds": round(startup, 3),  # before the job began
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
-        "peak_mb": round(usage.ru_maxrss / 1024),
+        "job": job.whole,
+        "seconds": round(time.monotonic() - begun, 3),
+        "startup_seconds": round(begun - before[0], 3),
+        "cpu_seconds": round(_processor_seconds() - before[1], 3),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "threads": job.threads,
         "gpus": job.gpus,
         "device": torch.cuda.get_device_name() if cuda else "cpu",

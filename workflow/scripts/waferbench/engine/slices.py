@@ -1,9 +1,11 @@
-"""A stage's slice of the settings as the text that Snakemake compares: equal settings, equal parameter."""
+"""Parameters of rules as the texts that Snakemake compares: equal settings, equal parameter."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from itertools import product
 
 from waferbench.config.section import Section
 
@@ -17,3 +19,12 @@ def slice_text(section: Section) -> str:
     text = json.dumps(section.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     text = re.sub(r'\{(?=[^"}])', r"\\u007b", text)  # braces of JSON itself stand before a quote or a brace
     return text.replace("<", r"\u003c")
+
+
+def parts_text(**lists: Iterable[str]) -> str:
+    """The wildcards of the parts that one job does one after the other; the last list varies fastest.
+
+    >>> parts_text(backbone=["a"], condition=["x", "y"])
+    '[{"backbone": "a", "condition": "x"}, {"backbone": "a", "condition": "y"}]'
+    """
+    return json.dumps([dict(zip(lists, values, strict=True)) for values in product(*lists.values())])

@@ -35,14 +35,18 @@ class Stage:
 
 
 def read_records(runs: Path) -> dict[str, list[dict]]:
-    """The run records by rule, of what was computed here; unreadable ones are passed over."""
-    found = defaultdict(list)
-    for _, record in run_records(runs):
-        if "fetched" in record:  # computed in another study
+    """The run records by rule, of what was computed here, one a job; unreadable ones are passed over."""
+    jobs: dict[tuple[str, str], dict] = {}
+    for path, record in run_records(runs):
+        if "fetched" in record:  # computed before, or in another study
             continue
         with suppress(TypeError, KeyError):
-            record["took"] = record["seconds"] + record.get("startup_seconds", 0.0)
-            found[record["rule"]].append(record)
+            took = record["seconds"] + record.get("startup_seconds", 0.0)
+            job = jobs.setdefault((record["rule"], record.get("job", path.stem)), {**record, "took": 0.0})
+            job["took"] += took  # of all its parts
+    found = defaultdict(list)
+    for (rule, _), job in jobs.items():
+        found[rule].append(job)
     return found
 
 

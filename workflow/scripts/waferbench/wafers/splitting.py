@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from waferbench.base.errors import InputError
 from waferbench.base.protocols import Protocol
@@ -23,6 +22,8 @@ def assign_folds(labels: np.ndarray, n_splits: int = 5, seed: int = 42, groups: 
     Raises:
         InputError: a class has fewer wafers (or groups) than folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # a second, which `assign_split` saves
+
     labels = np.asarray(labels)
     for label in np.unique(labels):
         member = labels == label

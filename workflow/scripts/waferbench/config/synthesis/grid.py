@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 from waferbench.base.scope import POOLED, Fold, Scope
 from waferbench.config.grid import Grid, Wildcards
@@ -105,6 +106,17 @@ class SynthesisGrid(Grid):
         """A file of every cell of the grid."""
         lists = {"backbone": self.settings.backbones, "condition": self.settings.conditions}
         return self.every_fold(f"{self.cell}/{file}", **lists)
+
+    def each(self, patterns: str | Sequence[str]) -> list[str]:
+        """Patterns for each source in turn, other wildcards left as they are; as given, where there is no source."""
+        patterns = [patterns] if isinstance(patterns, str) else patterns
+        sources = self.sources or ["{source}"]
+        return [pattern.replace("{source}", source) for source in sources for pattern in patterns]
+
+    def cells_of_fold(self, file: str) -> list[str]:
+        """A file of every cell of one fold, as patterns."""
+        names = product(self.settings.backbones, self.settings.conditions)
+        return [f"{self.run}/fold{{fold}}/cells/{backbone}/{condition}/{file}" for backbone, condition in names]
 
     def raw(self, source: str | None = None, **where: object) -> list[str]:
         """The raw samples of a source, one file a class: patterns, or paths where wildcards are given."""

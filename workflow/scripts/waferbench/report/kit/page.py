@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 
 from waferbench.base.files import atomic
+from waferbench.base.places import TEMPLATES
 from waferbench.config.section import Section
 from waferbench.report.kit.origins import cost, origins, settings_text, versions
 
-TEMPLATES = Path(__file__).resolve().parents[4] / "report"  # a folder a track, and the kit's
 KIT = TEMPLATES / "kit"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from waferbench.report.kit.page import TEMPLATES, Frame, write_page
+from waferbench.base.places import TEMPLATES
+from waferbench.report.kit.page import Frame, write_page
 from waferbench.report.kit.tables import Table
 from waferbench.report.kit.words import listed
 from waferbench.report.synthesis import (

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from waferbench.base.errors import InputError
-from waferbench.base.sourcefiles import files_of
+from waferbench.base.sourcefiles import KINDS, files_of
 from waferbench.config.study import Dataset
 from waferbench.engine.running import markers, parted
 from waferbench.tools.doctor import OK, PROBLEM, WARNING, Finding
@@ -24,14 +24,14 @@ def check_data(dataset: Dataset, study: Path) -> Iterator[Finding]:
         yield Finding(OK, "wafers", f"simulated: {sum(dataset.simulated.counts.values())}")
     elif not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         yield Finding(PROBLEM, "wafers", f"{path} cannot be read by you", f"chmod -R u+rX '{path}', or ask its owner")
-    elif not (size := sum(file.stat().st_size for file in files_of(path))):
+    elif not (size := sum(file.stat().st_size for file in files_of(path, KINDS.get(dataset.source)))):
         yield Finding(PROBLEM, "wafers", f"{path} is empty", "copy the data again")
     else:
         yield Finding(OK, "wafers", f"{path}: {size:,} bytes")
-        yield from _same_data(path, study / "data/wafers.h5")
+        yield from _same_data(path, dataset.source, study / "data/wafers.h5")
 
 
-def _same_data(path: Path, store: Path) -> Iterator[Finding]:
+def _same_data(path: Path, source: str, store: Path) -> Iterator[Finding]:
     from waferbench.base.artifacts import read_provenance
     from waferbench.base.files import data_digest
 
@@ -39,7 +39,7 @@ def _same_data(path: Path, store: Path) -> Iterator[Finding]:
         made = read_provenance(store) if store.exists() else {}
     except InputError:  # the check of artifacts names it
         return
-    read, now = made.get("inputs", {}).get("data") or made.get("data"), data_digest(path)
+    read, now = made.get("inputs", {}).get("data") or made.get("data"), data_digest(path, source)
     if read == now:
         yield Finding(OK, "wafers", f"{path} has sha256 {now[:12]}..., as when the study read it")
     elif read:

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from waferbench.base.files import data_digest
-from waferbench.base.sourcefiles import files_of
+from waferbench.base.sourcefiles import KINDS, files_of
 from waferbench.config.section import Section
 
 CODE = "code"  # folder of the crate that holds the workflow
@@ -47,11 +47,18 @@ class Outside:
         return f"ni:///sha-256;{encoded}"
 
 
-def outside(path: Path, role: str, licence: str = "", origin: str = "", name: str = "") -> Outside:
-    """Describe a file or folder by its contents; ``name`` stands for its path where that says nothing elsewhere."""
-    files = files_of(path)
-    size, newest = sum(file.stat().st_size for file in files), max(file.stat().st_mtime_ns for file in files)
-    return Outside(name or str(path), role, data_digest(path), size, timestamp(newest), licence, origin)
+def outside(path: Path, role: str, licence: str = "", origin: str = "", name: str = "", source: str = "") -> Outside:
+    """Describe a file or folder by its contents; ``name`` stands for its path where that says nothing elsewhere.
+
+    Args:
+        source: of the data set, which says what of a folder is read.
+    """
+    files = files_of(path, KINDS.get(source))
+    size, newest = (
+        sum(file.stat().st_size for file in files),
+        max((file.stat().st_mtime_ns for file in files), default=0),
+    )
+    return Outside(name or str(path), role, data_digest(path, source), size, timestamp(newest), licence, origin)
 
 
 def timestamp(ns: int) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from waferbench.base.artifacts import read_provenance
 from waferbench.base.errors import InputError
-from waferbench.base.files import digest
+from waferbench.base.files import canonical_json, digest
 from waferbench.base.progress import progress
 from waferbench.base.records import run_records
-from waferbench.base.seals import FACTS
+from waferbench.base.seals import FACTS, payload_digest
 from waferbench.tools.plan import Output
 
 SHOWN = 10  # names of missing files in an error
@@ -64,38 +66,50 @@ def digests_of(paths: Sequence[str], root: Path) -> dict[str, str]:
     return {path: digest(root / path) for path in progress(sorted(set(paths)), "digests")}
 
 
-def gather_jobs(outputs: Sequence[Output], digests: Mapping[str, str], root: Path, study: Path) -> list[MadeJob]:
-    """The jobs behind a study's outputs, each held against what its artifacts say of their inputs.
+def gather_jobs(outputs: Sequence[Output], root: Path, study: Path) -> list[MadeJob]:
+    """The jobs behind a study's outputs, the parts of one each for itself, held against what their artifacts say of
+    their inputs.
 
     Args:
         outputs: all that the study makes, none pending.
-        digests: of every output and every input.
         root: the workflow's folder, which paths are relative to.
         study: the study's folder, ``root``-relative.
 
     Raises:
         InputError: Snakemake's record of a file is gone, or an artifact was made from other inputs than lie there.
     """
-    records = _records(root / study)
-    groups: dict[tuple, list[Output]] = {}
-    for output in outputs:
-        if output.log is None:
-            raise InputError(
-                f"{output.path}: Snakemake's record of its making is gone (.snakemake/metadata); delete the file and "
-                "run the study again"
-            )
-        groups.setdefault((output.rule, output.log), []).append(output)
+    records, digest_of = _records(root / study), functools.cache(lambda path: payload_digest(root / path))
     jobs = []
-    for (rule, _), made in groups.items():
-        told = next(filter(None, (_told(root / output.path) for output in made)), {})
-        inputs = tuple(sorted(made[0].inputs))
-        _verify_inputs(made[0].path, told.get("inputs", {}), {digests[path] for path in inputs})
-        wildcards = told.get("wildcards", {})
-        record, file = records.get(_key(rule, wildcards), ({}, ""))
-        paths = tuple(sorted(output.path for output in made))
-        facts = {name: told[name] for name in ("code", "settings", "data", "made_by") if name in told}
-        jobs.append(MadeJob(rule, wildcards, inputs, paths, **facts, record=record, record_file=file))
+    for (rule, _), made in _by(outputs, _job_of).items():
+        parts = _by(made, lambda output: canonical_json(_told(root / output.path).get("wildcards", {})))
+        for part in parts.values():
+            told = _told(root / part[0].path)
+            read = {digest_of(path): path for path in part[0].inputs}
+            _verify_inputs(part[0].path, told.get("inputs", {}), set(read))
+            known = {one for found in told.get("inputs", {}).values() for one in _listed(found)}
+            inputs = tuple(sorted(path for found, path in read.items() if len(parts) == 1 or found in known))
+            wildcards = told.get("wildcards", {})
+            record, file = records.get(_key(rule, wildcards), ({}, ""))
+            paths = tuple(sorted(output.path for output in part))
+            facts = {name: told[name] for name in ("code", "settings", "data", "made_by") if name in told}
+            jobs.append(MadeJob(rule, wildcards, inputs, paths, **facts, record=record, record_file=file))
     return sorted(jobs, key=lambda job: job.name)
+
+
+def _by(outputs: Sequence[Output], key: Callable[[Output], Hashable]) -> dict[Any, list[Output]]:
+    groups: dict[Any, list[Output]] = {}
+    for output in outputs:
+        groups.setdefault(key(output), []).append(output)
+    return groups
+
+
+def _job_of(output: Output) -> tuple[str, str]:
+    if output.log is None:
+        raise InputError(
+            f"{output.path}: Snakemake's record of its making is gone (.snakemake/metadata); delete the file and "
+            "run the study again"
+        )
+    return output.rule, output.log
 
 
 def _told(path: Path) -> dict:
@@ -117,9 +131,13 @@ def _records(study: Path) -> dict[str, tuple[dict, str]]:
     return found
 
 
+def _listed(found: str | list[str]) -> list[str]:
+    return [found] if isinstance(found, str) else found
+
+
 def _verify_inputs(path: str, told: Mapping[str, str | list[str]], there: set[str]) -> None:
     for name, found in told.items():
-        for one in [found] if isinstance(found, str) else found:
+        for one in _listed(found):
             if one not in there:
                 raise InputError(
                     f"{path}: made from another {name} than lies there now (sha256 {one[:12]}...); something changed "
