@@ -5,17 +5,23 @@
 #   snakemake everything --cores 8 --resources gpu=1                                 every track
 
 
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.20")
 
 
-configfile: "config/config.yaml"
+# Of the folder where Snakemake runs, which is this one or any other. Each key has a default: it may hold few, or not be.
+if os.path.exists("config/config.yaml"):
+
+    configfile: "config/config.yaml"
 
 
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/library.smk"  # where the library is
 include: "workflow/rules/common.smk"  # settings, paths, digests
 include: "workflow/rules/resources.smk"  # what jobs claim: GPUs, threads, memory, minutes
 include: "workflow/rules/data.smk"  # ingest, select, folds, audit
@@ -43,6 +49,7 @@ rule all:
 
 
 # What looks at a study, whatever its tracks.
+include: "workflow/rules/store.smk"  # earlier results, cleared by hand
 include: "workflow/rules/provenance.smk"  # the study as an RO-Crate
 include: "workflow/rules/doctor.smk"  # what may keep the study from running
 include: "workflow/rules/everything.smk"  # all tracks, and the page that links theirs

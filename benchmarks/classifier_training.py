@@ -18,7 +18,7 @@ os.environ["GOMP_SPINCOUNT"] = "1000"  # before torch, as in the workflow's jobs
 
 import numpy as np
 import torch
-from common import best_of, say, say_hardware, say_peak_memory
+from common import best_of, figure, peak_memory, say_device
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    say_hardware()
+    say_device()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     settings = ClassifierTraining(image_size=args.size, batch=args.batch, epochs=args.epochs, precision=args.precision)
     splits = (simulated(args.images, args.size, 0), simulated(args.validation, args.size, 1))
@@ -144,15 +144,14 @@ def main() -> None:
     for turn in range(args.repeats):  # in turns: what else runs on the machine then meets all of them
         fast = min(fast, best_of(1, ours)[0])
         if turn == 0:
-            say_peak_memory("here_")
+            peak_memory("here")
         for workers in args.workers:
             slow[workers] = min(slow[workers], best_of(1, lambda workers=workers: plain(workers))[0])
     seen = args.epochs * args.images
+    what = f"training of {args.network}, {args.size} px, batch {args.batch}, {args.precision}"
     for workers, seconds in slow.items():
-        say(f"plain_images_per_second_{workers}_workers", seen / seconds)
-    say("here_images_per_second", seen / fast)
-    say("ratio", min(slow.values()) / fast)
-    say_peak_memory()
+        figure(what, seen / fast, "images/s", seen / seconds, f"a DataLoader loop with {workers} workers")
+    peak_memory("with the other way")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""What the benchmarks share: the library's place, timing, peak memory, one line a figure."""
+"""What the benchmarks share: the library's place, timing, figures."""
 
 from __future__ import annotations
 
+import json
+import os
 import resource
 import sys
 import time
@@ -15,7 +17,13 @@ if TYPE_CHECKING:
     from waferbench.config.synthesis.sources import Source
 
 ROOT = Path(__file__).resolve().parents[1]
+FIGURES = "WAFERBENCH_FIGURES"
+"""Environment variable: the file that figures are appended to, a JSON object a line (``run.py`` sets it)."""
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+if FIGURES in os.environ:  # started by run.py
+    from waferbench.base.machine import end_with_parent
+
+    end_with_parent()
 
 
 def best_of(repeats: int, work: Callable[[], Any]) -> tuple[float, Any]:
@@ -41,12 +49,29 @@ def source_settings(name: str, overlay: str) -> Source:
     return resolve(written, SynthesisSettings).define.sources[name]
 
 
-def say(name: str, value: float, form: str = ".3g") -> None:
-    """One figure."""
-    print(f"{name} {value:{form}}", flush=True)
+def figure(name: str, value: float, unit: str, other: float | None = None, against: str = "") -> None:
+    """One figure: printed, and kept where ``run.py`` asks for it.
+
+    Args:
+        name: of what was measured.
+        value: of this library.
+        unit: "s", "ms", "MB" and the like; "wafers/s" where more is better; "" for a number without one.
+        other: of the other way, in the same unit. The ratio says how many times better this library is.
+        against: what the other way is.
+    """
+    told = f"{name}: {value:.4g} {unit}".rstrip()
+    ratio = None
+    if other is not None:
+        ratio = value / other if unit.endswith("/s") else other / value
+        told += f"; {against}: {other:.4g} {unit}; ratio {ratio:.3g}"
+    print(told, flush=True)
+    if file := os.environ.get(FIGURES):
+        row = {"figure": name, "unit": unit, "ours": float(value), "other": other, "against": against, "ratio": ratio}
+        with open(file, "a") as lines:
+            lines.write(json.dumps(row) + "\n")
 
 
-def say_hardware() -> None:
+def say_device() -> None:
     """The device and the threads that the figures are of."""
     import torch
 
@@ -54,10 +79,9 @@ def say_hardware() -> None:
     print(f"device {where}, torch {torch.__version__}", flush=True)
 
 
-def say_peak_memory(so_far: str = "") -> None:
-    """Peak memory of the process up to now, and of the GPU where there is one; ``so_far`` says what has run."""
-    import torch
-
-    say(f"{so_far}peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, ".0f")
-    if torch.cuda.is_available():
-        say(f"{so_far}gpu_peak_memory_mb", torch.cuda.max_memory_allocated() / 2**20, ".0f")
+def peak_memory(what: str) -> None:
+    """Peak memory of the process up to now, and of the GPU where one was used; ``what`` has run so far."""
+    figure(f"peak memory, {what}", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        figure(f"peak memory of the GPU, {what}", torch.cuda.max_memory_allocated() / 2**20, "MB")

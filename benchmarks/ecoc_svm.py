@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
-from common import say
+from common import figure
 from sklearn.multiclass import OutputCodeClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -119,14 +119,12 @@ def main() -> None:
     runs = [(measured(ours), measured(theirs)) for _ in range(args.repeats)]
     here, plain = zip(*runs, strict=True)
     (predicted, vectors), expected = here[-1].result, plain[-1].result
-    say("support_vectors", vectors, "d")
-    say("different_predictions", int((predicted != expected).sum()), "d")
-    for name, side in (("sklearn", plain), ("here", here)):
-        say(f"{name}_seconds", min(run.seconds for run in side))
-        say(f"{name}_processor_seconds", min(run.used for run in side))
-        say(f"{name}_peak_memory_mb", max(run.peak for run in side), ".0f")
-    say("ratio", min(run.seconds for run in plain) / min(run.seconds for run in here))
-    say("ratio_of_processor_seconds", min(run.used for run in plain) / min(run.used for run in here))
+    what, against = f"ECOC-SVM, fit {len(x):,} and predict {len(z):,}", "scikit-learn's OutputCodeClassifier"
+    figure(what, min(run.seconds for run in here), "s", min(run.seconds for run in plain), against)
+    figure(f"{what}, processor seconds", min(run.used for run in here), "s", min(run.used for run in plain), against)
+    figure(f"{what}, peak memory", max(run.peak for run in here), "MB", max(run.peak for run in plain), against)
+    figure("predictions that differ", int((predicted != expected).sum()), "")
+    figure("support vectors", vectors, "")
 
 
 if __name__ == "__main__":

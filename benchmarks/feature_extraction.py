@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from cleanfid.fid import get_files_features
-from common import best_of, say, say_hardware, say_peak_memory
+from common import best_of, figure, peak_memory, say_device
 from PIL import Image
 
 from waferbench.config.stages import WeightSearch
@@ -31,24 +31,23 @@ def main() -> None:
     parser.add_argument("--folder", default="")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     args = parser.parse_args()
-    say_hardware()
+    say_device()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     features = Features(args.network, 299, WeightSearch(folder=args.folder), device)
     images = render(simulate({"Loc": args.images}, 0)[0], Drawing(size=64))
 
     fast, found = best_of(2, lambda: features(images))
-    say_peak_memory("here_")
+    peak_memory("here")
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder, f"{i:05d}.png")) for i in range(len(images))]
         for path, image in zip(files, images, strict=True):
             Image.fromarray(np.stack([image] * 3, 2)).save(path)
         options = {"num_workers": args.workers, "batch_size": 64, "device": device, "verbose": False}
         slow, expected = best_of(2, lambda: get_files_features(files, features.of_resized, **options))
-    say("cleanfid_images_per_second", len(images) / slow)
-    say("here_images_per_second", len(images) / fast)
-    say("ratio", slow / fast)
-    say("largest_relative_difference", float(np.abs(found - expected).max() / np.abs(expected).max()), ".1e")
-    say_peak_memory()
+    figure(f"features of {args.network}", len(images) / fast, "images/s", len(images) / slow, "clean-fid's loop")
+    difference = float(np.abs(found - expected).max() / np.abs(expected).max())
+    figure("largest relative difference to clean-fid's features", difference, "")
+    peak_memory("with the other way")
 
 
 if __name__ == "__main__":

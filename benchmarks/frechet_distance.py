@@ -9,7 +9,7 @@ import argparse
 
 import numpy as np
 from cleanfid.fid import frechet_distance as cleanfid_distance
-from common import best_of, say, say_hardware, say_peak_memory
+from common import best_of, figure, peak_memory, say_device
 
 from waferbench.synthesis.quality.frechet import frechet_of_features
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=2)
     args = parser.parse_args()
-    say_hardware()
+    say_device()
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(args.dimensions, args.dimensions)) / args.dimensions**0.5
     x = rng.normal(size=(args.samples, args.dimensions)) @ mixing
@@ -32,13 +32,11 @@ def main() -> None:
         return cleanfid_distance(*moments)
 
     fast, found = best_of(args.repeats, lambda: frechet_of_features(x, y))
-    say_peak_memory("here_")
+    peak_memory("here")
     slow, expected = best_of(args.repeats, theirs)
-    say("cleanfid_seconds", slow)
-    say("here_seconds", fast)
-    say("ratio", slow / fast)
-    say("relative_difference", abs(found - expected) / expected, ".1e")
-    say_peak_memory()
+    figure("Frechet distance", fast, "s", slow, "clean-fid's function")
+    figure("relative difference to clean-fid's distance", abs(found - expected) / expected, "")
+    peak_memory("with the other way")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import argparse
 
 import numpy as np
 import torch
-from common import best_of, say, say_hardware, say_peak_memory, source_settings
+from common import best_of, figure, peak_memory, say_device, source_settings
 from torch.utils.data import DataLoader, TensorDataset
 
 from waferbench.config.study import Drawing
@@ -56,30 +56,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--overlay", default="wm811k-small", help="of config/, whose networks are trained")
     parser.add_argument("--iterations", type=int, default=30)
-    parser.add_argument("--precision", default="float32", help="of ours; the plain loop has float32")
+    parser.add_argument("--precision", nargs="+", default=["float32"], help="of ours; the plain loop has float32")
     parser.add_argument("--compile", action="store_true", help="ours by torch.compile")
     args = parser.parse_args()
-    say_hardware()
+    say_device()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    changes = {"augment": False, "ema": 0.0, "precision": args.precision, "compile": args.compile}
+    changes = {"augment": False, "ema": 0.0, "compile": args.compile}
     settings = source_settings("gan", args.overlay).model_copy(update=changes)
     drawing = Drawing(size=SEED_EDGE * 2 ** len(settings.discriminator_channels))
     images = render(simulate({"Loc": 500, "Donut": 500}, 0)[0], drawing)
-    training = Training(images, settings, 0, device)
-    training.round()  # compiles, and lets cuDNN choose
 
-    def ours() -> None:
-        for _ in range(args.iterations):
-            training.round()
-        training.check()
+    def seconds(precision: str) -> float:
+        training = Training(images, settings.model_copy(update={"precision": precision}), 0, device)
+        training.round()  # compiles, and lets cuDNN choose
 
-    fast, _ = best_of(3, ours)
-    say_peak_memory("here_")
+        def ours() -> None:
+            for _ in range(args.iterations):
+                training.round()
+            training.check()
+
+        return best_of(3, ours)[0]
+
+    fast = {precision: seconds(precision) for precision in args.precision}
+    peak_memory("here")
     slow, _ = best_of(3, lambda: eager(images, settings, args.iterations, device))
-    say("eager_iterations_per_second", args.iterations / slow)
-    say("here_iterations_per_second", args.iterations / fast)
-    say("ratio", slow / fast)
-    say_peak_memory()
+    for precision, took in fast.items():
+        pace = args.iterations / took, "iterations/s", args.iterations / slow
+        figure(f"GAN of {args.overlay}, {precision}", *pace, "an eager loop, float32")
+    peak_memory("with the other way")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ given. `--folder` keeps the file; a second run takes the one it finds there.
 from __future__ import annotations
 
 import argparse
-import resource
 import struct
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ROOT, say
+from common import ROOT, figure, peak_memory
 
 from waferbench.base.artifacts import write_table
 from waferbench.config.stages import Ingest
@@ -145,25 +144,21 @@ def ingest(pickle: Path, folder: Path) -> None:
     """What the rule `ingest` does."""
     start = time.perf_counter()
     wafers = read_wafers(pickle, Ingest(source="lswmd", classes=CLASSES))
-    say("read_seconds", time.perf_counter() - start)
-    say("read_peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, ".0f")
+    figure(f"LSWMD.pkl, {len(wafers.store):,} labelled: read", time.perf_counter() - start, "s")
+    peak_memory("reading LSWMD.pkl")
     start = time.perf_counter()
     write_table(folder / "wafers.parquet", wafer_table(wafers))
     write_store(folder / "wafers.h5", wafers.store)
-    say("hash_and_write_seconds", time.perf_counter() - start)
-    say("labelled_wafers", len(wafers.store), "d")
-    say("store_mb", (folder / "wafers.h5").stat().st_size / 2**20, ".0f")
+    figure("the same, hashed and written", time.perf_counter() - start, "s")
+    figure("its store", (folder / "wafers.h5").stat().st_size / 2**20, "MB")
 
 
 def reopen(pickle: Path, folder: Path) -> None:
     """What a later stage does: random wafers of the store."""
     start = time.perf_counter()
     store = open_store(folder / "wafers.h5")
-    opened = time.perf_counter() - start
-    maps = store.take(np.random.default_rng(0).permutation(len(store))[:1000])
-    say("open_seconds", opened)
-    say("open_and_take_1000_wafers_seconds", time.perf_counter() - start)
-    say("dies_of_1000_wafers", sum(wafer.size for wafer in maps), "d")
+    store.take(np.random.default_rng(0).permutation(len(store))[:1000])
+    figure(f"1,000 random wafers of the store of {len(store):,}, opened anew", time.perf_counter() - start, "s")
 
 
 def read_with_pandas(pickle: Path, folder: Path) -> None:
@@ -171,8 +166,7 @@ def read_with_pandas(pickle: Path, folder: Path) -> None:
     start = time.perf_counter()
     frame = legacy.read_with_pandas(pickle)
     frame = frame[frame["failureType"].map(np.size) > 0]
-    say("pandas_read_seconds", time.perf_counter() - start)
-    say("pandas_labelled_wafers", len(frame), "d")
+    figure(f"LSWMD.pkl, {len(frame):,} labelled: read by pandas", time.perf_counter() - start, "s")
 
 
 PARTS = {"ingest": ingest, "reopen": reopen, "pandas": read_with_pandas}
@@ -193,13 +187,13 @@ def main() -> None:
         pickle = folder / f"LSWMD-{args.rows}-{args.labelled}.pkl"
         if args.part:
             PARTS[args.part](pickle, folder)
-            say(f"{args.part}_peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, ".0f")
+            peak_memory(f"{args.part}, all")
             return
         if not pickle.exists():
             start = time.perf_counter()
             write(pickle, args.rows, args.labelled)
-            say("write_seconds", time.perf_counter() - start)
-        say("file_mb", pickle.stat().st_size / 2**20, ".0f")
+            print(f"{pickle}: made up in {time.perf_counter() - start:.0f} s", flush=True)
+        figure(f"LSWMD.pkl of {args.rows:,} rows", pickle.stat().st_size / 2**20, "MB")
         options = ["--rows", str(args.rows), "--labelled", str(args.labelled), "--folder", str(folder)]
         for part in ["ingest", "reopen", "reopen", *(["pandas"] if args.pandas else [])]:
             subprocess.run([sys.executable, __file__, *options, "--part", part], check=True)

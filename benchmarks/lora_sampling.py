@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import best_of, say, say_hardware, say_peak_memory, source_settings
+from common import best_of, figure, peak_memory, say_device, source_settings
 from diffusers import StableDiffusionPipeline
 
 from waferbench.base.scope import Fold
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=1.0)
     args = parser.parse_args()
-    say_hardware()
+    say_device()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     changes = {"steps": 2, "batch": 2, "sampler_steps": args.steps, "guidance": args.guidance, "precision": "float32"}
     settings = source_settings("lora", args.overlay).model_copy(update=changes)
@@ -66,14 +66,12 @@ def main() -> None:
         with Sampler(base, settings, 0, Fold(0), size) as sampler:
             sampler.load(folder / "loc.safetensors")
             fast = best_of(2, lambda: sampler.draw("loc", 0, args.images))[0] / args.images
-            say_peak_memory("here_")
+            peak_memory("here")
         for batch in (1, args.batch):
             count = max(batch, args.images // 4) if batch == 1 else max(batch, args.images)
             slow = best_of(2, lambda batch=batch, count=count: plain(batch, count))[0] / count
-            say(f"stock_images_per_second_batch_{batch}", 1 / slow)
-            say(f"ratio_to_batch_{batch}", slow / fast)
-    say("here_images_per_second", 1 / fast)
-    say_peak_memory()
+            figure("LoRA samples", 1 / fast, "images/s", 1 / slow, f"the stock pipeline in batches of {batch}")
+    peak_memory("with the other way")
 
 
 if __name__ == "__main__":

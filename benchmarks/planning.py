@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import ROOT, say
+from common import ROOT, figure
 
 from waferbench.wafers.simulate.dataset import CLASSES, simulate
 from waferbench.wafers.store import WaferStore
@@ -55,10 +55,10 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
     return seconds, used, done.stdout + done.stderr
 
 
-def say_seconds(name: str, runs: list[tuple[float, float, str]]) -> None:
+def seconds_of(what: str, runs: list[tuple[float, float, str]]) -> None:
     """The fastest call, and the processor seconds of the leanest, which other work on the machine moves less."""
-    say(f"{name}_seconds", min(seconds for seconds, _, _ in runs))
-    say(f"{name}_processor_seconds", min(used for _, used, _ in runs))
+    figure(what, min(seconds for seconds, _, _ in runs), "s")
+    figure(f"{what}, processor seconds", min(used for _, used, _ in runs), "s")
 
 
 def jobs(output: str) -> int:
@@ -80,16 +80,15 @@ def main() -> None:
         data = ["--config", "set=dataset.source=npz dataset.path=wafers.npz"]
         large = ["-n", "--configfile", f"config/{args.overlay}.yaml", *data]
         runs = [snakemake(folder, *large) for _ in range(args.repeats)]
-        say(f"{args.overlay}_jobs", jobs(runs[0][2]), "d")
-        say_seconds(f"{args.overlay}_dry_run", runs)
+        seconds_of(f"dry run of {args.overlay}.yaml, {jobs(runs[0][2])} jobs", runs)
         if not args.skip_tiny:
             tiny = ["--configfile", "tests/config/tiny.yaml"]
-            say_seconds("tiny_study", [snakemake(folder, *tiny)])
+            seconds_of("the tiny study of the tests", [snakemake(folder, *tiny)])
             runs = [snakemake(folder, *tiny) for _ in range(args.repeats)]
             if not all("Nothing to be done" in output for _, _, output in runs):
                 sys.exit("the finished study was not finished")
-            say_seconds("nothing_to_do", runs)
-        say("snakemake_peak_memory_mb", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, ".0f")
+            seconds_of("a finished tiny study, nothing to do", runs)
+        figure("peak memory, Snakemake", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, "MB")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ os.environ["GOMP_SPINCOUNT"] = "1000"  # before torch, as in the workflow's jobs
 
 import numpy as np
 import torch
-from common import best_of, say, say_hardware, say_peak_memory
+from common import best_of, figure, peak_memory, say_device
 from PIL import Image
 from torchvision import transforms
 
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    say_hardware()
+    say_device()
     device, drawing = torch.device("cuda" if torch.cuda.is_available() else "cpu"), Drawing(size=args.size)
     torch.manual_seed(0)
     model, mean, std = create_backbone(args.network, len(CLASSES), False, image_size=args.size)
@@ -54,7 +54,6 @@ def main() -> None:
     maps, names, _ = simulate({name: -(-args.train // len(CLASSES)) for name in CLASSES}, 0)
     y = np.array([CLASSES.index(name) for name in names])
     svm = fit_ecoc_svm(heads(maps)[0], y, SvmSettings(), args.threads)
-    say("support_vectors", len(svm.support_vectors), "d")
     maps = simulate({name: -(-args.wafers // len(CLASSES)) for name in CLASSES}, 1)[0]
     maps = [maps[i] for i in np.random.default_rng(0).permutation(len(maps))[: args.wafers]]
     images = render(maps, drawing)
@@ -80,13 +79,13 @@ def main() -> None:
     for _ in range(args.repeats):  # in turns: what else runs on the machine then meets all of them
         for name, work in seconds.items():
             best[name] = min(best[name], best_of(1, work)[0])
-    say("features_images_per_second", len(images) / best["features"])
-    say("plain_images_per_second", args.single / best["plain"])
-    say("ratio", len(images) / best["features"] * best["plain"] / args.single)
-    for head in ("softmax", "ecoc_svm"):
-        say(f"one_wafer_{head}_milliseconds", 1000 * best[f"one_{head}"] / args.single)
-        say(f"bulk_wafers_per_second_{head}", len(maps) / best[f"bulk_{head}"])
-    say_peak_memory()
+    pace = len(images) / best["features"], "images/s", args.single / best["plain"]
+    figure(f"features of {args.network}, {args.size} px", *pace, "the network over images one by one")
+    names = {"softmax": "softmax", "ecoc_svm": f"ECOC-SVM of {len(svm.support_vectors)} support vectors"}
+    for head, name in names.items():
+        figure(f"one wafer, from dies to class, {name}", 1000 * best[f"one_{head}"] / args.single, "ms")
+        figure(f"many wafers, from dies to class, {name}", len(maps) / best[f"bulk_{head}"], "wafers/s")
+    peak_memory("all")
 
 
 if __name__ == "__main__":

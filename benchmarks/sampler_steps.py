@@ -6,13 +6,12 @@ python benchmarks/sampler_steps.py results/wm811k-small --images 40
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from common import say, say_hardware, say_peak_memory
+from common import figure, peak_memory, say_device
 
 from waferbench.base.artifacts import read_provenance
 from waferbench.base.scope import Scope
@@ -34,7 +33,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=40, help="a class")
     parser.add_argument("--steps", type=int, nargs="+", default=[5, 10, 20, 50, 100])
     args = parser.parse_args()
-    say_hardware()
+    say_device()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     (folder,) = sorted(path.parents[1] for path in args.study.glob(f"*/*/*/sources/{args.source}"))[:1]
     source, scope = folder / "sources" / args.source, Scope.parse(folder.name)
@@ -58,10 +57,12 @@ def main() -> None:
         seconds = time.perf_counter() - start
         drawn = network(np.concatenate(parts))
         kid, low, high = kernel_distance(drawn, real, 50, 100, np.random.default_rng(1))
-        found = {"steps": steps, "kid": kid, "low": low, "high": high, "frechet": frechet_of_features(drawn, real)}
-        print(json.dumps({**found, "images_per_second": len(drawn) / seconds}), flush=True)
-    say("images", len(drawn), ".0f")
-    say_peak_memory()
+        of = f"{steps} UniPC steps, {len(drawn)} images"
+        figure(f"LoRA samples, {of}", len(drawn) / seconds, "images/s")
+        for what, value in (("", kid), (", low end of its 95% interval", low), (", high end", high)):
+            figure(f"KID, {of}{what}", value, "")
+        figure(f"Frechet distance, {of}", frechet_of_features(drawn, real), "")
+    peak_memory("all")
 
 
 if __name__ == "__main__":

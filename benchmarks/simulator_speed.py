@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from common import best_of, say
+from common import best_of, figure
 
 from waferbench.wafers.simulate.dataset import simulate
 
@@ -27,10 +27,8 @@ def main() -> None:
     counts = {name: round(share * args.wafers / sum(MIX.values())) for name, share in MIX.items()}
     simulate(MIX, args.seed)
     seconds, (maps, _, _) = best_of(args.repeats, lambda: simulate(counts, args.seed))
-    say("wafers", len(maps), "d")
-    say("dies", sum(m.size for m in maps), "d")
-    say("seconds", seconds)
-    say("wafers_per_second", len(maps) / seconds, ".0f")
+    figure("dies a wafer, on average", sum(m.size for m in maps) / len(maps), "")
+    figure("wafers simulated", len(maps) / seconds, "wafers/s")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python benchmarks/simulator_transfer.py wm811k_labelled.npz --wafers 8000 --epochs 4
 
-The file holds ragged maps: flat (uint8: 0 off-wafer, 1 pass, 2 fail), offsets, shapes, label, classes.
-The real wafers take no part in training, and the last epoch's weights are the ones tested. Prints one line a
-figure. `--rows even` tests on every other wafer: tune the simulator on these, and judge it on `--rows odd`.
+The file holds ragged maps: flat (uint8: 0 off-wafer, 1 pass, 2 fail), offsets, shapes, label, classes. The real wafers
+take no part in training, and the last epoch's weights are the ones tested. `--rows even` tests on every other wafer:
+tune the simulator on these, and judge it on `--rows odd`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import say
+from common import figure
 from sklearn.metrics import confusion_matrix, f1_score
 from torch.nn import functional as F
 
@@ -96,22 +96,20 @@ def main() -> None:
     start = time.perf_counter()
     share = args.wafers // len(PATTERNS)
     maps, names, _ = simulate({name: share for name in PATTERNS}, args.seed, difficulty=args.difficulty)
-    say("simulate_seconds", time.perf_counter() - start)
+    figure(f"{len(maps):,} wafers simulated", time.perf_counter() - start, "s")
     images = render(maps, Drawing(size=args.size))
     labels = np.array([PATTERNS.index(name) for name in names])
     start = time.perf_counter()
     model = train(images, labels, args)
-    say("train_seconds", time.perf_counter() - start)
+    figure(f"training on them, {args.epochs} epochs", time.perf_counter() - start, "s")
     real, truth = real_wafers(args.real, args.size, args.rows)
     start = time.perf_counter()
     predicted = predict(model, real)
-    say("test_seconds", time.perf_counter() - start)
-    say("simulated_wafers", len(images), "d")
-    say("real_wafers", len(real), "d")
+    figure(f"{len(real):,} real wafers named", time.perf_counter() - start, "s")
     for name, score in zip(PATTERNS, f1_score(truth, predicted, average=None, labels=range(8)), strict=True):
-        say(f"f1 {name}", score)
-    say("accuracy", np.mean(truth == predicted), ".4f")
-    say("macro_f1", f1_score(truth, predicted, average="macro", labels=range(8)), ".4f")
+        figure(f"F1 of {name}", score, "")
+    figure("accuracy", float(np.mean(truth == predicted)), "")
+    figure("macro-F1", f1_score(truth, predicted, average="macro", labels=range(8)), "")
     print("confusion, rows true:", file=sys.stderr)
     print(confusion_matrix(truth, predicted, labels=range(8)), file=sys.stderr)
 
