@@ -27,8 +27,8 @@ def tree(tmp_path):
 
 
 def digest(tree):
-    codehash._imports.cache_clear()
-    codehash._file_digest.cache_clear()
+    for known in (codehash._imports, codehash._file_digest, codehash._root, codehash._module_files):
+        known.cache_clear()
     return codehash.code_digest(tree / "script.py")
 
 
@@ -55,6 +55,23 @@ def test_package_versions_count(tree, monkeypatch):
     before = digest(tree)
     monkeypatch.setattr(codehash, "_version", lambda package: "0")
     assert digest(tree) != before
+
+
+def test_a_module_beside_the_script_counts(tree):
+    (tree / "script.py").write_text(SCRIPT + "import helper\n")
+    without = digest(tree)
+    (tree / "helper.py").write_text("from waferbench import other\n")
+    before = digest(tree)
+    assert before != without
+    (tree / "waferbench/other.py").write_text("VALUE = 2\n")
+    assert digest(tree) != before
+
+
+@pytest.mark.parametrize("call", ["importlib.import_module('waferbench.far')", "__import__(name)", "import_module(x)"])
+def test_an_import_by_name_is_refused_as_the_digest_could_not_follow_it(tree, call):
+    (tree / "waferbench/near.py").write_text(f"import importlib\nfar = {call}\n")
+    with pytest.raises(InputError, match=r"near\.py: line 2: .*write an import statement"):
+        digest(tree)
 
 
 @pytest.mark.parametrize("line", ["from . import far", "from .far import VALUE", "from .. import x"])

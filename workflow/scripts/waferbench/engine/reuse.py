@@ -115,5 +115,7 @@ def _packages_now() -> dict[str, str]:
 
 
 def _script() -> Path:
-    """The script that this process runs."""
-    return Path(sys.modules["__main__"].__file__)
+    """The script that this process runs; where its rules are read from a repository, Snakemake's copy of it."""
+    main = sys.modules["__main__"]
+    file = Path(main.__file__)
+    return file if file.is_file() else Path(main.__real_file__)
