@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from waferbench.config.synthesis.sources import Source
 
 ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("Snakefile", "config", "workflow", "profiles", "resources", "envs", "tests/config")  # all that Snakemake reads
 FIGURES = "WAFERBENCH_FIGURES"
 """Environment variable: the file that figures are appended to, a JSON object a line (``run.py`` sets it)."""
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
@@ -69,6 +72,28 @@ def figure(name: str, value: float, unit: str, other: float | None = None, again
         row = {"figure": name, "unit": unit, "ours": float(value), "other": other, "against": against, "ratio": ratio}
         with open(file, "a") as lines:
             lines.write(json.dumps(row) + "\n")
+
+
+def copy_workflow(folder: Path) -> None:
+    """The workflow as it is here, in another folder."""
+    for part in PARTS:
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(ROOT / part, folder / part)
+
+
+def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
+    """Seconds, processor seconds and output of one call."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=1", *arguments]
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, used, done.stdout + done.stderr
 
 
 def say_device() -> None:

@@ -9,30 +9,15 @@ from __future__ import annotations
 
 import argparse
 import resource
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-from common import ROOT, figure
+from common import copy_workflow, figure, snakemake
 
 from waferbench.wafers.simulate.dataset import CLASSES, simulate
 from waferbench.wafers.store import WaferStore
-
-PARTS = ("Snakefile", "config", "workflow", "profiles", "resources", "envs", "tests/config")
-
-
-def copy_workflow(folder: Path) -> None:
-    """All that Snakemake reads."""
-    for part in PARTS:
-        (folder / part).parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(ROOT / part, folder / part)
 
 
 def write_npz(path: Path) -> None:
@@ -41,18 +26,6 @@ def write_npz(path: Path) -> None:
     store, label = WaferStore.of(maps), np.array([CLASSES.index(name) for name in names], np.int8)
     arrays = {"flat": store.flat, "offsets": store.offsets, "shapes": store.shapes}
     np.savez(path, **arrays, label=label, classes=np.array(CLASSES))
-
-
-def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
-    """Seconds, processor seconds and output of one call."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=1", *arguments]
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, used, done.stdout + done.stderr
 
 
 def seconds_of(what: str, runs: list[tuple[float, float, str]]) -> None:

@@ -81,6 +81,7 @@ BENCHMARKS = (
     Benchmark("ingest_full", 120, script="ingest_lswmd"),
     Benchmark("sampler_steps", 240, data="study", gpu=()),
     Benchmark("simulator_transfer", 400, ("--wafers", "8000", "--epochs", "4", "--threads", "2"), data="real"),
+    Benchmark("reruns", 480),
     Benchmark("svm_large", 700, LARGE_SVM, "ecoc_svm"),
 )  # fmt: skip
 
