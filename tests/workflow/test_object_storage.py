@@ -82,7 +82,7 @@ def test_results_lie_in_the_bucket_and_what_is_for_this_machine_stays_here(store
     assert digest(study.folder / "samples.h5") in kept, "what was uploaded is what was made"
     here = {file.relative_to(study.results).parts[0] for file in study.results.rglob("*") if file.is_file()}
     shards = {"shards"} & {part for file in study.results.rglob("*") for part in file.parts}
-    assert here == {"runs", "duplicate_cv5"} and shards and not list(study.results.rglob("*.parquet"))
+    assert here == {".store", "runs", "duplicate_cv5"} and shards and not list(study.results.rglob("*.parquet"))
 
 
 def test_nothing_is_left_to_do_here_or_on_another_machine(stored: tuple[Study, str], tmp_path: Path):

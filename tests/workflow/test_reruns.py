@@ -210,6 +210,12 @@ def test_a_new_backbone_or_condition_adds_only_its_own_cells(finished: Study):
     assert (condition["train_classifier"], condition["fit_svm"], condition["make_injection"]) == (1, 1, 1)
 
 
+def test_a_study_of_real_wafers_alone_needs_no_source(finished: Study):
+    plan = finished.planned("--config", "set=conditions=[real,real_aug]")
+    assert plan["train_classifier"] == plan["fit_svm"] == 1
+    assert not {"measure_quality", "judge_samples"} & plan.keys() and plan["make_report"] == 1
+
+
 def test_what_concerns_samples_alone_reruns_only_cells_that_have_them(finished: Study):
     snapped = finished.planned("--config", "set=render.snap=true")
     assert snapped["train_classifier"] == 2, "of real, gan and lora"

@@ -108,9 +108,10 @@ class SynthesisGrid(Grid):
         return self.every_fold(f"{self.cell}/{file}", **lists)
 
     def each(self, patterns: str | Sequence[str]) -> list[str]:
-        """Patterns for each source in turn, other wildcards left as they are; as given, where there is no source."""
+        """Patterns for each source in turn, other wildcards left as they are. A study without sources asks for none of
+        them, but its rules need names."""
         patterns = [patterns] if isinstance(patterns, str) else patterns
-        sources = self.sources or ["{source}"]
+        sources = self.sources or ["none"]
         return [pattern.replace("{source}", source) for source in sources for pattern in patterns]
 
     def cells_of_fold(self, file: str) -> list[str]:
