@@ -1,7 +1,7 @@
 # All tracks at once, what is said before and after a run, and the page that links theirs.
 
 from waferbench.engine.machine import may_write
-from waferbench.engine.reuse import apart, trim
+from waferbench.engine.reuse import told, trim
 from waferbench.engine.version import made_by_others
 
 
@@ -17,7 +17,7 @@ onstart:
         logger.warning("No GPU on this machine: networks train on the CPU, two jobs side by side.")
     if CFG.cache and not may_write(Path(CFG.cache)):
         logger.warning(f"cache: {CFG.cache} cannot be written to: what is found there is taken, nothing is added.")
-    for line in [*made_by_others(Path(STUDY)), *apart(Path(STUDY))]:
+    for line in [*made_by_others(Path(STUDY)), *told(Path(STUDY))]:
         logger.warning(line)
 
 
@@ -25,4 +25,8 @@ onsuccess:
     from waferbench.report.kit.index import write_index  # of what planning need not import
 
     write_index(Path(STUDY), TRACKS)
+    trim(Path(STUDY), CFG.store.keep_gb)
+
+
+onerror:
     trim(Path(STUDY), CFG.store.keep_gb)

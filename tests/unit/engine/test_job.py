@@ -12,6 +12,8 @@ from waferbench.base.artifacts import read_json, write_json, write_table
 from waferbench.base.errors import InputError
 from waferbench.base.seals import payload_digest
 from waferbench.config.stages import Nothing
+from waferbench.engine import gpus
+from waferbench.engine import job as job_module
 from waferbench.engine.job import Files, Job, run
 
 
@@ -39,12 +41,13 @@ def features(tmp_path: Path) -> list[Path]:
     return [folder / f"{name}.json" for name in "abc"]
 
 
-def fit(folder: Path, features: list[Path], work, **changes) -> None:
+def fit(folder: Path, features: list[Path], work, resources: dict | None = None, **changes) -> None:
     """Run a job of a part for each of these."""
     parts = [{"cell": file.stem} for file in features]
     outputs = {"model": [folder / f"results/s/{file.stem}.out.json" for file in features]}
     given = snakemake("fit", Nothing(), {"features": features}, outputs, {"fold": "0"}, **changes)
     given.params.parts = json.dumps(parts)
+    given.resources = resources or {}
     with chdir(folder):
         run(work, given, Nothing)
 
@@ -86,6 +89,27 @@ def test_what_was_made_before_a_failure_is_not_made_again(tmp_path: Path, featur
     computed = []
     fit(tmp_path, features, lambda job: (computed.append(job.wildcards["cell"]), fitting(job)))
     assert computed == ["c"] and len(list((tmp_path / "results/s").glob("*.out.json"))) == 3
+
+
+def test_all_parts_of_a_job_run_on_the_gpu_that_the_first_has_taken(tmp_path: Path, features, planned, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    monkeypatch.setenv("WAFERBENCH_GPU_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.setattr(gpus, "_held", [])
+    monkeypatch.setattr(gpus, "PATIENCE", 0.0)
+    monkeypatch.setattr(gpus.time, "sleep", lambda _: pytest.fail("it waits for a GPU that it has itself"))
+    job_module._claim.cache_clear()
+    fit(tmp_path, features, fitting, resources={"gpu": 1})
+    assert len(gpus._held) == 1
+    job_module._claim.cache_clear()
+
+
+def test_an_error_names_the_part(tmp_path: Path, features, planned, capsys):
+    def failing(job):
+        raise InputError("no such cell")
+
+    with pytest.raises(SystemExit):
+        fit(tmp_path, features[1:], failing)
+    assert "fit-0-b: no such cell" in capsys.readouterr().err
 
 
 def test_without_reuse_everything_is_computed_again_and_nothing_kept(tmp_path: Path, features, planned):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from waferbench.base.seals import STORE
-from waferbench.engine.reuse import apart, trim
+from waferbench.engine.reuse import told, trim
 from waferbench.engine.store import Store
 
 
@@ -37,7 +37,7 @@ def test_a_store_that_cannot_be_cleared_is_told_and_hurts_nothing(study: Path, c
 
 
 def test_a_store_beside_its_results_is_not_worth_a_word(study: Path):
-    assert apart(study) == [] == apart(study / "nothing")
+    assert told(study) == [] == told(study / "nothing")
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system here")
@@ -45,4 +45,4 @@ def test_a_store_on_another_file_system_is_told(tmp_path: Path):
     if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("the temporary folder is on the same file system")
     (tmp_path / STORE).symlink_to("/dev/shm")
-    assert "another file system" in apart(tmp_path)[0]
+    assert "another file system" in told(tmp_path)[0]

@@ -55,7 +55,7 @@ def test_a_script_edited_while_it_ran_adds_nothing(script: Path, tmp_path: Path,
         codehash._file_digest.cache_clear()  # as in the process of a job, which has read nothing yet
 
     job(tmp_path / "a", tmp_path / "cache", script, edited)
-    assert "not kept, as code" in capsys.readouterr().err and not (tmp_path / "cache").exists()
+    assert "not kept: code" in capsys.readouterr().err and not (tmp_path / "cache").exists()
     assert (tmp_path / "a/results/s/runs/train-fold0.json").exists()
 
 
@@ -64,13 +64,33 @@ def test_a_patched_interpreter_adds_nothing_to_a_cache(script: Path, tmp_path: P
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "patches"))
     job(tmp_path / "a", tmp_path / "cache", script, writing("of which packages?"))
     said = capsys.readouterr().err
-    assert f"not added to {tmp_path / 'cache'}: PYTHONPATH names {tmp_path / 'patches'}" in said
-    job(tmp_path / "a", tmp_path / "cache", script, lambda job: pytest.fail("the study itself may go on with it"))
-    assert not (tmp_path / "cache").exists()
+    assert f"not kept: PYTHONPATH names {tmp_path / 'patches'}" in said
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "a/results/s/.store").exists()
     monkeypatch.setattr(interpreter, "CUSTOM", ())
     monkeypatch.delenv("PYTHONPATH")
     job(tmp_path / "b", tmp_path / "cache", script, writing("result"))
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_what_may_be_another_result_elsewhere_is_kept_for_the_study_alone(script: Path, tmp_path: Path, capsys):
+    def unshared(job):
+        writing("of which weights?")(job)
+        job.unshared("weights are not pinned")
+
+    job(tmp_path / "a", tmp_path / "cache", script, unshared)
+    assert f"not added to {tmp_path / 'cache'}: weights are not pinned" in capsys.readouterr().err
+    job(tmp_path / "a", tmp_path / "cache", script, lambda job: pytest.fail("the study has it"))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_a_job_is_not_sure_of_is_not_kept(script: Path, tmp_path: Path, capsys):
+    def unsure(job):
+        writing("of which base?")(job)
+        job.unsure("the base is of no known revision")
+
+    job(tmp_path / "a", tmp_path / "cache", script, unsure)
+    assert "not kept: the base is of no known revision" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "a/results/s/.store").exists()
 
 
 def test_data_replaced_while_they_were_read_add_nothing(script: Path, tmp_path: Path, capsys):

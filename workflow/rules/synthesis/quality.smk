@@ -10,7 +10,7 @@ rule measure_quality:  # a scope's sources in one job
         store=rules.ingest.output.store,
         selected=rules.select_wafers.output.selected,
         samples=SYNTHESIS.each(SYNTHESIS.raw()),
-        scores=SYNTHESIS.each(rules.apply_shape_filter.output.scores),
+        scores=SYNTHESIS.each(f"{SYNTHESIS.shape}/{{source}}.parquet"),
     output:
         quality=SYNTHESIS.each(f"{RUN}/{{scope}}/quality/{{source}}.parquet"),
         closest=SYNTHESIS.each(f"{RUN}/{{scope}}/quality/{{source}}_closest.parquet"),

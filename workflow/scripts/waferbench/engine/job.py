@@ -85,7 +85,7 @@ class Job(Generic[S]):
 
     A rule whose work is short does many parts in one job: it lists the wildcards of each in the parameter ``parts``,
     and each list among its files has as many entries for one part as for another, in the same order. A part is known
-    by what it is made from and not by the job that made it.
+    by what it is made from and not by the job that made it. Of a list with one file a part, a part gets a text.
 
     Attributes:
         settings: the stage's own slice of the settings; nothing else of the configuration reaches a script.
@@ -95,6 +95,7 @@ class Job(Generic[S]):
         study: its folder.
         name, whole: of this job or part, and of the job that Snakemake started, whose parts share it.
         threads, gpus: what the scheduler granted.
+        not_kept, not_shared: why the outputs may follow from more than is told of them, see `unsure` and `unshared`.
         facts: what a script measured that varies from run to run; it goes to the run record, never into an artifact.
     """
 
@@ -115,6 +116,7 @@ class Job(Generic[S]):
             self.input, self.output = self.input.of(part, len(parts)), self.output.of(part, len(parts))
             self.wildcards |= parts[part]
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
+        self.not_kept, self.not_shared = "", ""
 
     @cached_property
     def made_from(self) -> dict[str, Any]:
@@ -157,6 +159,14 @@ class Job(Generic[S]):
     def files(self) -> dict[str, Any]:
         """The inputs by name."""
         return dict(self.input.items())
+
+    def unsure(self, reason: str) -> None:
+        """Keep nothing of this job: its outputs follow from something that its provenance does not tell."""
+        self.not_kept = reason
+
+    def unshared(self, reason: str) -> None:
+        """Keep the outputs for this study alone: on another machine the same provenance may stand for others."""
+        self.not_shared = reason
 
     def weights(self, network: NetworkWeights) -> WeightSearch:
         """How a network's weights are found: its entry of the manifest, and where this machine looks for files."""
@@ -205,6 +215,7 @@ def run(
         _clear_partial(whole)
         parts = [Job(snakemake, settings, part) for part in range(len(_parts(snakemake)))]
         for job in parts or [whole]:
+            whole.name = job.name  # for errors
             _do(job, work, _reuse(job, shared, kept), before)
             before = (time.monotonic(), _processor_seconds())
     leave(snakemake)
@@ -223,12 +234,18 @@ def _do(job: Job[S], work: Callable[[Job[S]], None], reuse: Reuse, before: tuple
         record = {**record, "fetched": time.strftime(TIME)}
     else:
         if job.gpus:
-            claim(job.gpus)  # until this process ends, however it ends
+            _claim(job.gpus)
         work(job)
         record = _measured(job, begun, before)
-        reuse.add(record)
+        reuse.add(record, job.not_kept, job.not_shared)
     _write_record(job, record)
     shutil.rmtree(job.checkpoints, ignore_errors=True)  # last: a kill before this moment needs them
+
+
+@functools.cache
+def _claim(gpus: int) -> None:
+    """Take GPUs until this process ends, however it ends: once for all parts of a job."""
+    claim(gpus)
 
 
 def _reuse(job: Job, shared: bool, kept: bool) -> Reuse:
@@ -240,7 +257,7 @@ def _reuse(job: Job, shared: bool, kept: bool) -> Reuse:
 @contextmanager
 def _marked(job: Job) -> Iterator[None]:
     """A marker of the running job beside its record, which a kill leaves behind."""
-    marker = mark(job.study / "runs", job.name, job.snakemake.rule, job.gpus)
+    marker = mark(job.study / "runs", job.whole, job.snakemake.rule, job.gpus)
     try:
         yield
     finally:

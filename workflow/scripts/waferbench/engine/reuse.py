@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,17 +54,21 @@ class Reuse:
                 self.own.add(self.made_from, self.outputs, record)
         return record
 
-    def add(self, record: dict) -> None:
-        """Keep the outputs, unless they may be others than the key says."""
+    def add(self, record: dict, not_kept: str = "", not_shared: str = "") -> None:
+        """Keep the outputs, unless they may be others than the key says.
+
+        Args:
+            not_kept, not_shared: why they may be, or may be on another machine; "": no such reason is known.
+        """
         if not (self.own or self.cache):
             return
-        if reason := self._changed():
-            self._say(f"not kept, as {reason}")
+        if reason := not_kept or patched() or self._changed():
+            self._say(f"not kept: {reason}")
             return
         if self.own:
             self.own.add(self.made_from, self.outputs, record)
-        if self.cache and (reason := patched()):
-            self._say(f"not added to {self.cache.folder}: {reason}, and others must get what packages alone compute")
+        if self.cache and not_shared:
+            self._say(f"not added to {self.cache.folder}: {not_shared}")
         elif self.cache:
             self.cache.add(self.shared_key, self.outputs, record)
 
@@ -82,12 +85,14 @@ class Reuse:
         print(f"{self.name}: {text}", file=sys.stderr)
 
 
-def apart(study: Path) -> list[str]:
-    """What to say of a study's own store that cannot share files with its results."""
-    store = study / STORE
-    if not store.is_dir() or os.stat(store).st_dev == os.stat(study).st_dev:
-        return []
-    return [f"{store} is on another file system than the results: files are copied, and use room in both"]
+def told(study: Path) -> list[str]:
+    """What to say before a run of how its results can be kept."""
+    store, lines = study / STORE, []
+    if reason := patched():
+        lines.append(f"{reason}: results may not be those of the packages alone, and are not kept to go back to them")
+    if store.is_dir() and not can_link(study, store):
+        lines.append(f"{store} and the results cannot share files: they are copied, and use room in both places")
+    return lines
 
 
 def trim(study: Path, gigabytes: float) -> None:
