@@ -63,22 +63,25 @@ def line(row: Row) -> str:
     return f"| {name} | {ours} | {other} | {ratio} |"
 
 
-def table(rows: list[Row]) -> str:
-    """Markdown: the machine, then its figures, for each machine."""
+def table(names: list[str], rows: list[Row]) -> str:
+    """Markdown: the machine, then the figures of these benchmarks, for each machine; last those without any."""
+    rows = [row for row in rows if row["benchmark"] in names]
     parts = []
     for about, group in groupby(sorted(rows, key=machine), machine):
         those = list(group)
         figures = "\n".join(line(row) for row in those)
         parts.append(f"{about}{load(those)}:\n\n| | here | other way | ratio |\n|---|---|---|---|\n{figures}\n")
-    return "\n".join(parts) or "Not measured yet.\n"
+    missing = [f"`{name}`" for name in names if name not in {row["benchmark"] for row in rows}]
+    if missing:
+        parts.append(f"Not measured: {', '.join(missing)}.\n")
+    return "\n".join(parts)
 
 
 def filled(page: str, rows: list[Row]) -> str:
     """The page with its tables made anew."""
 
     def place(match: re.Match) -> str:
-        names = match[2].split()
-        return f"{match[1]}\n{table([row for row in rows if row['benchmark'] in names])}\n{match[4]}"
+        return f"{match[1]}\n{table(match[2].split(), rows)}\n{match[4]}"
 
     return PLACE.sub(place, page)
 

@@ -46,7 +46,7 @@ class Benchmark:
 
     ``seconds`` are what it takes on two cores of a server without a GPU, and a little more. ``data`` is the option of
     this command that gives the path which it takes first; without it, it is left out. ``gpu`` holds its arguments where
-    there is a GPU, on which small work says little; None for what runs on processors everywhere.
+    there is a GPU, on which small work says little: () for the same ones, None for what runs on processors everywhere.
     """
 
     name: str
@@ -76,12 +76,12 @@ BENCHMARKS = (
     Benchmark("gan_iterations", 60, gpu=(*STUDY, "--iterations", "200", "--precision", "float32", "auto")),
     Benchmark("feature_extraction", 60, ("--images", "256"), gpu=("--images", "4096")),
     Benchmark("prediction", 90, gpu=("--wafers", "20000", "--precision", "auto")),
-    Benchmark("planning_and_tiny_study", 110, script="planning"),
+    Benchmark("planning_and_tiny_study", 110, script="planning", gpu=()),
     Benchmark("classifier_training", 120, ("--epochs", "1"), gpu=("--images", "8192", "--precision", "auto")),
     Benchmark("ingest_full", 120, script="ingest_lswmd"),
     Benchmark("sampler_steps", 240, data="study", gpu=()),
     Benchmark("simulator_transfer", 400, ("--wafers", "8000", "--epochs", "4", "--threads", "2"), data="real"),
-    Benchmark("reruns", 480),
+    Benchmark("reruns", 480, gpu=()),
     Benchmark("svm_large", 700, LARGE_SVM, "ecoc_svm"),
 )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from waferbench.base.artifacts import write_json
+from waferbench.base.seals import FACTS, describe
 from waferbench.engine.store import Store
 
 KEY = {"rule": "train_gan", "wildcards": {"scope": "fold0"}, "settings": {"lr": 1e-3}, "code": "c", "inputs": {}}
@@ -9,14 +11,15 @@ RECORD = {"seconds": 3.5}
 
 
 def outputs(folder: Path) -> list[Path]:
-    return [folder / "gan.safetensors", folder / "base"]
+    return [folder / "gan.bin", folder / "base"]
 
 
 def made(folder: Path, text: str = "weights") -> list[Path]:
-    """A file and a folder, as a job leaves them."""
+    """A file of no kind that carries a digest, and a folder that does, as a job leaves them."""
     (folder / "base" / "unet").mkdir(parents=True)
-    (folder / "gan.safetensors").write_text(text)
+    (folder / "gan.bin").write_text(text)
     (folder / "base" / "unet" / "part").write_text(text * 100)
+    write_json(folder / "base" / FACTS, {"files": describe(folder / "base")})
     (folder / "base" / ".snakemake_timestamp").touch()
     return outputs(folder)
 

@@ -16,6 +16,7 @@ FOLDS = "results/tiny/duplicate_cv5/seed42/folds.parquet"
 CELL = "results/tiny/duplicate_cv5/seed42/fold0/cells/test_resnet.r160_in1k/real"
 FEATURES = f"{CELL}/features.h5"
 SVM = f"{CELL}/svm.h5"
+COMPUTE = ("--config", "set=store.reuse=false")  # what the store has would be back in a moment, and without room
 
 
 @pytest.fixture
@@ -64,12 +65,12 @@ def test_a_truncated_artifact_is_named_and_made_again(study: Study, finished: St
 
 def test_two_runs_in_one_folder_do_not_mix(study: Study, finished: Study):
     shutil.rmtree(study.folder / CELL)
-    first = study.start(SVM)
+    first = study.start(SVM, *COMPUTE)
     until = time.monotonic() + 60
     while not list((study.folder / ".snakemake/locks").glob("*")):
         assert time.monotonic() < until
         time.sleep(0.05)
-    output = study.snakemake(SVM, expect=1)
+    output = study.snakemake(SVM, *COMPUTE, expect=1)
     assert "Directory cannot be locked" in output
     told, _ = first.communicate()
     assert first.returncode == 0, told
@@ -100,21 +101,39 @@ def call(study: Study, *arguments: str) -> str:
     return subprocess.list2cmdline(study.command(*arguments))
 
 
+def used_kilobytes(study: Study) -> int:
+    return int(subprocess.check_output(["du", "-sk", study.results]).split()[0])
+
+
+def full_results(study: Study) -> str:
+    """A script that moves the results to a disk with room for a log and no artifact; `kept` has them as they were."""
+    mount = f"mount -t tmpfs -o size={used_kilobytes(study) + 300}k none results"
+    return f"mv results kept; mkdir results; {mount}; cp -a kept/. results/;"
+
+
 def test_a_full_disk_is_named_and_what_was_finished_stays(finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
     shutil.rmtree(study.folder / CELL)
-    run = call(study, SVM)
-    used = int(subprocess.check_output(["du", "-sk", study.results]).split()[0])
+    run = call(study, SVM, *COMPUTE)
     output = in_a_small_disk(
         study,
-        f"mv results kept; mkdir results; mount -t tmpfs -o size={used + 300}k none results; cp -a kept/. results/;"
-        f"{run} && exit 9; echo '--- more room'; mount -o remount,size={used + 100_000}k none results; {run};"
-        "umount_copy() { cp -a results/. kept/; }; umount_copy",
+        f"{full_results(study)} {run} && exit 9; echo '--- more room';"
+        f"mount -o remount,size={used_kilobytes(study) + 100_000}k none results; {run}; cp -a results/. kept/",
     )
     full, _, room = output.partition("--- more room")
     assert "No space left on device" in full and "free space" in full, output
     assert output.endswith("rc=0"), output
     assert set(started(room)) <= {"train_classifier", "fit_svm"}
+    shutil.rmtree(study.folder / "results")
+    (study.folder / "kept").rename(study.folder / "results")
+    assert differing(study, finished) == []
+
+
+def test_a_full_disk_stops_no_job_whose_outputs_the_store_has(finished: Study, tmp_path: Path):
+    study = finished.copy(tmp_path / "study")
+    shutil.rmtree(study.folder / CELL)
+    output = in_a_small_disk(study, f"{full_results(study)} {call(study, SVM)}; cp -a results/. kept/")
+    assert output.endswith("rc=0") and set(started(output)) == {"train_classifier", "fit_svm"}, output
     shutil.rmtree(study.folder / "results")
     (study.folder / "kept").rename(study.folder / "results")
     assert differing(study, finished) == []

@@ -85,6 +85,12 @@ def test_results_lie_in_the_bucket_and_what_is_for_this_machine_stays_here(store
     assert here == {".store", "runs", "duplicate_cv5"} and shards and not list(study.results.rglob("*.parquet"))
 
 
+def test_every_file_of_the_whole_study_is_found_in_the_bucket_or_planned(stored: tuple[Study, str]):
+    planned = stored[0].planned("all", *BUCKET, overlays=TINY)
+    assert "train_gan" not in planned, "it is in the bucket"
+    assert (planned["measure_quality"], planned["judge_samples"], planned["fit_svm"], planned["train_lora"]) == (1,) * 4
+
+
 def test_nothing_is_left_to_do_here_or_on_another_machine(stored: tuple[Study, str], tmp_path: Path):
     assert stored[0].planned(SAMPLES, *BUCKET, overlays=TINY) == {}
     assert Study.copy_workflow(tmp_path).planned(SAMPLES, *BUCKET, overlays=TINY) == {}
@@ -99,3 +105,11 @@ def test_a_server_that_does_not_answer_is_named_at_once(stored: tuple[Study, str
     output = stored[0].snakemake(SAMPLES, *BUCKET, overlays=TINY, expect=1)
     assert f'object storage: s3://wafers/lab cannot be used (Could not connect to the endpoint URL: "{nobody}' in output
     assert "Traceback" not in output and server.files() == before
+
+
+def test_the_store_of_a_study_in_a_bucket_is_cleared_and_the_bucket_is_not(stored: tuple[Study, str], server: Server):
+    study, before = stored[0], server.files()
+    assert list(study.results.glob(".store/*/entry.json"))
+    assert "earlier results cleared" in study.snakemake("clean_store", *BUCKET, overlays=TINY)
+    assert not list(study.results.glob(".store/*/entry.json")), "the present results are in the bucket and share none"
+    assert {name: content for name, content in server.files().items() if "clean_store" not in name} == before

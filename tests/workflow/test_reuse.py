@@ -5,11 +5,16 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Study
+from PIL import Image
+
+from waferbench.wafers.simulate.dataset import simulate
 
 pytestmark = pytest.mark.workflow
 TABLES = "results/tiny/scores.parquet", "results/tiny/quality.parquet"
+SPLITS = "results/tiny/folds.parquet", "results/tiny/audit.parquet"
 LIBRARY = "workflow/scripts/waferbench"
 
 
@@ -18,19 +23,19 @@ def study(finished: Study, tmp_path_factory) -> Study:
     return finished.copy(tmp_path_factory.mktemp("reuse") / "study")
 
 
-def computed(study: Study, *arguments: str) -> Counter:
-    """Run the study up to its tables: rule -> parts of its jobs that were computed and not taken from the store."""
+def computed(study: Study, *arguments: str, targets: tuple[str, ...] = TABLES) -> Counter:
+    """Run the study up to some tables: rule -> parts of its jobs that were computed and not taken from the store."""
     runs = study.results / "runs"
     before = {path: path.stat().st_mtime_ns for path in runs.glob("*.json")}
-    study.snakemake(*TABLES, *arguments)
+    study.snakemake(*targets, *arguments)
     made = [path for path in runs.glob("*.json") if path.stat().st_mtime_ns != before.get(path)]
     records = [json.loads(path.read_text()) for path in made]
     assert records, "nothing was planned"
     return Counter(record["rule"] for record in records if "fetched" not in record)
 
 
-def content(study: Study) -> dict[str, bytes]:
-    return {table: (study.folder / table).read_bytes() for table in TABLES}
+def content(study: Study, tables: tuple[str, ...] = TABLES) -> dict[str, bytes]:
+    return {table: (study.folder / table).read_bytes() for table in tables}
 
 
 def test_an_edit_of_a_reader_that_changes_no_wafer_trains_nothing(study: Study):
@@ -40,6 +45,40 @@ def test_an_edit_of_a_reader_that_changes_no_wafer_trains_nothing(study: Study):
     assert set(study.planned()) > {"ingest", "train_gan", "train_lora", "train_classifier", "fit_svm"}
     assert set(computed(study)) <= {"ingest", "select_wafers", "make_folds"}, "what imports the reader"
     assert content(study) == before and study.planned(*TABLES) == {}
+
+
+def write_folder(folder: Path) -> None:
+    """A folder a class of ``.npy`` and ``.png`` maps by turns."""
+    maps, names, _ = simulate({"Center": 20, "Edge-Ring": 20, "Scratch": 20}, seed=1, duplicates=0)
+    for number, (dies, name) in enumerate(zip(maps, names, strict=True)):
+        place = folder / name / f"{number}.npy"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if number % 2:
+            Image.fromarray(np.array([0, 127, 255], np.uint8)[dies]).save(place.with_suffix(".png"))
+        else:
+            np.save(place, dies)
+
+
+def test_what_changes_no_wafer_of_a_folder_computes_nothing_after_its_reader(finished: Study, tmp_path: Path):
+    study = finished.fresh(tmp_path / "study")
+    write_folder(study.folder / "maps")
+    arguments = ("--config", "set=dataset.source=folder dataset.path=maps")
+    made = computed(study, *arguments, targets=SPLITS)
+    assert made == {"ingest": 1, "select_wafers": 1, "make_folds": 1, "audit": 1, "gather_splits": 1}
+    before = content(study, SPLITS)
+    (study.folder / "maps/.DS_Store").write_bytes(b"windows")
+    (study.folder / "maps/Center/.DS_Store").write_bytes(b"icons")
+    (study.folder / "maps/Center/notes.txt").write_text("as found")
+    for file in (study.folder / "maps").rglob("*.[np][pn][yg]"):
+        file.touch()
+    assert study.planned(*SPLITS, *arguments) == {}
+    selected = ("results/tiny/data/selected.parquet",)
+    assert computed(study, "--forcerun", "ingest", *arguments, targets=selected) == {}, "all is taken, from ingest on"
+    with open(study.folder / LIBRARY / "wafers/ingest/folder.py", "a") as file:
+        file.write("\nEXTRA = 1\n")
+    made = computed(study, *arguments, targets=SPLITS)
+    assert "ingest" in made and "gather_splits" not in made, "what imports the reader, and nothing after it"
+    assert content(study, SPLITS) == before
 
 
 def test_settings_there_and_back_are_computed_once_each(study: Study):

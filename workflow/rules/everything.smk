@@ -17,7 +17,7 @@ onstart:
         logger.warning("No GPU on this machine: networks train on the CPU, two jobs side by side.")
     if CFG.cache and not may_write(Path(CFG.cache)):
         logger.warning(f"cache: {CFG.cache} cannot be written to: what is found there is taken, nothing is added.")
-    for line in [*made_by_others(Path(STUDY)), *told(Path(STUDY))]:
+    for line in [*made_by_others(Path(STUDY)), *(told(Path(STUDY)) if CFG.store.reuse else [])]:
         logger.warning(line)
 
 

@@ -11,7 +11,7 @@ from waferbench.base.files import data_digest
 from waferbench.base.sourcefiles import WAFERS
 from waferbench.config.study import Dataset
 from waferbench.engine import memo
-from waferbench.engine.identities import Weights, own_wafers, own_weights, place
+from waferbench.engine.identities import Weights, hold_weights, own_wafers, own_weights, place
 from waferbench.engine.memo import MEMO, known_digest
 
 
@@ -189,13 +189,31 @@ def test_weights_are_known_by_content_and_not_by_place(work):
     assert own_weights("", ["net.safetensors"]) == own_weights(".", ["net.safetensors"]) == ""
 
 
-def test_a_base_is_known_by_its_parts(work):
-    data(work / "base" / "unet" / "a.safetensors")
-    before = Weights({}, str(work)).of_folder("somebody/base")
-    data(work / "base" / "README.md")
-    assert before and before == Weights({}).of_folder("base")
-    data(work / "base" / "unet" / "a.safetensors", b"2")
-    assert before != Weights({}).of_folder("base")
+def test_a_file_that_no_network_reads_is_no_weights_of_it(work):
+    data(work / "model.safetensors")
+    data(work / "port.pth", b"2")
+    of = {
+        kind: Weights({"net": {"sources": [{"kind": kind, "file": f"files/{file}"}]}}, str(work)).of("net").own_file
+        for kind, file in (("hub", "model.safetensors"), ("wheel", "port.pth"), ("url", "port.pth"))
+    }
+    assert of["hub"] == "" and of["wheel"] == of["url"] == own_weights(str(work), ["port.pth"]) != ""
+
+
+def test_own_weights_replaced_added_or_removed_after_the_plan_are_seen(work):
+    def plan():
+        return Weights({"net": {}}, str(work)).of("net")
+
+    before, path = plan(), data(work / "net.safetensors").path
+    known = plan()
+    hold_weights("net", known, str(work))
+    with pytest.raises(InputError, match=r"net in .*changed since the study was planned: found .*, expected none"):
+        hold_weights("net", before, str(work))
+    data(work / "net.safetensors", b"22")
+    with pytest.raises(InputError, match=f"expected {known.own_file}"):
+        hold_weights("net", known, str(work))
+    os.unlink(path)
+    with pytest.raises(InputError, match="found none"):
+        hold_weights("net", known, str(work))
 
 
 def test_weights_or_wafers_that_are_a_pipe_are_named(work):

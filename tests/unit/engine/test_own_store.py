@@ -40,9 +40,16 @@ def test_a_store_beside_its_results_is_not_worth_a_word(study: Path):
     assert told(study) == [] == told(study / "nothing")
 
 
+def test_a_patched_python_is_told_beforehand(study: Path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(study))
+    assert told(study) == [
+        f"PYTHONPATH names {study}: results may not be those of the packages alone, and are not kept to go back to them"
+    ]
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system here")
 def test_a_store_on_another_file_system_is_told(tmp_path: Path):
     if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("the temporary folder is on the same file system")
     (tmp_path / STORE).symlink_to("/dev/shm")
-    assert "another file system" in told(tmp_path)[0]
+    assert "cannot share files" in told(tmp_path)[0]

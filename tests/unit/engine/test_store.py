@@ -14,8 +14,10 @@ import pytest
 from helpers.stored import KEY, RECORD, entry, made, outputs
 from waferbench.base.errors import InputError
 from waferbench.base.files import digest
+from waferbench.base.seals import FACTS
+from waferbench.engine import entries
 from waferbench.engine import store as module
-from waferbench.engine.store import MANIFEST, Store
+from waferbench.engine.store import MANIFEST, Store, can_link
 
 DAY = 86400
 
@@ -43,8 +45,8 @@ def test_an_entry_is_served_byte_for_byte_with_the_record_of_its_making(store: S
     assert [digest(path) for path in mine] == [digest(path) for path in outputs(tmp_path / "maker")]
     for path in (mine[0], mine[1] / "unet" / "part"):
         assert path.stat().st_mtime >= before - 1, "an output older than its inputs would be made again"
-    assert sorted(path.name for path in mine[0].parent.iterdir()) == ["base", "gan.safetensors"]
-    assert sorted(path.name for path in mine[1].rglob("*")) == ["part", "unet"]
+    assert sorted(path.name for path in mine[0].parent.iterdir()) == ["base", "gan.bin"]
+    assert sorted(path.name for path in mine[1].rglob("*")) == ["part", "unet", FACTS]
     assert entry(store).stat().st_mtime >= before - 1, "it was of use"
 
 
@@ -59,7 +61,7 @@ def test_a_copy_is_no_part_of_the_store(tmp_path: Path):
 
 def test_what_is_linked_is_on_disk_once(linked: Store, tmp_path: Path):
     assert linked.fetch(KEY, outputs(tmp_path / "mine")) == RECORD
-    for inner in ("gan.safetensors", "base/unet/part"):
+    for inner in ("gan.bin", "base/unet/part"):
         files = [(tmp_path / name / inner).stat() for name in ("maker", "mine")]
         assert files[0].st_ino == files[1].st_ino and files[0].st_nlink == 3
 
@@ -82,7 +84,7 @@ def test_what_is_there_already_may_be_fetched_again(store: Store, tmp_path: Path
     mine = outputs(tmp_path / "mine")
     for _ in range(2):
         assert store.fetch(KEY, mine) == RECORD
-        assert sorted(path.name for path in mine[0].parent.iterdir()) == ["base", "gan.safetensors"]
+        assert sorted(path.name for path in mine[0].parent.iterdir()) == ["base", "gan.bin"]
 
 
 @pytest.mark.parametrize(
@@ -101,15 +103,7 @@ def test_whatever_decides_a_result_tells_entries_apart(part: str, value: object,
 
 
 def test_outputs_of_other_names_are_another_entry(store: Store, tmp_path: Path):
-    assert store.fetch(KEY, [tmp_path / "mine" / "other.safetensors", tmp_path / "mine" / "base"]) is None
-
-
-def test_an_empty_folder_is_an_output(tmp_path: Path):
-    (tmp_path / "none").mkdir()
-    store = Store(tmp_path / "store")
-    store.add(KEY, [tmp_path / "none"], RECORD)
-    shutil.rmtree(tmp_path / "none")
-    assert store.fetch(KEY, [tmp_path / "none"]) == RECORD and list((tmp_path / "none").iterdir()) == []
+    assert store.fetch(KEY, [tmp_path / "mine" / "other.bin", tmp_path / "mine" / "base"]) is None
 
 
 def edit(old: str, new: str, seal: bool = True):
@@ -119,8 +113,8 @@ def edit(old: str, new: str, seal: bool = True):
         text = (entry / MANIFEST).read_text()
         assert old in text
         changed = json.loads(text.replace(old, new))
-        told = changed.pop(module.SEAL)
-        (entry / MANIFEST).write_text(json.dumps({**changed, module.SEAL: module._seal(changed) if seal else told}))
+        told = changed.pop(entries.SEAL)
+        (entry / MANIFEST).write_text(json.dumps({**changed, entries.SEAL: entries._seal(changed) if seal else told}))
 
     return act
 
@@ -136,7 +130,7 @@ DAMAGES = {
     "a torn manifest": lambda entry: os.truncate(entry / MANIFEST, 40),
     "a record that is none": edit('"record": {', '"record": [], "other": {'),
     "a manifest without end": lambda entry: (entry / MANIFEST).write_text("[" * 100_000),
-    "a manifest that is too large": lambda entry: (entry / MANIFEST).write_text("[" + " " * module.MOST + "]"),
+    "a manifest that is too large": lambda entry: (entry / MANIFEST).write_text("[" + " " * entries.MOST + "]"),
     "a list for a manifest": lambda entry: (entry / MANIFEST).write_text("[]"),
     "another record": edit('"seconds": 3.5', '"seconds": 4.5', seal=False),
     "no manifest": lambda entry: (entry / MANIFEST).write_text("{}"),
@@ -165,7 +159,7 @@ def test_a_result_edited_in_place_is_not_served_again(linked: Store, tmp_path: P
     outputs(tmp_path / "maker")[0].write_text("edited")
     assert linked.fetch(KEY, outputs(tmp_path / "mine")) is None
     said = capsys.readouterr().err
-    assert "store: " in said and "gan.safetensors" in said and "it is removed, and made anew" in said
+    assert "store: " in said and "gan.bin" in said and "it is removed, and made anew" in said
     assert not list(linked.folder.iterdir())
 
 
@@ -197,6 +191,18 @@ def test_where_files_cannot_be_linked_they_are_copied_and_it_is_said_once(
     assert store.fetch(KEY, outputs(tmp_path / "mine")) == RECORD
     assert outputs(tmp_path / "mine")[0].read_text() == "weights"
     assert capsys.readouterr().err.count("they are copied") == 1
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+def test_a_file_system_without_links_is_told_from_one_that_cannot_be_tried(number: int, tmp_path: Path, monkeypatch):
+    store = tmp_path / ".store"
+    assert can_link(tmp_path, store)
+    store.mkdir()
+    assert can_link(tmp_path, store)
+    monkeypatch.setattr(os, "link", refuse(number))
+    assert not can_link(tmp_path, store) and list(tmp_path.rglob("*")) == [store]
+    monkeypatch.setattr(os, "open", refuse(errno.EACCES))
+    assert can_link(tmp_path, store)
 
 
 def test_a_store_on_another_file_system_is_copied(tmp_path: Path, capsys):
@@ -244,14 +250,32 @@ def test_more_than_there_is_room_for_is_not_begun(tmp_path: Path, monkeypatch, c
     store.add(KEY, made(tmp_path / "maker"), RECORD)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 500, 500))
     assert store.fetch(KEY, outputs(tmp_path / "mine")) is None
-    assert "No space left on device for 707 bytes" in capsys.readouterr().err and entry(store).is_dir()
+    size = sum(path.stat().st_size for path in (tmp_path / "maker").rglob("*") if path.is_file())
+    assert f"No space left on device for {size:,} bytes" in capsys.readouterr().err and entry(store).is_dir()
 
 
 def test_too_many_files_for_a_manifest_are_not_added(tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(module, "MOST", 100)
+    monkeypatch.setattr(entries, "MOST", 100)
+    store = Store(tmp_path / "store")
+    store.add(KEY, made(tmp_path / "maker")[:1], RECORD)
+    assert "too many files" in capsys.readouterr().err and not list(store.folder.iterdir())
+
+
+def test_all_of_an_entry_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch):
+    """Else a power cut may leave the name, and half of what it names."""
+    synced, sync, move = set(), os.fsync, module.Folder.move
+
+    def moved(self, name, to):
+        made = Path(os.readlink(f"/proc/self/fd/{self.descriptor}")) / name
+        assert {path for path in [made, *made.rglob("*")]} <= synced
+        synced.clear()
+        move(self, name, to)
+
+    monkeypatch.setattr(os, "fsync", lambda fd: (sync(fd), synced.add(Path(os.readlink(f"/proc/self/fd/{fd}")))))
+    monkeypatch.setattr(module.Folder, "move", moved)
     store = Store(tmp_path / "store")
     store.add(KEY, made(tmp_path / "maker"), RECORD)
-    assert "too many files" in capsys.readouterr().err and not list(store.folder.iterdir())
+    assert entry(store).is_dir() and synced == {store.folder}
 
 
 def work(folder: Path, number: int, linked: bool) -> int:
@@ -293,7 +317,7 @@ def several(store: Store, folder: Path, times: list[float]) -> list[Path]:
     """Entries by when they were last of use; each of one file with 8192 bytes."""
     found = []
     for number, used in enumerate(times):
-        output = folder / str(number) / "out"
+        output = folder / str(number) / "out.bin"
         output.parent.mkdir(parents=True)
         output.write_bytes(bytes([number]) * 8192)
         before = set(store.folder.glob("*"))
@@ -313,34 +337,35 @@ def room(path: Path) -> int:
 def test_the_least_recently_used_go_until_the_rest_is_small_enough(tmp_path: Path):
     store = Store(tmp_path / "store")
     now = time.time()
-    entries = several(store, tmp_path, [now, now - DAY, now - 3 * DAY, now - 2 * DAY])
-    each = room(entries[0])
+    kept = several(store, tmp_path, [now, now - DAY, now - 3 * DAY, now - 2 * DAY])
+    each = room(kept[0])
     assert each > 8192
     assert store.clean(keep=4 * each) == (0, 0)
     assert store.clean(keep=4 * each - 1) == (1, each)
-    assert [path.exists() for path in entries] == [True, True, False, True]
-    assert store.fetch({"number": 3}, [tmp_path / "3" / "out"]) == RECORD  # which is of use now
+    assert [path.exists() for path in kept] == [True, True, False, True]
+    assert store.fetch({"number": 3}, [tmp_path / "3" / "out.bin"]) == RECORD  # which is of use now
     assert store.clean(keep=2 * each) == (1, each)
-    assert [path.exists() for path in entries] == [True, False, False, True]
+    assert [path.exists() for path in kept] == [True, False, False, True]
     assert store.clean() == (2, 2 * each) and store.clean() == (0, 0)
 
 
 def test_entries_that_results_share_cost_nothing_and_stay(tmp_path: Path):
     store = Store(tmp_path / "store", linked=True)
-    entries = several(store, tmp_path, [1e9, 2e9, 3e9])
-    each = room(entries[1])
-    assert store.clean() == (0, 0)
-    (tmp_path / "1" / "out").unlink()
-    assert store.clean(keep=each) == (0, 0)
-    assert store.clean() == (1, each) and [path.exists() for path in entries] == [True, False, True]
+    kept = several(store, tmp_path, [1e9, 2e9, 3e9])
+    each = room(kept[1])
+    assert store.clean() == (0, 0) and store.spare() == 0
+    (tmp_path / "1" / "out.bin").unlink()
+    assert store.clean(keep=each) == (0, 0) and store.spare() == each
+    assert store.clean() == (1, each) and [path.exists() for path in kept] == [True, False, True]
 
 
 def test_a_file_that_entries_alone_share_goes_with_the_last_of_them(tmp_path: Path):
     store = Store(tmp_path / "store", linked=True)
     [first] = several(store, tmp_path, [1e9])
-    each, file = room(first), room(tmp_path / "0" / "out")
-    store.add({"number": "the same"}, [tmp_path / "0" / "out"], RECORD)
-    (tmp_path / "0" / "out").unlink()
+    each, file = room(first), room(tmp_path / "0" / "out.bin")
+    store.add({"number": "the same"}, [tmp_path / "0" / "out.bin"], RECORD)
+    (tmp_path / "0" / "out.bin").unlink()
+    assert store.spare() == 2 * each - file
     assert store.clean(keep=each) == (1, each - file)
     assert store.clean() == (1, each)
 
@@ -378,7 +403,8 @@ def test_what_killed_processes_left_goes_when_it_is_old(tmp_path: Path):
 
 
 def test_a_store_that_is_not_there_is_clean_and_one_that_cannot_be_read_is_named(tmp_path: Path):
-    assert Store(tmp_path / "none").clean() == (0, 0)
+    assert Store(tmp_path / "none").clean() == (0, 0) and Store(tmp_path / "none").spare() == 0
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file: Not a directory; ask its owner"):
-        Store(tmp_path / "file").clean()
+    for look in (Store(tmp_path / "file").clean, Store(tmp_path / "file").spare):
+        with pytest.raises(InputError, match="file: Not a directory; ask its owner"):
+            look()

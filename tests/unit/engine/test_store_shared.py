@@ -1,28 +1,22 @@
-"""A store that users share: who may read and remove, and that nobody can turn it against another."""
+"""A store that others can write to: rights of what is added, and that nothing in it leads astray who takes it."""
 
-import errno
 import json
 import os
 import shutil
 import signal
 import socket
 import stat
-import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, redirect_stderr
-from io import StringIO
-from multiprocessing import get_context
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from helpers.stored import KEY, RECORD, entry, made, outputs
-from waferbench.base.files import digest
+from waferbench.base.seals import FACTS
+from waferbench.engine.entries import MANIFEST, SEAL, _seal
 from waferbench.engine.guarded import Folder
-from waferbench.engine.store import MANIFEST, SEAL, Store, _seal
-
-LAB, MAKER, COLLEAGUE, STRANGER = 64100, 64101, 64102, 64103
+from waferbench.engine.store import Store
 
 
 @pytest.mark.parametrize(
@@ -144,7 +138,7 @@ def test_files_beside_those_recorded_are_left_alone(tmp_path: Path):
     (entry(store) / "1" / "loop").symlink_to(".")
     with at_most(20):
         assert store.fetch(KEY, outputs(tmp_path / "mine")) == RECORD
-        assert sorted(path.name for path in outputs(tmp_path / "mine")[1].iterdir()) == ["unet"]
+        assert sorted(path.name for path in outputs(tmp_path / "mine")[1].iterdir()) == ["unet", FACTS]
         assert store.clean()[0] == 1 and not list(store.folder.iterdir())
 
 
@@ -237,152 +231,3 @@ def test_a_folder_exchanged_while_it_is_made_is_seen(tmp_path: Path, monkeypatch
     store.add(KEY, made(tmp_path / "maker"), RECORD)
     assert "another user has exchanged what was being made" in capsys.readouterr().err
     assert not list(store.folder.iterdir())
-
-
-def become(user: int) -> None:
-    """Be another user, who keeps files to themselves; all but the stranger are in the lab's group."""
-    os.setgroups([] if user == STRANGER else [LAB])
-    os.setgid(user)
-    os.setuid(user)
-    os.umask(0o077)
-
-
-def of_user(user: int, act, lab: Path):
-    """What an action returns and says when another user's process does it."""
-    with ProcessPoolExecutor(1, mp_context=get_context("fork"), initializer=become, initargs=(user,)) as pool:
-        return pool.submit(heard, act, lab / "store", lab / str(user) / act.__name__).result()
-
-
-def heard(act, store: Path, home: Path):
-    with redirect_stderr(StringIO()) as said:
-        return act(Store(store), home), said.getvalue()
-
-
-def add(store: Store, home: Path) -> list[str]:
-    store.add(KEY, made(home), RECORD)
-    return [digest(path) for path in outputs(home)]
-
-
-def take(store: Store, home: Path) -> list[str] | None:
-    return store.fetch(KEY, outputs(home)) and [digest(path) for path in outputs(home)]
-
-
-def clean(store: Store, home: Path) -> tuple[int, int]:
-    return store.clean()
-
-
-def spoil(store: Store, home: Path) -> list[str]:
-    """Try all that a user may do to another's entry; what succeeded."""
-    there, done = entry(store), []
-    attempts = {
-        "removed": lambda: (there / "0").unlink(),
-        "written": lambda: (there / "0").write_text("spoilt"),
-        "opened": lambda: there.chmod(0o777),
-        "added": lambda: (there / "more").touch(),
-        "renamed": lambda: there.rename(there.with_name("other")),
-    }
-    for name, act in attempts.items():
-        try:
-            act()
-            done.append(name)
-        except OSError as error:
-            assert error.errno in (errno.EACCES, errno.EPERM)
-    return done
-
-
-@pytest.fixture
-def lab() -> Iterator[Path]:
-    """A common cache as docs/operating.md says, and a private folder for each user."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can become other users")
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
-        lab = Path(folder)
-        lab.chmod(0o755)
-        for user in (MAKER, COLLEAGUE, STRANGER):
-            (lab / str(user)).mkdir(mode=0o700)
-            os.chown(lab / str(user), user, user)
-        (lab / "store").mkdir()
-        os.chown(lab / "store", 0, LAB)
-        (lab / "store").chmod(0o3770)
-        yield lab
-
-
-def test_users_of_a_group_share_and_nobody_else_does(lab: Path):
-    digests, said = of_user(MAKER, add, lab)
-    assert said == ""
-    assert of_user(COLLEAGUE, take, lab) == (digests, "")
-    taken, said = of_user(STRANGER, take, lab)
-    assert taken is None and "could not be taken (" in said and "Permission denied" in said
-    digests, said = of_user(STRANGER, add, lab)
-    assert len(digests) == 2 and "nothing added" in said and "Permission denied" in said
-
-
-def test_an_entry_is_its_makers_own(lab: Path):
-    digests, _ = of_user(MAKER, add, lab)
-    assert of_user(COLLEAGUE, spoil, lab) == ([], "")
-    (cleaned, said) = of_user(COLLEAGUE, clean, lab)
-    assert cleaned == (0, 0) and "1 entries of" in said and "are not ours to remove" in said
-    assert of_user(COLLEAGUE, take, lab) == (digests, "")
-    assert of_user(MAKER, clean, lab)[0][0] == 1 and not list((lab / "store").iterdir())
-
-
-def test_without_the_sticky_bit_a_colleague_clears_up_what_is_damaged(lab: Path):
-    (lab / "store").chmod(0o2770)
-    of_user(MAKER, add, lab)
-    os.truncate(entry(Store(lab / "store")) / "0", 1)
-    taken, said = of_user(COLLEAGUE, take, lab)
-    assert taken is None and "it is removed, and made anew here" in said and not list((lab / "store").iterdir())
-
-
-def test_a_cache_that_may_only_be_read_is_read(lab: Path):
-    digests, _ = of_user(MAKER, add, lab)
-    (lab / "store").chmod(0o2750)
-    assert of_user(COLLEAGUE, take, lab) == (digests, "")
-    os.truncate(entry(Store(lab / "store")) / "0", 1)
-    taken, said = of_user(COLLEAGUE, take, lab)
-    assert taken is None and "it is not ours to remove, and made anew here" in said
-    shutil.rmtree(entry(Store(lab / "store")))
-    _, said = of_user(COLLEAGUE, add, lab)
-    assert "nothing added" in said and "Permission denied" in said
-
-
-def racing(store: Store, home: Path) -> None:
-    """Exchange whatever a maker makes for links to the maker's private file, as quickly as one can."""
-    done = 0
-    while not (store.folder / "stop").exists():
-        for making in store.folder.glob(".making-*"):
-            for path in (making / "0", making / "1", making / MANIFEST, making):
-                try:
-                    path.rename(home.with_name(f"{path.name}{done}"))
-                    path.symlink_to(home.parents[1] / str(MAKER) / "private")
-                    done += 1
-                    (store.folder / "came").touch()
-                except OSError:
-                    continue
-
-
-def adding(store: Store, home: Path) -> None:
-    """Add until the other user has come between, which the sticky bit prevents."""
-    sticky = store.folder.stat().st_mode & stat.S_ISVTX
-    made(home)
-    for number in range(1000):
-        store.add({"number": number}, outputs(home), RECORD)
-        if number > 40 and (sticky or (store.folder / "came").exists()):
-            break
-
-
-@pytest.mark.parametrize("mode", [0o2770, 0o3770])
-def test_two_users_race_and_a_private_file_stays_as_it_is(mode: int, lab: Path):
-    (lab / "store").chmod(mode)
-    private = lab / str(MAKER) / "private"
-    private.write_text("private")
-    private.chmod(0o600)
-    os.chown(private, MAKER, MAKER)
-    with ProcessPoolExecutor(1, mp_context=get_context("fork"), initializer=become, initargs=(COLLEAGUE,)) as pool:
-        other = pool.submit(heard, racing, lab / "store", lab / str(COLLEAGUE) / "racing")
-        try:
-            of_user(MAKER, adding, lab)
-        finally:
-            (lab / "store" / "stop").touch()
-        other.result()
-    assert private.read_text() == "private" and private.stat().st_mode & 0o777 == 0o600

@@ -25,6 +25,7 @@ from waferbench.learning.backbones import (
     load_manifest,
     match_by_order,
     unfold_batch_norms,
+    unpinned,
 )
 from waferbench.learning.epochs import Plan, fit_epochs
 from waferbench.learning.runtime import Checkpoint
@@ -68,6 +69,23 @@ def test_wrong_digest_shows_both(tmp_path):
     with pytest.raises(InputError) as caught:
         find_weights(TINY, WeightSearch(folder=str(tmp_path), manifest={TINY: {"sources": [source]}}))
     assert "ab" * 32 in str(caught.value) and "sha256 " in str(caught.value).split("ab" * 32)[0]
+
+
+def test_weights_are_those_of_others_where_the_first_digest_pins_them(tmp_path):
+    for name in ("port.pth", "other.pth"):
+        (tmp_path / name).write_text(name)
+    port, other = ({"kind": "file", "file": name, "keys": "own"} for name in ("port.pth", "other.pth"))
+    pinned = [{**source, "sha256": digest(tmp_path / source["file"])} for source in (port, other)]
+
+    def said(*sources):
+        search = WeightSearch(folder=str(tmp_path), manifest={"net": {"sources": list(sources)}})
+        return unpinned("net", search)
+
+    assert said(pinned[0]) == said(pinned[0], other) == ""
+    assert "port.pth" in said({**port, "sha256": None}, pinned[1])
+    (tmp_path / "port.pth").unlink()
+    assert "other.pth" in said(*pinned), "who has the first source has other weights"
+    assert said({**port, "sha256": None}, pinned[1]) == "", "no other source has a digest"
 
 
 def test_weights_that_are_a_pipe_are_named_and_not_waited_for(tmp_path):

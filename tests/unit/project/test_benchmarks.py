@@ -141,6 +141,22 @@ def test_the_page_shows_the_rows_that_are_kept(page):
     assert page.filled(text, page.read(page.ROWS)) == text, "python benchmarks/page.py makes its tables anew"
 
 
+def test_what_trains_runs_on_a_gpu_where_there_is_one_and_its_rows_name_it(run, benchmark_of, measured, monkeypatch):
+    by_name = {benchmark.name: benchmark for benchmark in run.BENCHMARKS}
+    assert by_name["reruns"].gpu == by_name["planning_and_tiny_study"].gpu == () and by_name["planning"].gpu is None
+    monkeypatch.setattr(run, "gpu_name", lambda: "A GPU")
+    _, rows = measured(benchmark_of("trains", FIGURE, gpu=()), benchmark_of("plans", FIGURE))
+    assert {(row["benchmark"], row["device"]) for row in rows} == {("trains", "A GPU"), ("plans", "cpu")}
+
+
+def test_what_was_not_measured_is_named_beside_what_was(page):
+    kept = dict.fromkeys(next(csv.reader(page.ROWS.open(newline=""))), "")
+    row = {**kept, "benchmark": "x", "figure": "fit", "ours": "2", "unit": "s", "device": "cpu"}
+    text = page.filled("<!-- figures: x y z -->\nold\n<!-- end -->", [row])
+    assert "| fit | 2 s |" in text and "Not measured: `y`, `z`.\n" in text
+    assert "Not measured" not in page.filled("<!-- figures: x -->\nold\n<!-- end -->", [row])
+
+
 def test_of_equal_figures_the_last_one_counts_and_machines_stand_apart(page, tmp_path):
     with (tmp_path / "rows.csv").open("w", newline="") as file:
         kept = dict.fromkeys(next(csv.reader(page.ROWS.open(newline=""))), "")

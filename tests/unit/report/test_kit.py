@@ -107,8 +107,10 @@ def test_a_page_that_fails_leaves_the_one_before(template):
 
 def test_the_costs_say_which_were_paid_elsewhere():
     run = {"rule": "train_gan", "seconds": 60, "device": "cpu"}
+    parts = cost([{**run, "job": "fit-0"}, {**run, "job": "fit-0"}, run]).rows[0]
+    assert parts[1].text == "2", "a job of two parts, and one that is whole"
     both = cost([run, {**run, "fetched": "2026-01-01T00:00:00"}])
-    assert both.rows[0][0].note == "1 from the cache, at what they cost" and both.rows[0][1].text == "2"
+    assert both.rows[0][0].note == "1 computed before, at what they cost" and both.rows[0][1].text == "2"
     assert cost([run]).rows[0][0].note == ""
 
 

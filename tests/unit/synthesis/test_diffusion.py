@@ -20,6 +20,7 @@ from waferbench.config.synthesis.sources import Lora, NativeBase
 from waferbench.config.synthesis.stages import CheckedSource
 from waferbench.learning import runtime, training
 from waferbench.learning.runtime import Checkpoint
+from waferbench.synthesis.diffusion import base as base_module
 from waferbench.synthesis.diffusion import sample
 from waferbench.synthesis.diffusion.adapters import AdapterSwitch, read_adapter, write_adapter
 from waferbench.synthesis.diffusion.base import PARTS, find_base, load_base, save_base
@@ -350,6 +351,22 @@ def test_unusable_input_is_named(tmp_path, base_folder, monkeypatch):
     with pytest.raises(InputError, match=r"weights\.download"):
         find_base("nobody/nothing", WeightPlaces())
     assert find_base("base", WeightPlaces(folder=str(base_folder.parent))) == base_folder
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_downloaded_base_stays_at_its_revision(there, tmp_path, monkeypatch):
+    cached, asked = tmp_path / ("a" * 40), []
+
+    def hub(name, revision=None, allow_patterns=(), local_files_only=False):
+        asked.append((revision, local_files_only))
+        if local_files_only and not there:
+            raise FileNotFoundError
+        return str(cached)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(base_module, "snapshot_download", hub)
+    assert find_base("somebody/base", WeightPlaces(download=True)) == cached
+    assert asked == [(None, True), (cached.name if there else None, False)]
 
 
 @pytest.mark.parametrize(

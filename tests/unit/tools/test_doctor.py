@@ -14,9 +14,11 @@ from helpers.sbatch import put_sbatch
 from waferbench.base.artifacts import write_h5, write_json, write_table
 from waferbench.base.errors import InputError
 from waferbench.base.files import digest
+from waferbench.base.seals import STORE
 from waferbench.config.study import Dataset, Simulated
 from waferbench.config.synthesis.settings import SynthesisSettings
 from waferbench.engine.running import mark
+from waferbench.engine.store import Store
 from waferbench.tools.doctor import OK, PROBLEM, WARNING, Finding, cluster, examine, machine, study, table
 from waferbench.tools.doctor.cluster import Executor
 from waferbench.tools.doctor.visit import visit
@@ -233,6 +235,20 @@ def test_an_artifact_that_was_changed_is_a_problem(tmp_path):
     path.write_text(path.read_text().replace("1", "2", 1))
     (finding,) = study.check_artifacts(tmp_path)
     assert finding.level == PROBLEM and "changed.json: damaged" in finding.found and "delete it" in finding.advice
+
+
+def test_earlier_results_are_weighed_and_the_present_ones_are_not(tmp_path):
+    assert [f.found for f in study.check_store(tmp_path)] == ["no room is taken by earlier results"]
+    (tmp_path / "out.bin").write_bytes(bytes(2_000_000))
+    store = Store(tmp_path / STORE, linked=True)
+    store.add({}, [tmp_path / "out.bin"], {})
+    assert [f.advice for f in study.check_store(tmp_path)] == [""]
+    (tmp_path / "out.bin").unlink()
+    (finding,) = study.check_store(tmp_path)
+    assert finding.level == OK and finding.found.startswith("2.0 MB of earlier results")
+    assert "snakemake clean_store --cores 1" in finding.advice
+    store.clean()
+    assert [f.advice for f in study.check_store(tmp_path)] == [""]
 
 
 def test_a_lock_says_how_to_ask_beside_a_run_and_how_to_be_rid_of_it(tmp_path):

@@ -145,6 +145,29 @@ def test_the_parts_of_one_job_are_told_apart(study):
     ]
 
 
+def test_two_inputs_of_equal_content_are_both_told(study):
+    for name in "ab":
+        write_json(STUDY / f"in_{name}.json", {"n": 1}, told("ingest", {}))
+    inputs = {"store": [payload_digest(STUDY / f"in_{name}.json") for name in "ab"]}
+    write_json(STUDY / "out.json", {}, told("fit", inputs))
+    read = tuple(f"results/s/in_{name}.json" for name in "ab")
+    (job,) = gather_jobs([Output("results/s/out.json", "fit", "fit.log", read, False)], Path(), study)
+    assert job.inputs == read
+
+
+def test_outputs_that_say_nothing_of_their_making_belong_to_the_job_beside_them(study):
+    read = ("results/s/wafers.json",)
+    inputs = {"store": payload_digest(STUDY / "wafers.json")}
+    names = ["a.csv", "a.json", "a.png"]
+    for name in names:
+        (STUDY / name).write_bytes(b"x")
+    write_json(STUDY / "a.json", {}, told("fit", inputs, fold="0"))
+    outputs = [Output(f"results/s/{name}", "fit", "fit.log", read, False) for name in names]
+    (job,) = gather_jobs(outputs, Path(), study)
+    assert (job.name, job.outputs) == ("fit/fold=0", tuple(f"results/s/{name}" for name in names))
+    assert (job.inputs, job.code) == (read, "code of fit")
+
+
 def test_a_lost_record_of_snakemake_is_named(study):
     lost = [Output("results/s/wafers.json", "ingest", None, None, False)]
     with pytest.raises(InputError, match="record of its making is gone"):

@@ -30,7 +30,22 @@ def test_the_parts_of_a_job_are_one_job_of_all_their_seconds(tmp_path):
     for part in "ab":
         record = {"rule": "fit_svm", "job": "fit_svm-0", "seconds": 3, "startup_seconds": 0.5, "device": "cpu"}
         (tmp_path / f"fit_svm-0-{part}.json").write_text(json.dumps(record))
-    assert [job["took"] for job in read_records(tmp_path)["fit_svm"]] == [7.0]
+    assert [(job["took"], job["whole"]) for job in read_records(tmp_path)["fit_svm"]] == [(7.0, True)]
+
+
+def test_a_job_with_fetched_parts_says_nothing_of_how_long_one_takes_but_its_gpu_hours_count(tmp_path):
+    for job, fetched in (("fit-0", ""), ("fit-1", "b"), ("fit-2", "ab")):
+        for part in "ab":
+            record = {"rule": "fit", "job": job, "seconds": 1800, "device": "some GPU"}
+            record |= {"fetched": "2026-01-01T12:00:00+0000"} if part in fetched else {}
+            (tmp_path / f"{job}-{part}.json").write_text(json.dumps(record))
+    known = read_records(tmp_path)
+    (stage,) = survey([Tally("fit", 4, 1)], known, [], NOW)
+    assert (stage.seconds, stage.seconds_left, gpu_hours(known)) == (3600, 3600, 1.5)
+    (tmp_path / "fit-0-a.json").unlink()
+    (tmp_path / "fit-0-b.json").unlink()
+    (stage,) = survey([Tally("fit", 4, 1)], read_records(tmp_path), [], NOW)
+    assert (stage.seconds, stage.seconds_left) == (None, None)
 
 
 def test_what_is_left_costs_the_median_of_finished_jobs_of_the_same_rule(tmp_path):

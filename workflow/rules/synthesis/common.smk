@@ -6,6 +6,7 @@ import re
 from waferbench.config.synthesis.grid import FILTER, SynthesisGrid
 from waferbench.config import classification
 from waferbench.config.synthesis import stages
+from waferbench.engine.bases import planned_base
 
 SYNTHESIS = SynthesisGrid(CFG)
 CELL = SYNTHESIS.cell
@@ -31,9 +32,9 @@ def native_base(wildcards):
 
 
 def ready_base(wildcards):
-    """The identity of a base that is a folder here and not pretrained by this study."""
-    source = wildcards.source
-    return "" if SYNTHESIS.native(source) else checked(WEIGHTS.of_folder, SYNTHESIS.sources[source].base)
+    """The identity of a base that is here, a folder or a download, and not pretrained by this study."""
+    base, native = SYNTHESIS.sources[wildcards.source].base, SYNTHESIS.native(wildcards.source)
+    return "" if native else checked(planned_base, base, CFG.weights.folder, Path(STUDY))
 
 
 def feature_classifier(wildcards):

@@ -5,6 +5,7 @@ first so many drawn, stage ``kept`` the pool behind the shape filter.
 """
 
 from waferbench.config.synthesis.stages import MeasureQuality
+from waferbench.engine.identities import hold_weights
 from waferbench.engine.job import Job, run
 
 
@@ -14,6 +15,7 @@ def measure(job: Job[MeasureQuality]) -> None:
     import numpy as np
 
     from waferbench.base.artifacts import read_table, read_weights, write_table
+    from waferbench.learning.backbones import unpinned
     from waferbench.learning.runtime import device
     from waferbench.synthesis.quality.features import Features
     from waferbench.synthesis.quality.measure import Memory, feature_rows, table
@@ -25,7 +27,12 @@ def measure(job: Job[MeasureQuality]) -> None:
     settings, quality, drawing, seed = job.settings, job.settings.quality, job.settings.render, job.settings.seed
     target, classifier = device(job.gpus, job.threads), job.input.get("classifier")
     trained = read_weights(classifier) if classifier else None
-    network = Features(quality.network, quality.image_size, job.weights(settings.weights), target, trained)
+    weights = job.weights(settings.weights)
+    network = Features(quality.network, quality.image_size, weights, target, trained)
+    if trained is None:
+        hold_weights(network.name, settings.weights, job.machine.weights.folder)
+        if not settings.weights.own_file and (reason := unpinned(network.name, weights)):
+            job.unshared(reason)
 
     train, test = TrainingWafers.splits(job.files, job.scope, settings.classes, "train", "test")
     at = real_wafers(train.labels, job.scope, "train", quality.max_real, seed)

@@ -1,6 +1,7 @@
 """Makes the raw pool of the LoRA adapters: images of each label, until enough of them are accepted."""
 
 from waferbench.config.synthesis.stages import SampleLora
+from waferbench.engine.bases import hold_base
 from waferbench.engine.job import Job, run
 
 
@@ -17,7 +18,10 @@ def sample(job: Job[SampleLora]) -> None:
     from waferbench.wafers.leakage import inherited
 
     settings, source, target = job.settings, job.settings.source, device(job.gpus, job.threads)
-    base = load_base(job.input.get("base") or find_base(source.base, job.machine.weights), target)
+    folder = job.input.get("base") or find_base(source.base, job.machine.weights)
+    base = load_base(folder, target)
+    if "base" not in job.files and (reason := hold_base(source.base, folder, settings.base_files, job.study)):
+        job.unsure(reason)
     passes, shards = verdict(job.files, target), job.shards("adapters", "base")
     files = zip(labels_of(settings.classes), job.input.adapters, job.output.samples, strict=True)
     with Sampler(base, source, settings.seed, job.scope, settings.render.size) as sampler:

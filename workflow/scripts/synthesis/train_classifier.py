@@ -1,6 +1,7 @@
 """Makes one trained classifier: weights, penultimate features, softmax predictions on validation and test, history."""
 
 from waferbench.config.synthesis.stages import TrainClassifier
+from waferbench.engine.identities import hold_weights
 from waferbench.engine.job import Job, run
 
 
@@ -16,7 +17,7 @@ def train(job: Job[TrainClassifier]) -> None:
     from waferbench.classification.data import real_splits, with_injected
     from waferbench.classification.predictions import prediction_table
     from waferbench.classification.train import Normaliser, predict, train_classifier
-    from waferbench.learning.backbones import create_backbone, folded, unfold_batch_norms
+    from waferbench.learning.backbones import create_backbone, folded, unfold_batch_norms, unpinned
     from waferbench.learning.runtime import Checkpoint, device, seed_everything
     from waferbench.wafers.folds import wafers_of
     from waferbench.wafers.leakage import fitted_on
@@ -35,6 +36,10 @@ def train(job: Job[TrainClassifier]) -> None:
     model, mean, std = create_backbone(
         name, len(labels), pretrained, weights, classifier.image_size, classifier.drop_path
     )
+    if pretrained:
+        hold_weights(name, settings.weights, job.machine.weights.folder)
+        if not settings.weights.own_file and (reason := unpinned(name, weights)):
+            job.unshared(reason)
     normalise = Normaliser(mean, std, classifier.image_size, classifier.input, drawn.levels)
     if pretrained and folded(name, weights):
         some = sets["train"].images[:: max(1, len(sets["train"]) // 512)]

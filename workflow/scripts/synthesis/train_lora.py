@@ -1,6 +1,7 @@
 """Makes one LoRA adapter per label on the frozen base of a scope, and the losses of their training."""
 
 from waferbench.config.synthesis.stages import TrainLora
+from waferbench.engine.bases import hold_base
 from waferbench.engine.job import Job, run
 
 
@@ -16,6 +17,8 @@ def train(job: Job[TrainLora]) -> None:
     settings, source = job.settings, job.settings.source
     folder = job.input.get("base") or find_base(source.base, job.machine.weights)
     base = load_base(folder, device(job.gpus, job.threads))
+    if "base" not in job.files and (reason := hold_base(source.base, folder, settings.base_files, job.study)):
+        job.unsure(reason)
     wafers = TrainingWafers.read(job.files, job.scope, settings.classes)
     images, seed = wafers.images(settings.render), derive_seed(settings.seed, job.scope)
     result = train_adapters(base, images, wafers.labels, wafers.classes, source, seed, job.checkpoints)

@@ -169,6 +169,17 @@ class Folder:
             elif facts is not None and stat.S_ISREG(facts.st_mode):
                 yield facts
 
+    def sync(self, depth: int = DEEPEST) -> None:
+        """Wait until the names in it, and in its folders, are on the disk."""
+        if not depth:
+            raise Unfit(f"its folders lie more than {DEEPEST} deep")
+        for name in self.names():
+            facts = self.look(name)
+            if facts is not None and stat.S_ISDIR(facts.st_mode):
+                with self.folder(name) as inner:
+                    inner.sync(depth - 1)
+        sync(self.descriptor)
+
     def _require(self, name: str, kind: int) -> None:
         facts = self.look(name)
         if facts is None:
@@ -207,7 +218,7 @@ def copy_bytes(source: int, size: int, target: int | None = None) -> str:
     if left:
         raise Unfit(f"a file has {'more' if left < 0 else 'fewer'} than the {size:,} bytes recorded")
     if target is not None:
-        _sync(target)
+        sync(target)
     return hashed.hexdigest()
 
 
@@ -218,7 +229,8 @@ def write_bytes(target: int, content: bytes) -> None:
         rest = rest[os.write(target, rest) :]
 
 
-def _sync(target: int) -> None:
+def sync(target: int) -> None:
+    """Wait until an open file, or the names in an open folder, are on the disk."""
     try:
         os.fsync(target)
     except OSError as error:

@@ -34,16 +34,14 @@ class Weights:
     def of(self, network: str) -> NetworkWeights:
         """A network's entry of the manifest, and the identity of the user's own file for it where there is one."""
         entry = self.manifest.get(network, {})
-        names = [f"{network}.safetensors", *(Path(source["file"]).name for source in entry.get("sources", []))]
+        # what hubs call model.safetensors is no network's own name: it is not read from there
+        sources = [source for source in entry.get("sources", []) if source["kind"] != "hub"]
+        names = [f"{network}.safetensors", *(Path(source["file"]).name for source in sources)]
         return NetworkWeights(manifest={network: entry}, own_file=own_weights(self.folder, names))
 
     def entry(self, network: str) -> NetworkWeights:
         """The entry alone, for what needs a network's mean and deviation."""
         return NetworkWeights(manifest={network: self.manifest.get(network, {})})
-
-    def of_folder(self, name: str) -> str:
-        """The identity of a network that is a folder here, at this path or in the user's own folder."""
-        return own_weights(self.folder, [name, Path(name).name], Path(name))
 
 
 def data_file(dataset: Dataset) -> str:
@@ -94,17 +92,38 @@ def own_wafers(path: str) -> str:
     return known_digest(Path(path), WAFERS)[:DIGITS] if Path(path).exists() else ""
 
 
-def own_weights(folder: str, names: Iterable[str], *paths: Path) -> str:
-    """The identity of the first of these files or folders that is there, wherever it lies; else empty.
+def own_weights(folder: str, names: Iterable[str]) -> str:
+    """The identity of the first of these files that is there, wherever it lies; else empty.
 
     Args:
         folder: ``weights.folder``, or empty.
         names: what is looked for in it.
-        paths: looked for before.
 
     Raises:
         InputError: a pipe, a device or a socket is called so.
     """
     inside = [Path(folder) / name for name in names] if folder else []
-    found = next((path for path in [*paths, *inside] if path.exists()), None)
+    found = next((path for path in inside if path.exists()), None)
     return known_digest(found, NETWORK)[:DIGITS] if found is not None else ""
+
+
+def hold_weights(network: str, planned: NetworkWeights, folder: str) -> None:
+    """Hold a network's weights, after they were loaded, against what the plan knew of the user's own files.
+
+    Args:
+        folder: ``weights.folder``, or empty.
+
+    Raises:
+        InputError: the user's own file is another one, new or gone.
+    """
+    now = Weights(planned.manifest, folder).of(network).own_file
+    require_planned(f"weights of {network} in {folder or 'no folder of your own'}", planned.own_file, now)
+
+
+def require_planned(what: str, planned: str, now: str) -> None:
+    """`InputError` where something was replaced after it was looked at."""
+    if planned != now:
+        raise InputError(
+            f"{what}: changed since the study was planned: found {now or 'none'}, expected {planned or 'none'} (its "
+            "content or revision); run the same command again, which plans with what is there now"
+        )

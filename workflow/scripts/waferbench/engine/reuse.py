@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from waferbench.base.seals import STORE
 from waferbench.config.stages import Place
 from waferbench.engine.codehash import code_digest, distributions
 from waferbench.engine.interpreter import distribution_digest, patched
-from waferbench.engine.store import Store
+from waferbench.engine.store import Store, can_link
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class Reuse:
 def told(study: Path) -> list[str]:
     """What to say before a run of how its results can be kept."""
     store, lines = study / STORE, []
+    with suppress(OSError):
+        store.mkdir(parents=True, exist_ok=True)
     if reason := patched():
         lines.append(f"{reason}: results may not be those of the packages alone, and are not kept to go back to them")
     if store.is_dir() and not can_link(study, store):

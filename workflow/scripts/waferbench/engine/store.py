@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -12,19 +11,17 @@ import stat
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 from waferbench.base.errors import InputError
 from waferbench.base.files import canonical_json, partial
-from waferbench.engine.guarded import DEEPEST, Folder, Unfit, copy_bytes, opened, write_bytes
+from waferbench.engine.entries import MANIFEST, Output, Recorded, manifest, read_manifest, require_artifact
+from waferbench.engine.guarded import Folder, Unfit, copy_bytes, opened, sync, write_bytes
 
-MANIFEST = "entry.json"
-SEAL = "sha256"  # of all else that the manifest says
-MOST = 1 << 20  # bytes of a manifest
 DAY = 24 * 3600.0  # seconds, after which what a killed process left is nobody's
 ENTRY = re.compile(r"[0-9a-f]{64}")
 LEFT = re.compile(r"\.(making|leaving)-[0-9a-f]{32}")
@@ -32,20 +29,11 @@ LEFT = re.compile(r"\.(making|leaving)-[0-9a-f]{32}")
 UNLINKABLE = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EROFS}
 
 
-class Recorded(NamedTuple):
-    """A file of an entry, as its manifest tells it."""
-
-    size: int  # bytes
-    sha256: str
-
-
-Output = dict[str, Recorded]  # the files of one output by their path in it; a file that is an output has the path ""
-
-
 class Store:
     """A folder of entries ``<sha256 of key and output names>/``: a job's outputs, and `MANIFEST` with their digests.
 
-    An entry appears whole or not at all, and is checked whenever it is taken. Others may write in the folder, see
+    An entry appears whole or not at all, and is checked whenever it is taken: against its manifest, and, as its maker
+    wrote that too, as the next job will check its inputs (`require_artifact`). Others may write in the folder, see
     `waferbench.engine.guarded`. Whatever is wrong is said on stderr and costs nothing but the saving: the caller
     computes.
 
@@ -54,7 +42,8 @@ class Store:
             them, unless it has the sticky bit, where entries are their makers' own.
         linked: results and entries are the same files under two names, and nothing is on disk twice. For a study's own
             store, beside its results: a result that is changed in place damages its entry, and all names of a file get
-            the present time when it is taken. What cannot be linked is copied. Without, everything is copied.
+            the present time when it is taken. What cannot be linked, or whose time is not ours to set, is copied.
+            Without, everything is copied.
     """
 
     def __init__(self, folder: str | Path, linked: bool = False):
@@ -86,7 +75,7 @@ class Store:
                 _remove(partial(place))
 
     def add(self, key: Mapping, outputs: Sequence[str | Path], record: Mapping) -> None:
-        """Add an entry of these outputs; of two that are made at once the first stays.
+        """Add an entry of these outputs, on disk when it gets its name; of two that are made at once the first stays.
 
         Args:
             record: what `fetch` answers, any JSON-able mapping.
@@ -114,13 +103,37 @@ class Store:
             InputError: the folder cannot be read.
         """
         try:
-            with Folder.at(self.folder) as store:
+            with self._readable() as store:
                 return self._clean(store, keep)
         except FileNotFoundError:
             return 0, 0
+
+    def spare(self) -> int:
+        """Bytes on disk of what `clean` would remove: in a linked store, of entries that no result shares any more.
+
+        Raises:
+            InputError: the folder cannot be read.
+        """
+        try:
+            with self._readable() as store:
+                entries, names = self._removable(store)
+        except FileNotFoundError:
+            return 0
+        for entry in entries:
+            names.subtract(entry.files.keys())
+        gone = {inode: file for entry in entries for inode, file in entry.files.items() if not names[inode]}
+        return sum(512 * file.st_blocks for file in gone.values())
+
+    @contextmanager
+    def _readable(self) -> Iterator[Folder]:
+        try:
+            with Folder.at(self.folder) as store:
+                yield store
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise InputError(
-                f"{self.folder}: {error.strerror}; ask its owner for the right to read and write it, then clean again"
+                f"{self.folder}: {error.strerror}; ask its owner for the right to read and write it, then try again"
             ) from error
 
     def _fetch(self, store: Folder, name: str, key: Mapping, outputs: Sequence[Path]) -> dict | None:
@@ -129,7 +142,7 @@ class Store:
             return None
         try:
             with store.folder(name) as entry:
-                recorded, record = _read_manifest(entry, key, len(outputs))
+                recorded, record = read_manifest(entry, key, len(outputs))
                 self._take(entry, recorded, outputs)
                 with suppress(OSError):
                     os.utime(entry.descriptor)  # when it was last of use, for `clean`
@@ -159,15 +172,16 @@ class Store:
                 with entry.within(folders) as folder:
                     self._bring(folder, name, expected, target)
         for output in outputs:
+            require_artifact(partial(output), output)
+        for output in outputs:
             _replace(partial(output), output)
 
     def _bring(self, folder: Folder, name: str, expected: Recorded, target: Path) -> None:
         with opened(folder.open(name)) as source:
             if os.fstat(source).st_size != expected.size:
                 raise Unfit(f"the size of {target.name} is not the one recorded")
-            if self._link(name, target, src_dir_fd=folder.descriptor):
+            if self._link(name, target, src_dir_fd=folder.descriptor) and self._renewed(source, target):
                 found = copy_bytes(source, expected.size)
-                os.utime(source)  # as an output it is new, and Snakemake compares times
             else:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 with opened(os.open(target, flags, 0o666)) as copy:
@@ -175,28 +189,42 @@ class Store:
         if found != expected.sha256:
             raise Unfit(f"the digest of {target.name} is not the one recorded")
 
+    def _renewed(self, source: int, target: Path) -> bool:
+        """Give what was linked the present time: as an output it is new, and Snakemake compares times. Where another
+        user's file does not let us, the link goes, and the file has to be copied."""
+        if not os.path.samestat(os.fstat(source), target.lstat()):
+            raise Unfit(f"{target.name} was exchanged while it was taken")
+        try:
+            os.utime(source)
+        except PermissionError as error:
+            target.unlink()
+            self._tell_copied(error)
+            return False
+        return True
+
     def _add(self, store: Folder, name: str, key: Mapping, outputs: Sequence[Path], record: Mapping) -> None:
         there = store.look(name)
         if there is not None and stat.S_ISDIR(there.st_mode):
             return
         if there is not None:
             raise Unfit(f"{name} is in the way, which is no folder; its owner must remove it")
+        for output in outputs:
+            require_artifact(output, output)
         mode = _shared(store.facts.st_mode)
         making = f".making-{uuid4().hex}"
         try:
             with store.make(making) as entry:
                 recorded = [self._keep(output, entry, i, mode) for i, output in enumerate(outputs)]
-                manifest = {"key": dict(key), "outputs": recorded, "record": dict(record)}
-                text = json.dumps({**manifest, SEAL: _seal(manifest)}, indent=1, sort_keys=True).encode() + b"\n"
-                if len(text) > MOST:
-                    raise Unfit(f"its {MANIFEST} would have more than {MOST:,} bytes: too many files")
                 with opened(entry.create(MANIFEST, mode & 0o666)) as file:
-                    write_bytes(file, text)
+                    write_bytes(file, manifest(key, recorded, record))
+                    sync(file)
+                entry.sync()
                 os.fchmod(entry.descriptor, mode)
                 if not store.is_still(making, entry.facts):
                     raise Unfit("another user has exchanged what was being made")
             try:
                 store.move(making, name)
+                sync(store.descriptor)
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # else another job was quicker
                     raise
@@ -228,18 +256,18 @@ class Store:
         except OSError as error:
             if error.errno not in UNLINKABLE:
                 raise
-            if not self._told:
-                self._say(f"{self.folder} and the results cannot share files ({error.strerror}): they are copied")
-            self._told = True
+            self._tell_copied(error)
             return False
         return True
 
+    def _tell_copied(self, error: OSError) -> None:
+        if not self._told:
+            self._say(f"{self.folder} and the results cannot share files ({error.strerror}): they are copied")
+        self._told = True
+
     def _clean(self, store: Folder, keep: int) -> tuple[int, int]:
         freed = sum(_discard_left(store, name) for name in store.names() if LEFT.fullmatch(name))
-        entries = [entry for name in store.names() if ENTRY.fullmatch(name) and (entry := _weigh(store, name))]
-        names = Counter(inode for entry in entries for inode in entry.files)
-        if self.linked:  # of a file with more names than entries give it some result is one
-            entries = [e for e in entries if all(file.st_nlink <= names[i] for i, file in e.files.items())]
+        entries, names = self._removable(store)
         sizes = {inode: 512 * file.st_blocks for entry in entries for inode, file in entry.files.items()}
         total, removed, kept = sum(sizes.values()), 0, 0
         for entry in sorted(entries, key=lambda entry: entry.facts.st_mtime):
@@ -256,9 +284,35 @@ class Store:
             self._say(f"{kept} entries of {self.folder} are not ours to remove")
         return removed, freed
 
+    def _removable(self, store: Folder) -> tuple[list[_Weighed], Counter[int]]:
+        """The entries whose removal may free room; by inode, how many names of a file all entries hold."""
+        entries = [entry for name in store.names() if ENTRY.fullmatch(name) and (entry := _weigh(store, name))]
+        names = Counter(inode for entry in entries for inode in entry.files)
+        if self.linked:  # of a file with more names than entries give it some result is one
+            entries = [e for e in entries if all(file.st_nlink <= names[i] for i, file in e.files.items())]
+        return entries, names
+
     def _say(self, text: str) -> None:
         """On stderr; what it quotes may come from another user, so no control character reaches a terminal."""
         print(f"{'store' if self.linked else 'cache'}: {InputError(text)}", file=sys.stderr)
+
+
+def can_link(folder: str | Path, other: str | Path) -> bool:
+    """Whether a file in one folder can get a second name in another; also true where that cannot be tried."""
+    name = f".making-{uuid4().hex}"  # what a kill leaves of it in a store, `Store.clean` removes
+    try:
+        with Folder.at(folder) as source, Folder.at(other) as target:
+            os.close(target.create(name))
+            try:
+                os.link(name, f"{name}0", src_dir_fd=target.descriptor, dst_dir_fd=source.descriptor)
+            except OSError as error:
+                return error.errno not in UNLINKABLE
+            finally:
+                target.remove(name)
+                source.remove(f"{name}0")
+    except (OSError, Unfit):  # not there, or not ours to write in
+        return True
+    return True
 
 
 class _Weighed(NamedTuple):
@@ -306,36 +360,6 @@ def _discard_left(store: Folder, name: str) -> int:
 def _name(key: Mapping, outputs: Sequence[str | Path]) -> str:
     names = [Path(path).name for path in outputs]
     return hashlib.sha256(canonical_json([key, names]).encode()).hexdigest()
-
-
-def _read_manifest(entry: Folder, key: Mapping, outputs: int) -> tuple[list[Output], dict]:
-    """The files of each output, and the record; `ValueError` for anything else than what `Store.add` writes."""
-    known = json.loads(entry.read(MANIFEST, MOST))
-    if not isinstance(known, dict) or known.pop(SEAL, None) != _seal(known):
-        raise ValueError(f"its {MANIFEST} is not as it was written")
-    if known.get("key") != json.loads(canonical_json(key)):
-        raise ValueError("it says it was made from something else")
-    if not isinstance(known.get("record"), dict):
-        raise ValueError("its record is none")
-    recorded = known.get("outputs")
-    if not isinstance(recorded, list) or len(recorded) != outputs or not all(map(_is_output, recorded)):
-        raise ValueError("it does not tell its files")
-    return [{path: Recorded(*facts) for path, facts in files.items()} for files in recorded], known["record"]
-
-
-def _seal(manifest: Mapping) -> str:
-    return hashlib.sha256(canonical_json(manifest).encode(errors="surrogatepass")).hexdigest()
-
-
-def _is_output(files: Any) -> bool:
-    """Whether it tells of one output: inner paths that lead nowhere else, each with a size and a digest."""
-    if not isinstance(files, dict) or ("" in files and len(files) > 1):
-        return False
-    paths = [path.split("/") for path in files if path]
-    inside = all(len(path) < DEEPEST and not {"", ".", ".."} & set(path) for path in paths)
-    return inside and all(
-        isinstance(facts, list) and [type(fact) for fact in facts] == [int, str] for facts in files.values()
-    )
 
 
 def _steps(number: int, path: str) -> list[str]:

@@ -152,21 +152,47 @@ def find_weights(name: str, weights: WeightSearch | None = None) -> tuple[Path, 
         InputError: nowhere to be found, or not the file that the manifest pins. Without ``download`` earlier downloads
             count, and nothing is asked of a network.
     """
-    weights = weights or WeightSearch()
-    sources = load_manifest(weights).get(name, {}).get("sources") or _timm_source(name)
+    path, source = _located(name, weights or WeightSearch())
+    return _checked(name, path, source), source
+
+
+def unpinned(name: str, weights: WeightSearch | None = None) -> str:
+    """Why others may load other weights by the same entry of the manifest; "" where its first digest is that of these.
+
+    Args:
+        name: of a network whose weights were loaded before: nothing is fetched.
+
+    Raises:
+        InputError: they are no longer there.
+    """
+    search = (weights or WeightSearch()).model_copy(update={"download": False})
+    path, source = _located(name, search)
+    pinned = source.get("sha256")
+    if pinned and pinned == next(other["sha256"] for other in _sources(name, search) if other.get("sha256")):
+        return ""
+    return f"the manifest's entry of {name} pins no one file for all, and others may load another than {path}"
+
+
+def _sources(name: str, weights: WeightSearch) -> list[dict]:
+    return load_manifest(weights).get(name, {}).get("sources") or _timm_source(name)
+
+
+def _located(name: str, weights: WeightSearch) -> tuple[Path, dict]:
+    """The file of `find_weights` and its source, not held against any digest."""
+    sources = _sources(name, weights)
     own = {"kind": "file", "file": f"{name}.safetensors", "keys": "own", "sha256": None}
     folder = Path(weights.folder) if weights.folder else None
     if folder is not None:
         for source in [own, *(s for s in sources if s["kind"] != "hub")]:
             path = folder / Path(source["file"]).name
             if is_regular(path):
-                return _checked(name, path, source), source
+                return path, source
     for source in sources:
         if source["kind"] == "wheel" and (path := _in_wheel(source)) is not None:
-            return _checked(name, path, source), source
+            return path, source
     for source in sources:
         if source["kind"] in FETCH and (path := FETCH[source["kind"]](name, source, weights.download)) is not None:
-            return _checked(name, path, source), source
+            return path, source
     raise InputError(_missing(name, sources, folder))
 
 

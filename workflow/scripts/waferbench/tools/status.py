@@ -20,7 +20,8 @@ WIDTH = 80
 
 @dataclass(frozen=True)
 class Stage:
-    """One rule's jobs. seconds: median of its finished jobs, None before the first. gpu: whether those used a GPU.
+    """One rule's jobs. seconds: median of its jobs that were computed here whole, None before the first. gpu: whether
+    jobs computed here used a GPU.
 
     left: jobs not begun. seconds_left: of these and the running ones, with a GPU or without; None as ``seconds``.
     """
@@ -35,18 +36,24 @@ class Stage:
 
 
 def read_records(runs: Path) -> dict[str, list[dict]]:
-    """The run records by rule, of what was computed here, one a job; unreadable ones are passed over."""
-    jobs: dict[tuple[str, str], dict] = {}
+    """The run records by rule, one a job; unreadable ones are passed over.
+
+    Returns:
+        Of each job of which something was computed here: the record of its first such part, with the seconds of all
+        such parts as ``took`` and whether there are no others as ``whole``. A part that was computed before, or in
+        another study, took none.
+    """
+    parts = defaultdict(list)
     for path, record in run_records(runs):
-        if "fetched" in record:  # computed before, or in another study
-            continue
         with suppress(TypeError, KeyError):
-            took = record["seconds"] + record.get("startup_seconds", 0.0)
-            job = jobs.setdefault((record["rule"], record.get("job", path.stem)), {**record, "took": 0.0})
-            job["took"] += took  # of all its parts
+            took = 0.0 if "fetched" in record else record["seconds"] + record.get("startup_seconds", 0.0)
+            parts[record["rule"], record.get("job", path.stem)].append({**record, "took": took})
     found = defaultdict(list)
-    for (rule, _), job in jobs.items():
-        found[rule].append(job)
+    for (rule, _), job in parts.items():
+        computed = [part for part in job if "fetched" not in part]
+        if computed:
+            took = sum(part["took"] for part in computed)
+            found[rule].append({**computed[0], "took": took, "whole": len(computed) == len(job)})
     return found
 
 
@@ -57,7 +64,7 @@ def survey(
 
     Args:
         tallies: the jobs by rule, as planned.
-        records: the run records of finished jobs by rule, with the seconds they ``took``.
+        records: the run records of finished jobs by rule, as of `read_records`.
         alive: the jobs that run.
         now: seconds since the epoch.
     """
@@ -66,7 +73,9 @@ def survey(
         mine = [job for job in alive if job.rule == tally.rule][: tally.left]
         waiting = tally.left - len(mine)
         known = records.get(tally.rule, [])
-        seconds = median(record["took"] for record in known) if known else None
+        # of some parts alone a job takes less than those that are left
+        whole = [record["took"] for record in known if record["whole"]]
+        seconds = median(whole) if whole else None
         rest = None
         if seconds is not None:
             rest = waiting * seconds + sum(max(0.0, seconds - (now - job.started)) for job in mine)
@@ -76,7 +85,7 @@ def survey(
 
 
 def gpu_hours(records: Mapping[str, Sequence[Mapping]]) -> float:
-    """Hours that finished jobs had a GPU for."""
+    """Hours that finished jobs had a GPU for, by what was computed here."""
     return sum(r["took"] for known in records.values() for r in known if r["device"] != "cpu") / 3600
 
 

@@ -26,14 +26,15 @@ def cost(runs: Sequence[Mapping[str, Any]]) -> Table | None:
         t[column] = pd.to_numeric(t[column], errors="coerce").fillna(0.0) if column in t else 0.0
     t["device"] = t["device"].fillna("cpu") if "device" in t else "cpu"
     t["fetched"] = t["fetched"].notna() if "fetched" in t else False
+    t["job"] = t["job"].fillna(pd.Series(t.index)) if "job" in t else t.index  # one of several parts tells it
     total = max(t["seconds"].sum(), 1e-9)
     rows = []
     for rule, part in sorted(t.groupby("rule"), key=lambda item: -item[1]["seconds"].sum()):
         seconds, fetched = part["seconds"].sum(), part["fetched"].sum()
         rows.append(
             [
-                name(str(rule).replace("_", " "), f"{fetched} from the cache, at what they cost" if fetched else ""),
-                number(len(part), ",.0f"),
+                name(str(rule).replace("_", " "), f"{fetched} computed before, at what they cost" if fetched else ""),
+                number(part["job"].nunique(), ",.0f"),
                 Cell(duration(seconds), seconds, f"{seconds / total:.0%}", heat=seconds / total),
                 *_usage(part),
                 Cell(", ".join(sorted(set(part["device"])))),
@@ -41,7 +42,7 @@ def cost(runs: Sequence[Mapping[str, Any]]) -> Table | None:
         )
     totals = [
         name("All stages"),
-        number(len(t), ",.0f"),
+        number(t["job"].nunique(), ",.0f"),
         Cell(duration(total), total),
         *_usage(t),
         Cell(""),
@@ -52,8 +53,9 @@ def cost(runs: Sequence[Mapping[str, Any]]) -> Table | None:
 
 def _usage(runs: pd.DataFrame) -> list[Cell]:
     """Longest job, processor time, peak of memory, and of a GPU's."""
+    longest = runs.groupby("job")["seconds"].sum().max()
     return [
-        Cell(duration(runs["seconds"].max()), runs["seconds"].max()),
+        Cell(duration(longest), longest),
         Cell(duration(runs["cpu_seconds"].sum()), runs["cpu_seconds"].sum()),
         number(runs["peak_mb"].max(), ",.0f"),
         number(runs["gpu_peak_mb"].max() or None, ",.0f"),

@@ -222,17 +222,30 @@ def find_base(name: str | Path, weights: WeightPlaces) -> Path:
     for place in places:
         if place.is_dir():
             return place
-    patterns = ["model_index.json"] + [f"{part}/{p}" for part in PARTS for p in ("*.json", "*.txt")]
-    tensors = ["diffusion_pytorch_model.safetensors", "model.safetensors"]
-    patterns += [f"{part}/{file}" for part in PARTS for file in tensors]
     try:
-        return Path(snapshot_download(str(name), allow_patterns=patterns, local_files_only=not weights.download))
+        return _from_hub(str(name), weights.download)
     except Exception as error:  # the hub has many ways to say that it has no such thing
         tried = "nor on the hub" if weights.download else "nor among earlier downloads"
         raise InputError(
             f"define.sources base {str(name)!r}: no such folder, {tried} ({type(error).__name__}); put the model in "
             f"diffusers layout at {' or '.join(map(str, places))}, set weights.download: true, or take base: native"
         ) from error
+
+
+def _from_hub(name: str, download: bool) -> Path:
+    """The folder of an earlier download, or of a new one; what was downloaded stays at its revision."""
+    patterns = ["model_index.json"] + [f"{part}/{p}" for part in PARTS for p in ("*.json", "*.txt")]
+    tensors = ["diffusion_pytorch_model.safetensors", "model.safetensors"]
+    patterns += [f"{part}/{file}" for part in PARTS for file in tensors]
+    try:
+        found = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+    except Exception:  # as many ways as above
+        if not download:
+            raise
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    if download:  # the rest of its files, where it is not whole
+        snapshot_download(name, revision=found.name, allow_patterns=patterns)
+    return found
 
 
 def verify_layout(folder: Path) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from waferbench.base.errors import InputError
+from waferbench.base.seals import STORE
 from waferbench.base.sourcefiles import KINDS, files_of
 from waferbench.config.study import Dataset
 from waferbench.engine.running import markers, parted
+from waferbench.engine.store import Store
 from waferbench.tools.doctor import OK, PROBLEM, WARNING, Finding
 
 PATIENCE = 3600  # seconds without a change after which a half-written file counts as left behind
@@ -89,6 +91,16 @@ def check_artifacts(study: Path) -> Iterator[Finding]:
             yield Finding(PROBLEM, "artifacts", told, remedy or f"mend the rights of {path}")
     if not broken:
         yield Finding(OK, "artifacts", f"{len(paths)} of {study} are as they were written" if paths else "none yet")
+
+
+def check_store(study: Path) -> Iterator[Finding]:
+    """What the study's own store holds beyond its present results, which is what it takes of the disk."""
+    spare = Store(study / STORE, linked=True).spare()
+    if spare:
+        told = f"{spare / 1e6:,.1f} MB of earlier results in {study / STORE}, which no present result shares"
+        yield Finding(OK, "store", told, "to free them: snakemake clean_store --cores 1 and the study's options")
+    else:
+        yield Finding(OK, "store", "no room is taken by earlier results")
 
 
 def check_leftovers(study: Path, locks: Path = Path(".snakemake/locks")) -> Iterator[Finding]:

@@ -44,6 +44,7 @@ def visit(
         ("wafers", partial(study.check_data, settings.dataset, folder)),
         *(check for track in tracks for check in track.doctor(settings).items()),
         ("artifacts", partial(study.check_artifacts, folder)),
+        ("store", partial(study.check_store, folder)),
         ("leftovers", partial(study.check_leftovers, folder)),
         ("cluster", partial(cluster.check_cluster, executor)),
     ]

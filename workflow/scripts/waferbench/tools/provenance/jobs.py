@@ -81,19 +81,29 @@ def gather_jobs(outputs: Sequence[Output], root: Path, study: Path) -> list[Made
     records, digest_of = _records(root / study), functools.cache(lambda path: payload_digest(root / path))
     jobs = []
     for (rule, _), made in _by(outputs, _job_of).items():
-        parts = _by(made, lambda output: canonical_json(_told(root / output.path).get("wildcards", {})))
-        for part in parts.values():
+        parts = _parts(made, root)
+        for part in parts:
             told = _told(root / part[0].path)
-            read = {digest_of(path): path for path in part[0].inputs}
-            _verify_inputs(part[0].path, told.get("inputs", {}), set(read))
+            read = {path: digest_of(path) for path in part[0].inputs}  # some may be equal
+            _verify_inputs(part[0].path, told.get("inputs", {}), set(read.values()))
             known = {one for found in told.get("inputs", {}).values() for one in _listed(found)}
-            inputs = tuple(sorted(path for found, path in read.items() if len(parts) == 1 or found in known))
+            inputs = tuple(sorted(path for path, found in read.items() if len(parts) == 1 or found in known))
             wildcards = told.get("wildcards", {})
             record, file = records.get(_key(rule, wildcards), ({}, ""))
             paths = tuple(sorted(output.path for output in part))
             facts = {name: told[name] for name in ("code", "settings", "data", "made_by") if name in told}
             jobs.append(MadeJob(rule, wildcards, inputs, paths, **facts, record=record, record_file=file))
     return sorted(jobs, key=lambda job: job.name)
+
+
+def _parts(made: Sequence[Output], root: Path) -> list[list[Output]]:
+    """The outputs of one job's parts, by their wildcards; what says nothing of its making (a table for spreadsheets, a
+    picture) goes with the first, after one that does."""
+    telling = [output for output in made if _told(root / output.path)]
+    silent = [output for output in made if output not in telling]
+    parts = list(_by(telling, lambda output: canonical_json(_told(root / output.path).get("wildcards", {}))).values())
+    first, *others = parts or [[]]
+    return [[*first, *silent], *others]
 
 
 def _by(outputs: Sequence[Output], key: Callable[[Output], Hashable]) -> dict[Any, list[Output]]:
