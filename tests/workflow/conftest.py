@@ -18,6 +18,7 @@ OVERLAYS = ("tests/config/tiny.yaml", "tests/config/npz.yaml")
 UNPLUGGED = ("unshare", "--map-root-user", "--net")
 CLASSES = ["Center", "Edge-Ring", "Scratch", "none"]
 PLANNER = Planner()
+os.environ.pop("PYTHONPATH", None)  # what a patched Python computes is not kept
 
 
 class Study:

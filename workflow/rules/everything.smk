@@ -24,8 +24,11 @@ onstart:
 onsuccess:
     from waferbench.report.kit.index import write_index  # of what planning need not import
 
-    write_index(Path(STUDY), TRACKS)
     trim(Path(STUDY), CFG.store.keep_gb)
+    try:
+        write_index(Path(STUDY), TRACKS)
+    except OSError as error:  # no reason to call a finished study failed
+        logger.warning(str(error))
 
 
 onerror:

@@ -61,6 +61,7 @@ def fitting(job: Job) -> None:
 def planned(monkeypatch):
     """As if the code were that of the plan."""
     monkeypatch.setattr("waferbench.engine.reuse._code_now", lambda: "0")
+    monkeypatch.setattr("waferbench.engine.reuse.patched", lambda: "")
 
 
 def test_each_part_of_a_job_is_made_recorded_and_kept_by_itself(tmp_path: Path, features, planned):

@@ -9,6 +9,11 @@ from waferbench.engine.reuse import told, trim
 from waferbench.engine.store import Store
 
 
+@pytest.fixture(autouse=True)
+def unpatched(monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     """Two entries of 100 kB, one of them a present result."""
@@ -43,7 +48,7 @@ def test_a_store_beside_its_results_is_not_worth_a_word(study: Path):
 def test_a_patched_python_is_told_beforehand(study: Path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(study))
     assert told(study) == [
-        f"PYTHONPATH names {study}: results may not be those of the packages alone, and are not kept to go back to them"
+        f"PYTHONPATH names {study}: what this Python computes may not be what its packages do, and is not kept"
     ]
 
 

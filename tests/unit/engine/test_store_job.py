@@ -35,6 +35,7 @@ def script(tmp_path: Path, monkeypatch) -> Path:
     script.write_text("print(1)\n")
     reuse._code_now.cache_clear()  # as in a process of its own
     reuse._packages_now.cache_clear()
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script))
     return script
 

@@ -6,10 +6,16 @@ import re
 from waferbench.config.synthesis.grid import FILTER, SynthesisGrid
 from waferbench.config import classification
 from waferbench.config.synthesis import stages
+from waferbench.config.synthesis.sources import Lora
 from waferbench.engine.bases import planned_base
 
 SYNTHESIS = SynthesisGrid(CFG)
 CELL = SYNTHESIS.cell
+BASES = {  # identities of ready bases, of this very moment: one may be downloaded while the study runs
+    name: checked(planned_base, SYNTHESIS.sources[name].base, CFG.weights.folder, Path(STUDY))
+    for name in SYNTHESIS.of_kind(Lora)
+    if not SYNTHESIS.native(name)
+}
 
 
 def of_kind(kind):
@@ -33,8 +39,7 @@ def native_base(wildcards):
 
 def ready_base(wildcards):
     """The identity of a base that is here, a folder or a download, and not pretrained by this study."""
-    base, native = SYNTHESIS.sources[wildcards.source].base, SYNTHESIS.native(wildcards.source)
-    return "" if native else checked(planned_base, base, CFG.weights.folder, Path(STUDY))
+    return BASES.get(wildcards.source, "")
 
 
 def feature_classifier(wildcards):

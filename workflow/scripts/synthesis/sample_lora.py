@@ -18,7 +18,7 @@ def sample(job: Job[SampleLora]) -> None:
     from waferbench.wafers.leakage import inherited
 
     settings, source, target = job.settings, job.settings.source, device(job.gpus, job.threads)
-    folder = job.input.get("base") or find_base(source.base, job.machine.weights)
+    folder = job.input.get("base") or find_base(source.base, job.machine.weights, settings.base_files)
     base = load_base(folder, target)
     if "base" not in job.files and (reason := hold_base(source.base, folder, settings.base_files, job.study)):
         job.unsure(reason)

@@ -15,7 +15,7 @@ def train(job: Job[TrainLora]) -> None:
     from waferbench.wafers.training import TrainingWafers
 
     settings, source = job.settings, job.settings.source
-    folder = job.input.get("base") or find_base(source.base, job.machine.weights)
+    folder = job.input.get("base") or find_base(source.base, job.machine.weights, settings.base_files)
     base = load_base(folder, device(job.gpus, job.threads))
     if "base" not in job.files and (reason := hold_base(source.base, folder, settings.base_files, job.study)):
         job.unsure(reason)

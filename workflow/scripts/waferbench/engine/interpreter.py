@@ -9,6 +9,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def _patches() -> Iterator[str]:
 def _site_folders() -> list[Path]:
     """Where Python reads ``.pth`` files."""
     user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
-    return [folder for folder in map(Path, [*site.getsitepackages(), *user]) if folder.is_dir() and folder != SYSTEM]
+    return [
+        folder for folder in map(Path, [*site.getsitepackages(), *user]) if os.path.isdir(folder) and folder != SYSTEM
+    ]
 
 
 def _runs_code(file: Path) -> bool:
@@ -62,8 +65,9 @@ def _installed(file: Path) -> bool:
     """Whether it is in the list of files of a package that lies beside it."""
     start = f"{file.name},".encode()
     for record in file.parent.glob("*.dist-info/RECORD"):
-        if any(line.startswith(start) for line in record.read_bytes().splitlines()):
-            return True
+        with suppress(OSError):  # kept from us: it tells nothing
+            if any(line.startswith(start) for line in record.read_bytes().splitlines()):
+                return True
     return False
 
 

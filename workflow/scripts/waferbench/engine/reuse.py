@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -92,8 +93,8 @@ def told(study: Path) -> list[str]:
     with suppress(OSError):
         store.mkdir(parents=True, exist_ok=True)
     if reason := patched():
-        lines.append(f"{reason}: results may not be those of the packages alone, and are not kept to go back to them")
-    if store.is_dir() and not can_link(study, store):
+        lines.append(f"{reason}: what this Python computes may not be what its packages do, and is not kept")
+    if os.path.isdir(store) and not can_link(study, store):
         lines.append(f"{store} and the results cannot share files: they are copied, and use room in both places")
     return lines
 

@@ -191,9 +191,11 @@ class Store:
 
     def _renewed(self, source: int, target: Path) -> bool:
         """Give what was linked the present time: as an output it is new, and Snakemake compares times. Where another
-        user's file does not let us, the link goes, and the file has to be copied."""
+        user's file does not let us, or the link is not seen to be the file that was opened (it was exchanged, or the
+        file system numbers each name anew), the link goes, and what was opened has to be copied."""
         if not os.path.samestat(os.fstat(source), target.lstat()):
-            raise Unfit(f"{target.name} was exchanged while it was taken")
+            target.unlink()
+            return False
         try:
             os.utime(source)
         except PermissionError as error:

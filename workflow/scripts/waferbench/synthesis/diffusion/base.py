@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,7 @@ from waferbench.synthesis.diffusion.parts import (
 )
 from waferbench.synthesis.diffusion.tokenizer import build_tokenizer
 
+COMMIT = re.compile("[0-9a-f]{40}")  # of a revision of the hub
 PARTS = {  # what a base holds: the file that describes each part, and the pattern of its weights
     "vae": ("config.json", "*.safetensors"),
     "unet": ("config.json", "*.safetensors"),
@@ -206,12 +209,13 @@ def save_base(base: Base, folder: str | Path, provenance: Mapping | None = None)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def find_base(name: str | Path, weights: WeightPlaces) -> Path:
+def find_base(name: str | Path, weights: WeightPlaces, revision: str = "") -> Path:
     """The local folder of a base.
 
     Args:
         name: a folder, or a hub name such as ``stable-diffusion-v1-5/stable-diffusion-v1-5``.
         weights: where this machine looks for weights.
+        revision: of the hub, where a plan has named one by its commit; whatever else it holds is passed over.
 
     Raises:
         InputError: it is nowhere to be found.
@@ -223,7 +227,7 @@ def find_base(name: str | Path, weights: WeightPlaces) -> Path:
         if place.is_dir():
             return place
     try:
-        return _from_hub(str(name), weights.download)
+        return _from_hub(str(name), weights.download, revision if COMMIT.fullmatch(revision) else None)
     except Exception as error:  # the hub has many ways to say that it has no such thing
         tried = "nor on the hub" if weights.download else "nor among earlier downloads"
         raise InputError(
@@ -232,19 +236,20 @@ def find_base(name: str | Path, weights: WeightPlaces) -> Path:
         ) from error
 
 
-def _from_hub(name: str, download: bool) -> Path:
+def _from_hub(name: str, download: bool, revision: str | None) -> Path:
     """The folder of an earlier download, or of a new one; what was downloaded stays at its revision."""
     patterns = ["model_index.json"] + [f"{part}/{p}" for part in PARTS for p in ("*.json", "*.txt")]
     tensors = ["diffusion_pytorch_model.safetensors", "model.safetensors"]
     patterns += [f"{part}/{file}" for part in PARTS for file in tensors]
     try:
-        found = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+        found = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True))
     except Exception:  # as many ways as above
         if not download:
             raise
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    if download:  # the rest of its files, where it is not whole
-        snapshot_download(name, revision=found.name, allow_patterns=patterns)
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    if download:
+        with suppress(Exception):  # the rest of its files, where it is not whole; `verify_layout` names what is missing
+            snapshot_download(name, revision=found.name, allow_patterns=patterns)
     return found
 
 
