@@ -86,7 +86,7 @@ def copy_workflow(folder: Path) -> None:
 
 def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
     """Seconds, processor seconds and output of one call."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=1", *arguments]
+    command = [sys.executable, "-m", "snakemake", "--cores", "8", "--resources", "gpu=1", *arguments]
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
