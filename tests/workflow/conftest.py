@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -115,11 +116,22 @@ def write_npz(path: Path, seed: int = 1) -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Study:
-    """The tiny study on a data file, run to its end, with the network unplugged where this machine allows that."""
-    study = Study.copy_workflow(tmp_path_factory.mktemp("finished"))
+    """The tiny study on a data file, run to its end, with the network unplugged where this machine allows that.
+
+    Where the variable FINISHED_STUDY names a folder, tests of one commit share it there.
+    """
+    shared = Path(os.environ.get("FINISHED_STUDY") or tmp_path_factory.mktemp("nowhere") / "study")
+    folder = tmp_path_factory.mktemp("finished")
+    if shared.is_dir():
+        return Study(shared).copy(folder)
+    study = Study.copy_workflow(folder)
     write_npz(study.folder / "wafers.npz")
     (study.folder / "tests/config/npz.yaml").write_text("dataset: {source: npz, path: wafers.npz}\n")
     study.snakemake("everything", within=UNPLUGGED if may_unplug() else ())
+    if "FINISHED_STUDY" in os.environ:
+        making = study.copy(shared.with_name(f"{shared.name}-{os.getpid()}"))
+        with suppress(OSError):  # another was quicker
+            making.folder.rename(shared)
     return study
 
 
