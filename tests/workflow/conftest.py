@@ -120,16 +120,15 @@ def finished(tmp_path_factory) -> Study:
 
     Where the variable FINISHED_STUDY names a folder, tests of one commit share it there.
     """
-    shared = Path(os.environ.get("FINISHED_STUDY") or tmp_path_factory.mktemp("nowhere") / "study")
-    folder = tmp_path_factory.mktemp("finished")
-    if shared.is_dir():
-        return Study(shared).copy(folder)
+    shared, folder = os.environ.get("FINISHED_STUDY"), tmp_path_factory.mktemp("finished")
+    if shared and Path(shared).is_dir():
+        return Study(Path(shared)).copy(folder)
     study = Study.copy_workflow(folder)
     write_npz(study.folder / "wafers.npz")
     (study.folder / "tests/config/npz.yaml").write_text("dataset: {source: npz, path: wafers.npz}\n")
     study.snakemake("everything", within=UNPLUGGED if may_unplug() else ())
-    if "FINISHED_STUDY" in os.environ:
-        making = study.copy(shared.with_name(f"{shared.name}-{os.getpid()}"))
+    if shared:
+        making = study.copy(Path(f"{shared}-{os.getpid()}"))
         with suppress(OSError):  # another was quicker
             making.folder.rename(shared)
     return study

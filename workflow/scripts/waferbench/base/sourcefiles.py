@@ -6,6 +6,7 @@ Whatever else lies beside the wafers or the weights (a README, what file manager
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ class Kind:
     depths: tuple[int, ...]
 
 
+COMMIT = re.compile("[0-9a-f]{40}")  # of a revision of the hub
 MAPS, XML = (".npy", ".png"), (".xml",)
 KINDS = {"folder": Kind(MAPS, (2,)), "g85": Kind(XML, (1, 2))}  # by the source of a data set
 WAFERS = Kind(MAPS + XML, (1, 2))  # wafers of any source, with classes or without

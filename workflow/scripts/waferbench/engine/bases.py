@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from pathlib import Path
 
 from waferbench.base.files import atomic
 from waferbench.base.regular import read_small
-from waferbench.base.sourcefiles import NETWORK
+from waferbench.base.sourcefiles import COMMIT, NETWORK
 from waferbench.engine.identities import DIGITS, require_planned
 from waferbench.engine.memo import known_digest
 
-COMMIT = re.compile("[0-9a-f]{40}")
 MOST_BYTES = 200  # of a file that holds a commit or an identity
 
 

@@ -159,26 +159,25 @@ class Folder:
 
     def files(self, depth: int = DEEPEST) -> Iterator[os.stat_result]:
         """The facts of every regular file in it and in its folders."""
-        if not depth:
-            raise Unfit(f"its folders lie more than {DEEPEST} deep")
-        for name in self.names():
-            facts = self.look(name)
-            if facts is not None and stat.S_ISDIR(facts.st_mode):
-                with self.folder(name) as inner:
-                    yield from inner.files(depth - 1)
-            elif facts is not None and stat.S_ISREG(facts.st_mode):
-                yield facts
+        for folder in self._folders(depth):
+            found = (folder.look(name) for name in folder.names())
+            yield from (facts for facts in found if facts is not None and stat.S_ISREG(facts.st_mode))
 
     def sync(self, depth: int = DEEPEST) -> None:
         """Wait until the names in it, and in its folders, are on the disk."""
+        for folder in self._folders(depth):
+            sync(folder.descriptor)
+
+    def _folders(self, depth: int) -> Iterator[Folder]:
+        """The folders in it, each open while it is looked at, and last this one."""
         if not depth:
             raise Unfit(f"its folders lie more than {DEEPEST} deep")
         for name in self.names():
             facts = self.look(name)
             if facts is not None and stat.S_ISDIR(facts.st_mode):
                 with self.folder(name) as inner:
-                    inner.sync(depth - 1)
-        sync(self.descriptor)
+                    yield from inner._folders(depth - 1)
+        yield self
 
     def _require(self, name: str, kind: int) -> None:
         facts = self.look(name)

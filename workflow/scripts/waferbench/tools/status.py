@@ -40,13 +40,12 @@ def read_records(runs: Path) -> dict[str, list[dict]]:
 
     Returns:
         Of each job of which something was computed here: the record of its first such part, with the seconds of all
-        such parts as ``took`` and whether there are no others as ``whole``. A part that was computed before, or in
-        another study, took none.
+        such parts as ``took`` and whether there are no others as ``whole``.
     """
     parts = defaultdict(list)
     for path, record in run_records(runs):
         with suppress(TypeError, KeyError):
-            took = 0.0 if "fetched" in record else record["seconds"] + record.get("startup_seconds", 0.0)
+            took = record["seconds"] + record.get("startup_seconds", 0.0)
             parts[record["rule"], record.get("job", path.stem)].append({**record, "took": took})
     found = defaultdict(list)
     for (rule, _), job in parts.items():

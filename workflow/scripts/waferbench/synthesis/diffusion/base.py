@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +27,7 @@ from waferbench.base.artifacts import write_json
 from waferbench.base.errors import InputError
 from waferbench.base.files import content_digest, partial, sync, sync_all
 from waferbench.base.seals import FACTS, describe
-from waferbench.base.sourcefiles import NETWORK
+from waferbench.base.sourcefiles import COMMIT, NETWORK
 from waferbench.config.study import WeightPlaces
 from waferbench.config.synthesis.sources import NativeBase
 from waferbench.synthesis.diffusion.parts import (
@@ -41,7 +40,6 @@ from waferbench.synthesis.diffusion.parts import (
 )
 from waferbench.synthesis.diffusion.tokenizer import build_tokenizer
 
-COMMIT = re.compile("[0-9a-f]{40}")  # of a revision of the hub
 PARTS = {  # what a base holds: the file that describes each part, and the pattern of its weights
     "vae": ("config.json", "*.safetensors"),
     "unet": ("config.json", "*.safetensors"),

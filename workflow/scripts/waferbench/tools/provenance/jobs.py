@@ -79,11 +79,12 @@ def gather_jobs(outputs: Sequence[Output], root: Path, study: Path) -> list[Made
         InputError: Snakemake's record of a file is gone, or an artifact was made from other inputs than lie there.
     """
     records, digest_of = _records(root / study), functools.cache(lambda path: payload_digest(root / path))
+    told_by = functools.cache(lambda path: _told(root / path))
     jobs = []
     for (rule, _), made in _by(outputs, _job_of).items():
-        parts = _parts(made, root)
+        parts = _parts(made, told_by)
         for part in parts:
-            told = _told(root / part[0].path)
+            told = told_by(part[0].path)
             read = {path: digest_of(path) for path in part[0].inputs}  # some may be equal
             _verify_inputs(part[0].path, told.get("inputs", {}), set(read.values()))
             known = {one for found in told.get("inputs", {}).values() for one in _listed(found)}
@@ -96,12 +97,12 @@ def gather_jobs(outputs: Sequence[Output], root: Path, study: Path) -> list[Made
     return sorted(jobs, key=lambda job: job.name)
 
 
-def _parts(made: Sequence[Output], root: Path) -> list[list[Output]]:
+def _parts(made: Sequence[Output], told_by: Callable[[str], dict]) -> list[list[Output]]:
     """The outputs of one job's parts, by their wildcards; what says nothing of its making (a table for spreadsheets, a
     picture) goes with the first, after one that does."""
-    telling = [output for output in made if _told(root / output.path)]
+    telling = [output for output in made if told_by(output.path)]
     silent = [output for output in made if output not in telling]
-    parts = list(_by(telling, lambda output: canonical_json(_told(root / output.path).get("wildcards", {}))).values())
+    parts = list(_by(telling, lambda output: canonical_json(told_by(output.path).get("wildcards", {}))).values())
     first, *others = parts or [[]]
     return [[*first, *silent], *others]
 
