@@ -47,10 +47,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+def sync(target: Path | int) -> None:
+    """Wait until a file, or the names in a folder, are on the disk, by path or by open descriptor."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.dup(target) if isinstance(target, int) else os.open(target, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -7,13 +7,14 @@ files of a known size are read.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from waferbench.base.files import sync
 
 CHUNK = 1 << 20  # bytes read at once
 DEEPEST = 32  # folders within each other
@@ -226,15 +227,6 @@ def write_bytes(target: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(target, rest) :]
-
-
-def sync(target: int) -> None:
-    """Wait until an open file, or the names in an open folder, are on the disk."""
-    try:
-        os.fsync(target)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that knows no such thing
-            raise
 
 
 def _single(name: str) -> str:

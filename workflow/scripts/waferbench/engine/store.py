@@ -18,9 +18,9 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from waferbench.base.errors import InputError
-from waferbench.base.files import canonical_json, partial
+from waferbench.base.files import canonical_json, partial, sync
 from waferbench.engine.entries import MANIFEST, Output, Recorded, manifest, read_manifest, require_artifact
-from waferbench.engine.guarded import Folder, Unfit, copy_bytes, opened, sync, write_bytes
+from waferbench.engine.guarded import Folder, Unfit, copy_bytes, opened, write_bytes
 
 DAY = 24 * 3600.0  # seconds, after which what a killed process left is nobody's
 ENTRY = re.compile(r"[0-9a-f]{64}")
