@@ -1,7 +1,7 @@
 # waferbench: questions about wafer maps, each answered by one target; what answers one is a track.
 #
 #   snakemake --cores 8 --resources gpu=1                                            the synthesis study
-#   snakemake --cores 8 --resources gpu=1 --configfile config/wm811k-small.yaml      the same on real wafers
+#   snakemake --cores 8 --resources gpu=1 --configfile config/wm811k.yaml            the same on real wafers
 #   snakemake everything --cores 8 --resources gpu=1                                 every track
 
 
@@ -30,7 +30,9 @@ include: "workflow/rules/synthesis/common.smk"  # what its generators share
 include: "workflow/rules/synthesis/networks.smk"  # names and weights, checked first
 include: "workflow/rules/synthesis/gan.smk"  # TS-HingeGAN: train, sample
 include: "workflow/rules/synthesis/diffusion.smk"  # native base, LoRA adapters, sample
+include: "workflow/rules/synthesis/die_lora.smk"  # frozen base, adapters, sample
 include: "workflow/rules/synthesis/die_flow.smk"  # die flow: train, sample
+include: "workflow/rules/synthesis/oracle.smk"  # no synthesizer: further real wafers
 include: "workflow/rules/synthesis/shape.smk"  # circular-shape filter: fit, apply
 include: "workflow/rules/synthesis/quality.smk"  # distances, memorisation, class agreement
 include: "workflow/rules/synthesis/classify.smk"  # injection, backbones, ECOC-SVM
@@ -43,6 +45,7 @@ rule all:
     default_target: True
     input:
         f"{STUDY}/networks.json",
+        f"{STUDY}/budget.parquet",
         f"{STUDY}/report.html",
         f"{STUDY}/scores.parquet",
         f"{STUDY}/audit.parquet",

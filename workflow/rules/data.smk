@@ -1,10 +1,12 @@
 # The wafers: read, selected, split, audited.
 
 from waferbench.base.protocols import NONE
-from waferbench.config.stages import MakeFolds, SelectWafers
+from waferbench.config.stages import Ingest, MakeFolds, Replicated, SelectWafers
 from waferbench.engine.identities import data_file, ingested, place
 
 DATA = checked(place, CFG.dataset)
+REPLICATES = max(one.replicates for one in GRID.protocols.values())
+REPLICATED = Replicated.of(CFG.dataset.simulated, count=REPLICATES) if REPLICATES else None
 
 
 rule ingest:
@@ -23,7 +25,7 @@ rule ingest:
         mem_mb=growing(6000),
         runtime=growing(30),
     params:
-        settings=slice_text(ingested(CFG.dataset, CFG.seed)),
+        settings=slice_text(Ingest.of(ingested(CFG.dataset, CFG.seed), replicated=REPLICATED)),
         place=slice_text(DATA),
         code=code("wafers/ingest"),
     script:
@@ -70,6 +72,7 @@ rule make_folds:
         f"{RUN_LOGS}-make_folds.log",
     wildcard_constraints:
         **held("protocol", "seed"),
+    priority: 100  # what the budget is checked by, before generators are trained
     group:
         "data"
     conda:
@@ -78,7 +81,8 @@ rule make_folds:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=lambda w: pack(MakeFolds, fold_seed=CFG.folds.seed, **of_run(w)),
+        # SYNTHESIS stands in synthesis/common.smk, the one track that withholds wafers
+        settings=lambda w: pack(MakeFolds, fold_seed=CFG.folds.seed, reserve=SYNTHESIS.reserve, **of_run(w)),
         code=code("wafers/make_folds"),
     script:
         "../scripts/wafers/make_folds.py"

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from waferbench.base.protocols import protocol
 from waferbench.base.tables import TABLES
 from waferbench.wafers.audit import audit
 from waferbench.wafers.ingest.table import WaferSet, wafer_table
+from waferbench.wafers.splitting import replicate_table
 from waferbench.wafers.store import WaferStore
 
 
@@ -17,7 +19,7 @@ def maps(n, seed=0):
 
 def tables(wafers, classes, lots, splits):
     table = wafer_table(WaferSet(WaferStore.of(wafers), classes, lots, [f"w{i}" for i in range(len(wafers))]))
-    run = {"protocol": "cv5", "seed": 7, "replicate": 2}
+    run = {"protocol": "cv5", "seed": 7, "replicate": 0}
     folds = pd.DataFrame({**run, "wafer_id": table["wafer_id"], "fold": 0, "split": splits})
     return table, folds
 
@@ -44,7 +46,7 @@ def test_planted(planted):
     table, folds = planted
     result = audit(table, table, folds)
     assert tuple(result.columns) == TABLES["audit"]
-    assert set(result["protocol"]) == {"cv5"} and set(result["seed"]) == {7} and set(result["replicate"]) == {2}
+    assert set(result["protocol"]) == {"cv5"} and set(result["seed"]) == {7} and set(result["replicate"]) == {0}
     assert value(result, "ingested") == 9
     assert value(result, "selected", "loc") == 5
     assert value(result, "split_count", "scratch", "val", 0) == 2
@@ -99,3 +101,31 @@ def test_folds_are_counted_apart(planted):
     assert value(result, "split_count", "", "test", 0) == 4
     assert value(result, "split_count", "", "test", 1) == 3
     assert value(result, "crossing_exact", "", "test", 1) == 0
+
+
+def test_replicates_are_told_apart_and_their_lots_are_their_own():
+    sets = ["train0", "val0", "test", "train1", "val1"]
+    lots = [f"{name}-lot{i}" for name in sets for i in range(2)]
+    table, _ = tables(maps(10), ["a", "b"] * 5, lots, ["train"] * 10)
+    table["drawn_for"] = np.repeat(sets, 2)
+    folds = replicate_table(table["wafer_id"].to_numpy(), table["drawn_for"].to_numpy(), protocol("replicates2"))
+    folds = folds.assign(protocol="replicates2", seed=7, replicate=folds["fold"])
+    result = audit(table, table, folds)
+    assert value(result, "shared_lots") == 0
+    assert result[result["check"] == "crossing_lots"]["value"].sum() == 0
+    of_fold = result[result["fold"] >= 0]
+    assert (of_fold["replicate"] == of_fold["fold"]).all() and set(of_fold["fold"]) == {0, 1}
+    assert set(result[result["fold"] == -1]["replicate"]) == {0}
+    table.loc[table["drawn_for"] == "val1", "lot"] = "train0-lot1"
+    assert value(audit(table, table, folds), "shared_lots") == 1
+
+
+def test_what_is_reserved_is_counted_and_held_against_training(planted):
+    table, folds = planted
+    folds = folds.assign(split=["train", "train", "train", "val", "reserve", "reserve", "test", "test", "val"])
+    result = audit(table, table, folds)
+    assert value(result, "split_count", "", "reserve", 0) == 2
+    assert value(result, "crossing_exact", "", "reserve", 0) == 1
+    assert value(result, "crossing_symmetric", "", "reserve", 0) == 1
+    assert value(result, "crossing_lots", "", "reserve", 0) == 1
+    assert "reserve" not in set(audit(table, table, planted[1])["split"])

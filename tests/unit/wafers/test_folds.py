@@ -5,11 +5,19 @@ import pandas as pd
 import pytest
 
 from waferbench.base.errors import InputError
-from waferbench.base.protocols import KNOWN, protocol
+from waferbench.base.protocols import protocol
 from waferbench.base.scope import POOLED, Fold
 from waferbench.base.tables import RUN, TABLES
 from waferbench.wafers.folds import wafers_of
-from waferbench.wafers.splitting import assign_folds, assign_split, fold_table, split_table
+from waferbench.wafers.ingest.table import fold_groups
+from waferbench.wafers.splitting import (
+    assign_folds,
+    assign_split,
+    fold_table,
+    replicate_table,
+    split_table,
+    with_reserve,
+)
 
 LABELS = np.repeat(["center", "loc", "scratch"], [50, 30, 10])
 
@@ -90,19 +98,6 @@ def test_a_small_class_reaches_every_split_or_is_named():
         split_table(np.arange(52), labels[:52], protocol("holdout_80_10_10"), 42)
 
 
-def test_protocols_by_name():
-    assert [protocol(name).name for name in KNOWN] == list(KNOWN)
-    assert protocol("lot_cv10").folds == 10 and protocol("lot_cv10").group == "lots"
-    assert protocol("duplicate_cv5").group == "duplicates" and protocol("cv5").group == "none"
-    assert [name for name in KNOWN if protocol(name).leaky] == ["leaky_80_20"]
-    assert protocol("nine_class_70_30").classes(["Loc"]) == ["Loc", "none"] and protocol("cv5").classes(["a"]) == ["a"]
-    assert protocol("cv5").run([1, 2]) == [1, 2] and protocol("leaky_80_20").run([1, 2]) == [0]
-    with pytest.raises(InputError, match="did you mean 'holdout_80_10_10'"):
-        protocol("holdout_80_10")
-    with pytest.raises(InputError, match="at least 3"):
-        protocol("cv2")
-
-
 def test_wafers_of():
     ids = np.array([f"w{i}" for i in range(len(LABELS))])
     selected = pd.DataFrame({"wafer_id": ids, "label": LABELS})
@@ -113,3 +108,66 @@ def test_wafers_of():
     assert len(wafers_of(selected, table, POOLED)) == len(wafers_of(selected, None, POOLED, "test")) == len(ids)
     with pytest.raises(InputError, match="fold2: no fold table was given"):
         wafers_of(selected, None, Fold(2))
+    assert wafers_of(selected, table, Fold(2), "reserve").empty
+    with pytest.raises(InputError, match="pooled: no wafer is withheld"):
+        wafers_of(selected, table, POOLED, "reserve")
+    with pytest.raises(InputError, match="found the split 'valid', expected one of train, val, test or reserve"):
+        wafers_of(selected, table, Fold(2), "valid")
+
+
+def test_each_replicate_has_its_own_wafers_and_all_share_a_test():
+    drawn_for = np.repeat(["train0", "val0", "test", "train1", "val1"], [4, 1, 3, 4, 1])
+    ids = np.array([f"w{i}" for i in range(len(drawn_for))])
+    table = replicate_table(ids, drawn_for, protocol("replicates2"))
+    sizes = table.groupby(["fold", "split"])["wafer_id"].agg(list).to_dict()
+    assert sizes[0, "train"] == ["w0", "w1", "w2", "w3"] and sizes[0, "val"] == ["w4"]
+    assert sizes[1, "train"] == ["w8", "w9", "w10", "w11"] and sizes[1, "val"] == ["w12"]
+    assert sizes[0, "test"] == sizes[1, "test"] == ["w5", "w6", "w7"]
+    with pytest.raises(InputError, match="no wafer was simulated for 'train2' of replicates3"):
+        replicate_table(ids, drawn_for, protocol("replicates3"))
+
+
+def grouped(seed=0):
+    """A study with copies: half of the wafers are in pairs of equal maps, and twelve share a lot each."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.array(["center", "loc", "scratch"], object), [120, 60, 20])
+    canonical = np.array([f"m{i}" for i in range(len(labels))], object)
+    pairs = rng.permutation(len(labels))[:100].reshape(-1, 2)
+    canonical[pairs[:, 1]] = canonical[pairs[:, 0]]
+    lots = np.array([f"lot{i}" for i in rng.permutation(len(labels)) // 12], object)
+    ids = [f"w{i}" for i in range(len(labels))]
+    return pd.DataFrame({"wafer_id": ids, "label": labels, "canonical": canonical, "lot": lots})
+
+
+@pytest.mark.parametrize("name", ["cv5", "duplicate_cv5", "lot_cv5", "holdout_80_10_10"])
+def test_no_split_shares_a_wafer_or_a_copy_with_the_reserve(name):
+    selected, chosen = grouped(), protocol(name)
+    plain = split_table(
+        selected["wafer_id"].to_numpy(), selected["label"].to_numpy(), chosen, 42, fold_groups(selected, chosen.group)
+    )
+    table = with_reserve(plain, selected, 0.3, 42)
+    assert table[["wafer_id", "fold"]].equals(plain[["wafer_id", "fold"]])
+    moved = table["split"] != plain["split"]
+    assert set(plain[moved]["split"]) == {"train"} and set(table[moved]["split"]) == {"reserve"}
+    for fold in range(chosen.folds):
+        reserve = wafers_of(selected, table, Fold(fold), "reserve")
+        for split in ("train", "val", "test"):
+            other = wafers_of(selected, table, Fold(fold), split)
+            for key in ("wafer_id", "canonical"):
+                assert len(other) and not set(reserve[key]) & set(other[key]), (fold, split, key)
+        whole = wafers_of(selected, plain, Fold(fold))["label"].value_counts()
+        for label, count in reserve["label"].value_counts().items():
+            assert round(0.3 * whole[label]) - 2 <= count <= round(0.3 * whole[label])
+    assert table.equals(with_reserve(plain, selected, 0.3, 42))
+    assert not table.equals(with_reserve(plain, selected, 0.3, 43))
+    assert with_reserve(plain, selected, 0.0, 42).equals(plain)
+
+
+def test_a_class_that_a_reserve_empties_is_named():
+    selected = grouped()
+    few = selected.groupby("label").head(4)
+    ids, labels = few["wafer_id"].to_numpy(), few["label"].to_numpy()
+    plain = split_table(ids, labels, protocol("cv3"), 42)
+    for share in (0.1, 0.8):
+        with pytest.raises(InputError, match=rf"oracle\.reserve: {share} of .* class 'center' in fold 0 leaves \d and"):
+            with_reserve(plain, few, share, 42)

@@ -7,7 +7,7 @@ import pytest
 from helpers.scripts import run_script
 from waferbench.base.artifacts import read_provenance, read_table
 from waferbench.base.tables import TABLES, WAFERS
-from waferbench.config.stages import Ingest, MakeFolds, Nothing, Run, SelectWafers
+from waferbench.config.stages import Ingest, MakeFolds, Nothing, Replicated, Run, SelectWafers
 from waferbench.config.study import Simulated
 from waferbench.wafers.store import read_store
 
@@ -17,16 +17,17 @@ SIMULATED = Simulated(counts=COUNTS, wafers_per_lot=5, duplicates=0.1)
 DIES = "wafer,x,y,bin,class\nA,0,0,1,Loc\nA,1,0,7,Loc\nB,0,0,1,Center\nC,0,0,1,\n"
 
 
-def study(folder, protocol="cv3", classes=CLASSES):
+def study(folder, protocol="cv3", classes=CLASSES, replicated=None, reserve=0.0, most=10):
     """The folder, with the four tables and the store of a simulated study in it."""
     folder.mkdir()
     files = {name: folder / f"{name}.parquet" for name in ("wafers", "selected", "folds", "audit")}
     files["store"] = folder / "wafers.h5"
     run = {"protocol": protocol, "seed": 3}
+    simulated = Ingest(source="simulated", classes=classes, simulated=SIMULATED, replicated=replicated, seed=3)
     for script, settings, inputs, outputs in (
-        ("ingest", Ingest(source="simulated", classes=classes, simulated=SIMULATED, seed=3), (), ("store", "wafers")),
-        ("select_wafers", SelectWafers(classes=classes, max_per_class=10), ("wafers",), ("selected",)),
-        ("make_folds", MakeFolds(**run, fold_seed=42), ("selected",), ("folds",)),
+        ("ingest", simulated, (), ("store", "wafers")),
+        ("select_wafers", SelectWafers(classes=classes, max_per_class=most), ("wafers",), ("selected",)),
+        ("make_folds", MakeFolds(**run, fold_seed=42, reserve=reserve), ("selected",), ("folds",)),
         ("audit", Run(**run), ("wafers", "selected", "folds"), ("audit",)),
     ):
         given = {name: files[name] for name in inputs}
@@ -91,3 +92,29 @@ def test_simulated_lacks_a_class(tmp_path, capsys):
     with pytest.raises(SystemExit):
         study(tmp_path / "a", classes=("Center", "Donut"))
     assert "'Donut' not found in dataset.simulated.counts" in capsys.readouterr().err
+
+
+def test_replicates_have_sets_of_their_own(tmp_path):
+    two = Replicated(count=2, test_per_class=7)
+    folder = study(tmp_path / "a", "replicates2", replicated=two, most=0)
+    wafers, folds = read_table(folder / "wafers.parquet"), read_table(folder / "folds.parquet")
+    assert (folds["replicate"] == folds["fold"]).all() and set(folds["fold"]) == {0, 1}
+    sizes = folds.merge(wafers, on="wafer_id").groupby(["fold", "split", "class"]).size()
+    for fold in (0, 1):
+        found = {split: sizes[fold, split].to_dict() for split in ("train", "val", "test")}
+        assert found["train"] == {"Center": 10, "Loc": 9} and found["val"] == {"Center": 2, "Loc": 2}
+        assert found["test"] == {"Center": 7, "Loc": 7}
+    audit = read_table(folder / "audit.parquet").set_index("check")["value"]
+    assert audit[["crossing_lots", "shared_lots"]].sum() == 0
+    few = study(tmp_path / "b", "replicates2", replicated=two, most=6)
+    sizes = read_table(few / "folds.parquet").groupby(["fold", "split"]).size()
+    assert [sizes[1, split] for split in ("train", "val", "test")] == [12, 4, 12]
+
+
+def test_the_reserve_of_a_real_study_comes_out_of_its_training_wafers(tmp_path):
+    plain, less = study(tmp_path / "a", "cv3"), study(tmp_path / "b", "cv3", reserve=0.4)
+    before, after = (read_table(folder / "folds.parquet") for folder in (plain, less))
+    moved = before["split"] != after["split"]
+    assert moved.any() and set(before[moved]["split"]) == {"train"} and set(after[moved]["split"]) == {"reserve"}
+    audit = read_table(less / "audit.parquet")
+    assert audit[(audit["split"] == "reserve") & audit["check"].str.startswith("crossing_exact")]["value"].sum() == 0

@@ -13,15 +13,19 @@ def ingest(job: Job[Ingest]) -> None:
     from waferbench.wafers.ingest.isolated import read_isolated
     from waferbench.wafers.ingest.table import wafer_table
     from waferbench.wafers.simulate.dataset import simulated_wafers
+    from waferbench.wafers.simulate.replicates import replicated_wafers
     from waferbench.wafers.store import write_store
 
-    settings = job.settings
-    if settings.source == "simulated":
+    settings, drawn_for = job.settings, []
+    if settings.replicated:
+        seed, classes = settings.seed, settings.classes
+        wafers, drawn_for = replicated_wafers(settings.simulated, settings.replicated, seed, classes)
+    elif settings.source == "simulated":
         wafers = simulated_wafers(settings.simulated, settings.seed, settings.classes)
     else:
         wafers, _ = read_isolated(lambda path: (read_wafers(path, settings), []), job.place.path)
     write_store(job.output.store, wafers.store, job.provenance)
-    write_table(job.output.wafers, wafer_table(wafers), job.provenance)
+    write_table(job.output.wafers, wafer_table(wafers, drawn_for), job.provenance)
 
 
 run(ingest, snakemake, Ingest)

@@ -1,4 +1,5 @@
-"""Makes the fold table of a protocol: for every fold, which selected wafers train, validate and test.
+"""Makes the fold table of a protocol: for every fold, which selected wafers train, validate and test, and which are
+withheld for the oracle.
 
 The assignment depends on the folds' own seed alone; the run's seed names the column that every later table has: repeats
 of a study test the same wafers.
@@ -10,17 +11,22 @@ from waferbench.engine.job import Job, run
 
 def make_folds(job: Job[MakeFolds]) -> None:
     from waferbench.base.artifacts import read_table, write_table
-    from waferbench.base.protocols import protocol
+    from waferbench.base.protocols import protocol, replicate_of
     from waferbench.base.tables import TABLES
     from waferbench.wafers.ingest.table import fold_groups
-    from waferbench.wafers.splitting import split_table
+    from waferbench.wafers.splitting import replicate_table, split_table, with_reserve
 
     settings, chosen = job.settings, protocol(job.settings.protocol)
     selected = read_table(job.input.selected)
-    groups = fold_groups(selected, chosen.group)
     wafers, labels = selected["wafer_id"].to_numpy(), selected["label"].to_numpy()
-    table = split_table(wafers, labels, chosen, settings.fold_seed, groups)
-    table = table.assign(protocol=chosen.name, seed=settings.seed, replicate=0)
+    if chosen.replicates:
+        table = replicate_table(wafers, selected["drawn_for"].to_numpy(), chosen)
+    else:
+        groups = fold_groups(selected, chosen.group)
+        table = split_table(wafers, labels, chosen, settings.fold_seed, groups)
+    table = with_reserve(table, selected, settings.reserve, settings.fold_seed)
+    replicates = [replicate_of(chosen.name, fold) for fold in table["fold"]]
+    table = table.assign(protocol=chosen.name, seed=settings.seed, replicate=replicates)
     write_table(job.output.folds, table[list(TABLES["folds"])], job.provenance)
 
 

@@ -2,7 +2,7 @@
 
 Copies are equal maps; mirror images are equal up to the wafer's eight symmetries. Both and lots are counted again
 between the test (or validation) split and the training split of each fold, since what crosses there flatters a
-classifier.
+classifier. Simulated replicates share no lot with one another nor with their test set, which ``shared_lots`` counts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from waferbench.base.tables import RUN, TABLES
+from waferbench.wafers.folds import RESERVE, SPLITS
 
 ALL = ("", "")  # class and label of rows about all classes together
 
@@ -35,16 +36,25 @@ def audit(wafers: pd.DataFrame, selected: pd.DataFrame, folds: pd.DataFrame) -> 
         - ``conflicts``: sets of equal or mirrored maps under several classes; ``conflict``: one such set, its size,
           and its wafers in `detail`;
         - ``known_lots``: wafers with a lot; ``crossing_lots``: wafers of the test or validation split with a lot that
-          is also in training.
+          is also in training; ``shared_lots``, of simulated replicates alone: lots with wafers of several of the sets
+          that were simulated for them, 0 where replicates are independent.
+
+        Wafers withheld for the oracle are counted as a split ``reserve``, and what they share with training likewise.
     """
     rows = [*_counts("ingested", wafers), *_counts("selected", selected)]
     rows += _duplicates(selected)
     rows += _conflicts(selected)
     rows.append(_row("known_lots", ALL, -1, "", (selected["lot"] != "").sum()))
+    replicated = selected[selected["drawn_for"] != ""]
+    if len(replicated):
+        rows.append(_row("shared_lots", ALL, -1, "", (replicated.groupby("lot")["drawn_for"].nunique() > 1).sum()))
     for fold, part in folds.groupby("fold", sort=True):
         rows += _crossings(int(fold), selected.merge(part[["wafer_id", "split"]], on="wafer_id", validate="1:1"))
-    run = tuple(folds[name].iloc[0] for name in RUN)
-    return pd.DataFrame([(*run, *row) for row in rows], columns=list(TABLES["audit"]))
+    protocol, seed = (folds[name].iloc[0] for name in RUN[:2])
+    table = pd.DataFrame(rows, columns=list(TABLES["audit"][len(RUN) :]))
+    replicate = folds.groupby("fold")["replicate"].first()
+    table = table.assign(protocol=protocol, seed=seed, replicate=table["fold"].map(replicate).fillna(0).astype("int64"))
+    return table[list(TABLES["audit"])]
 
 
 def _row(check: str, about: tuple[str, str], fold: int, split: str, value: int, detail: str = "") -> tuple:
@@ -87,9 +97,10 @@ def _crossings(fold: int, table: pd.DataFrame) -> list[tuple]:
     symmetric = table["canonical"].isin(set(train["canonical"])) & ~exact
     lots = table["lot"].isin(set(train["lot"]) - {""})
     rows = []
-    for split in ("train", "val", "test"):
+    reserve = [RESERVE] if (table["split"] == RESERVE).any() else []
+    for split in (*SPLITS, *reserve):
         rows += _counts("split_count", table[table["split"] == split], fold, split)
-    for split in ("val", "test"):
+    for split in (*SPLITS[1:], *reserve):
         for check, crosses in (
             ("crossing_exact", exact),
             ("crossing_symmetric", symmetric),

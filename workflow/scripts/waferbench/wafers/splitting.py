@@ -1,12 +1,17 @@
-"""Stratified splits: which wafers train, validate and test under a protocol."""
+"""Which wafers train, validate and test under a protocol, and which are withheld for the oracle."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from waferbench.base.errors import InputError
 from waferbench.base.protocols import Protocol
+from waferbench.base.seeds import derive_seed
+from waferbench.wafers.folds import RESERVE, SPLITS
 
 
 def assign_folds(labels: np.ndarray, n_splits: int = 5, seed: int = 42, groups: np.ndarray | None = None) -> np.ndarray:
@@ -100,3 +105,90 @@ def fold_table(wafer_ids: np.ndarray, test_fold: np.ndarray, n_splits: int) -> p
         split = np.where(test_fold == k, "test", np.where(test_fold == (k + 1) % n_splits, "val", "train"))
         parts.append(pd.DataFrame({"wafer_id": wafer_ids, "fold": k, "split": split}))
     return pd.concat(parts, ignore_index=True)
+
+
+def sets_of(replicate: int) -> tuple[str, str, str]:
+    """The sets of simulated wafers that train, validate and test in a replicate; all test on the same.
+
+    >>> sets_of(2)
+    ('train2', 'val2', 'test')
+    """
+    return f"train{replicate}", f"val{replicate}", "test"
+
+
+def replicate_table(wafer_ids: np.ndarray, drawn_for: np.ndarray, protocol: Protocol) -> pd.DataFrame:
+    """Rows (wafer_id, fold, split) of the wafers of each replicate, fold r, and of the test set that all share.
+
+    Args:
+        drawn_for: str (N,), the set that each wafer was simulated for.
+
+    Raises:
+        InputError: a set has no wafer: these were simulated for another protocol.
+    """
+    parts = []
+    for replicate in range(protocol.replicates):
+        for split, name in zip(SPLITS, sets_of(replicate), strict=True):
+            ids = wafer_ids[drawn_for == name]
+            if not len(ids):
+                raise InputError(
+                    f"folds.protocols: no wafer was simulated for {name!r} of {protocol.name}; run the study again, "
+                    "which simulates them"
+                )
+            parts.append(pd.DataFrame({"wafer_id": ids, "fold": replicate, "split": split}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def with_reserve(table: pd.DataFrame, selected: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """The fold table with a share of each class's training wafers in the split ``reserve``, for the oracle alone.
+
+    Copies and mirror images of a wafer go to one side, and a wafer with such a twin in the validation or test split is
+    never reserved: so a class may get a little less than its share. Wafers of one lot may be on both sides, as the
+    oracle trains on both; a protocol that keeps lots together keeps them from test wafers.
+
+    Args:
+        table: ``wafer_id, fold, split``.
+        selected: the wafer table, ``wafer_id, label, canonical``.
+        share: 0 (none) to below 1.
+        seed: of the folds: studies that differ in all else reserve the same wafers.
+
+    Raises:
+        InputError: a class is left with fewer than two training wafers, or gets no reserve.
+    """
+    if not share:
+        return table
+    known = selected.set_index("wafer_id").loc[table["wafer_id"]]
+    table = table.assign(label=known["label"].to_numpy(), group=known["canonical"].to_numpy())
+    parts = []
+    for fold, part in table.groupby("fold", sort=True):
+        train = part["split"] == "train"
+        eligible = part[train & ~part["group"].isin(set(part.loc[~train, "group"]))]
+        most = {name: round(share * count) for name, count in part.loc[train, "label"].value_counts().items()}
+        reserved = part.index.isin(
+            _whole_groups(eligible, most, np.random.default_rng(derive_seed(seed, RESERVE, fold)))
+        )
+        for name, mine in part[train].assign(reserved=reserved[train]).groupby("label")["reserved"]:
+            withheld, kept = int(mine.sum()), int((~mine).sum())
+            if kept < 2 or not withheld:
+                raise InputError(
+                    f"oracle.reserve: {share:g} of the training wafers of class {str(name)!r} in fold {fold} leaves "
+                    f"{kept} and reserves {withheld}, expected at least 2 and 1; set another share, add wafers of the "
+                    "class, drop it from dataset.classes, or leave the oracle out of conditions"
+                )
+        parts.append(part.assign(split=part["split"].mask(reserved, RESERVE)))
+    return pd.concat(parts, ignore_index=True).drop(columns=["label", "group"])
+
+
+def _whole_groups(wafers: pd.DataFrame, most: Mapping[str, int], rng: np.random.Generator) -> list[int]:
+    """The index of groups of wafers in random order, but for those that would give a class more than its most."""
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for group, index, label in sorted(zip(wafers["group"], wafers.index, wafers["label"], strict=True)):
+        groups.setdefault(group, []).append((index, label))
+    members = list(groups.values())
+    left, taken = dict(most), []
+    for at in rng.permutation(len(members)):
+        wanted = Counter(label for _, label in members[at])
+        if all(left[label] >= count for label, count in wanted.items()):
+            taken += [index for index, _ in members[at]]
+            for label, count in wanted.items():
+                left[label] -= count
+    return taken

@@ -104,12 +104,15 @@ def _hash(shape: Sequence[int], dies: bytes) -> str:
     return hashlib.sha256(b"%d,%d\n" % (shape[0], shape[1]) + dies).hexdigest()
 
 
-def wafer_table(wafers: WaferSet) -> pd.DataFrame:
+def wafer_table(wafers: WaferSet, drawn_for: Sequence[str] = ()) -> pd.DataFrame:
     """One row a wafer, in the order of the store.
 
+    Args:
+        drawn_for: of wafers simulated for replicates, the set that each belongs to.
+
     Returns:
-        ``wafer_id, row, lot, class, label, rows, columns, dies, failing_dies, sha256, canonical``; `canonical` is
-        shared by a map and its mirror images and quarter turns.
+        ``wafer_id, row, lot, class, label, rows, columns, dies, failing_dies, sha256, canonical, drawn_for``;
+        `canonical` is shared by a map and its mirror images and quarter turns.
 
     Raises:
         InputError: an id twice, or class names that become one label.
@@ -133,6 +136,7 @@ def wafer_table(wafers: WaferSet) -> pd.DataFrame:
             "failing_dies": [np.count_nonzero(wafer == FAIL) for wafer in store],
             "sha256": [own for own, _ in hashes],
             "canonical": [canonical for _, canonical in hashes],
+            "drawn_for": list(drawn_for) or [""] * len(store),
         }
     )
 
@@ -154,13 +158,13 @@ def select_wafers(table: pd.DataFrame, classes: Sequence[str], max_per_class: in
         table: the wafer table.
         classes: class names to keep.
         max_per_class: 0 for all, else of each class the first so many by content hash: the same ones on every
-            machine, whatever the order of the source.
+            machine, whatever the order of the source. Replicates and their test set have so many each.
     """
     require_classes(set(table["class"]), classes, "the wafer table")
     kept = table[table["class"].isin(list(classes))]
     if max_per_class:
         ranked = kept.sort_values(["sha256", "wafer_id"], kind="stable")
-        kept = kept.loc[ranked.groupby("class", sort=False).head(max_per_class).index.sort_values()]
+        kept = kept.loc[ranked.groupby(["class", "drawn_for"], sort=False).head(max_per_class).index.sort_values()]
     return kept.reset_index(drop=True)
 
 

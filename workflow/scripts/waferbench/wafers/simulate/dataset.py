@@ -15,9 +15,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from waferbench.base.errors import InputError
-from waferbench.config.study import Simulated
+from waferbench.config.study import SimulatedWafers
 from waferbench.wafers.ingest.table import WaferSet, require_classes
-from waferbench.wafers.simulate.grids import GRIDS, Grid, make_grid
+from waferbench.wafers.simulate.grids import VARIANTS, Grid, make_grid
 from waferbench.wafers.simulate.patterns import CLASSES, PATTERNS, edge_loc, edge_ring, loc
 from waferbench.wafers.simulate.shapes import Draw, ramp
 from waferbench.wafers.store import WaferStore
@@ -54,17 +54,20 @@ def systematic(grid: Grid, draw: Draw) -> np.ndarray:
     return hit * draw.uniform(0.05, 0.45)
 
 
-def wafers(grid: Grid, name: str, rate: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:
+def wafers(
+    grid: Grid, name: str, rate: np.ndarray, difficulty: float, rng: np.random.Generator, trim: float
+) -> np.ndarray:
     """Maps of one class on one grid.
 
     Args:
         rate: float32 (n, 1), background failing rate of each wafer's lot.
+        trim: as `waferbench.wafers.simulate.shapes.Draw`'s.
 
     Returns:
         uint8 (n, rows, columns): 0 off, 1 pass, 2 fail.
     """
     n = len(rate)
-    draw = Draw(rng, n, difficulty)
+    draw = Draw(rng, n, difficulty, trim)
     clean = np.float32(0.25 + 0.75 * difficulty)
     good = background(grid, draw, rate * np.float32(BACKGROUND.get(name, 1.0)) * clean)
     np.subtract(1, good, out=good)
@@ -74,7 +77,7 @@ def wafers(grid: Grid, name: str, rate: np.ndarray, difficulty: float, rng: np.r
             continue  # a wafer with a pattern would not be called `none`
         some = np.flatnonzero(rng.random(n) < share * difficulty)
         if len(some):
-            few = Draw(rng, len(some), difficulty)
+            few = Draw(rng, len(some), difficulty, trim)
             good[some] *= 1 - few.uniform(0.1, 0.6) * extra(grid, few)
     dies = (rng.random(good.shape, dtype=np.float32) >= good).view(np.uint8) + np.uint8(1)
     dies[rng.random(n) < 0.02 * difficulty, rng.integers(dies.shape[1])] = 0  # a test site that is not a die
@@ -90,6 +93,7 @@ def simulate(
     wafers_per_lot: int = 25,
     duplicates: float = 0.01,
     difficulty: float = 1.0,
+    variant: str = "standard",
 ) -> tuple[list[np.ndarray], list[str], list[str]]:
     """Simulated wafers of each class, in shuffled order.
 
@@ -101,6 +105,7 @@ def simulate(
         wafers_per_lot: wafers in a lot, at least 1.
         duplicates: fraction of wafers that repeat another one of their class (and take its lot), 0 to below 1.
         difficulty: 0 = clean patterns on quiet wafers, 1 = as ambiguous as WM-811K, up to 2.
+        variant: of `waferbench.wafers.simulate.grids.VARIANTS`: the fab whose wafers they are.
 
     Returns:
         Maps, uint8 (rows, columns) of 0 off-wafer, 1 pass, 2 fail; class names; lot names.
@@ -108,20 +113,21 @@ def simulate(
     Raises:
         InputError: an unknown class, a negative count, no wafers, or a setting out of its range.
     """
-    check(counts, wafers_per_lot, duplicates, difficulty)
-    rng = np.random.default_rng([int(seed) & 0xFFFFFFFF, 811])
+    check(counts, wafers_per_lot, duplicates, difficulty, variant)
+    fab = VARIANTS[variant]
+    rng = np.random.default_rng([int(seed) & 0xFFFFFFFF, 811 + list(VARIANTS).index(variant)])
     names = np.repeat([CLASSES.index(name) for name in counts], [int(n) for n in counts.values()])
     rng.shuffle(names)
     lot = np.arange(len(names)) // wafers_per_lot
     lots = int(lot[-1]) + 1
-    product = rng.choice(len(GRIDS), lots, p=GRIDS[:, 2] / GRIDS[:, 2].sum())
+    product = rng.choice(len(fab.grids), lots, p=fab.grids[:, 2] / fab.grids[:, 2].sum())
     # near the failing fractions between the patterns of WM-811K's wafers
     level = np.clip(0.085 * np.exp(rng.normal(0, 0.6, lots)), 0.002, 0.2).astype(np.float32)
     level[rng.random(lots) < 0.12] *= np.float32(0.1)
 
     maps: list[np.ndarray] = [np.empty(0, np.uint8)] * len(names)
     for p in np.unique(product):
-        rows, columns = (int(v) for v in GRIDS[p, :2])
+        rows, columns = (int(v) for v in fab.grids[p, :2])
         grid = make_grid(rows, columns, rng)
         here = np.flatnonzero(product[lot] == p)
         for label in np.unique(names[here]):
@@ -129,14 +135,14 @@ def simulate(
             step = max(1, CHUNK_DIES // len(grid.index))
             for start in range(0, len(members), step):
                 part = members[start : start + step]
-                drawn = wafers(grid, CLASSES[label], level[lot[part]][:, None], difficulty, rng)
+                drawn = wafers(grid, CLASSES[label], level[lot[part]][:, None], difficulty, rng, fab.trim)
                 for i, wafer in zip(part, drawn, strict=True):
                     maps[i] = wafer
     repeat(maps, names, lot, duplicates, rng)
     return maps, [CLASSES[k] for k in names], [f"lot{k:05d}" for k in lot]
 
 
-def simulated_wafers(settings: Simulated, seed: int, classes: Sequence[str] = ()) -> WaferSet:
+def simulated_wafers(settings: SimulatedWafers, seed: int, classes: Sequence[str] = ()) -> WaferSet:
     """The wafers of a study without data of its own; ids are ``sim-`` and their number.
 
     Args:
@@ -167,7 +173,7 @@ def repeat(
             maps[i], lot[i] = maps[source].copy(), lot[source]
 
 
-def check(counts: Mapping[str, int], wafers_per_lot: int, duplicates: float, difficulty: float) -> None:
+def check(counts: Mapping[str, int], wafers_per_lot: int, duplicates: float, difficulty: float, variant: str) -> None:
     """Refuse what cannot be simulated, naming the key."""
     where = "dataset.simulated"
     for name, n in counts.items():
@@ -183,3 +189,5 @@ def check(counts: Mapping[str, int], wafers_per_lot: int, duplicates: float, dif
         raise InputError(f"{where}.duplicates: found {duplicates!r}, expected a fraction from 0 to below 1")
     if not 0 <= difficulty <= 2:
         raise InputError(f"{where}.difficulty: found {difficulty!r}, expected 0 to 2")
+    if variant not in VARIANTS:
+        raise InputError(f"unknown variant {variant!r} of the simulator; expected one of {', '.join(VARIANTS)}")

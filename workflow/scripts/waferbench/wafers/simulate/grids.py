@@ -1,4 +1,4 @@
-"""The die grids that simulated wafers are drawn on."""
+"""The die grids that simulated wafers are drawn on, and the variants of the simulator."""
 
 from __future__ import annotations
 
@@ -20,6 +20,31 @@ GRIDS = np.array(
     ],
     dtype=np.int64,
 )  # fmt: skip
+
+# The same of another fab: none of the grids above, of about the same sizes.
+OTHER_GRIDS = np.array(
+    [
+        (24, 28, 50), (36, 40, 44), (50, 54, 38), (64, 60, 36), (38, 35, 32), (28, 25, 30), (31, 33, 28),
+        (36, 32, 26), (43, 45, 24), (27, 29, 24), (42, 40, 22), (70, 66, 20), (104, 140, 14), (45, 43, 22),
+        (48, 44, 20), (37, 33, 20), (34, 37, 20), (30, 28, 20), (40, 34, 18), (54, 46, 16), (58, 43, 14),
+        (47, 39, 14), (61, 56, 12), (52, 34, 10), (76, 71, 10), (96, 74, 8), (126, 98, 5), (98, 106, 4),
+        (118, 130, 3), (23, 33, 4), (198, 190, 1),
+    ],
+    dtype=np.int64,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A fab: its die grids (as `GRIDS`), and the share of every pattern's ranges that it lacks (as `Draw`'s)."""
+
+    grids: np.ndarray
+    trim: float = 0.0
+
+
+# `elsewhere`: wafers of another fab, for what is pretrained without the wafers under study. It has never seen the
+# smallest, weakest and thinnest third of the patterns, nor one of the grids.
+VARIANTS = {"standard": Variant(GRIDS), "elsewhere": Variant(OTHER_GRIDS, trim=1 / 3)}
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,17 @@ from waferbench.wafers.simulate.grids import Grid
 
 
 class Draw:
-    """Random numbers of n wafers at once, each a float32 column (n, 1)."""
+    """Random numbers of n wafers at once, each a float32 column (n, 1).
 
-    def __init__(self, rng: np.random.Generator, n: int, difficulty: float):
-        self.rng, self.n, self.difficulty = rng, n, difficulty
+    Args:
+        trim: share of every range that is left out at its lower end, 0 to below 1; angles keep the whole turn.
+    """
+
+    def __init__(self, rng: np.random.Generator, n: int, difficulty: float, trim: float = 0.0):
+        self.rng, self.n, self.difficulty, self.trim = rng, n, difficulty, trim
 
     def uniform(self, low: float, high: float) -> np.ndarray:
+        low += self.trim * (high - low)
         return self.rng.uniform(low, high, (self.n, 1)).astype(np.float32)
 
     def log_uniform(self, low: float, high: float) -> np.ndarray:
@@ -26,7 +31,7 @@ class Draw:
         return self.rng.random((self.n, 1)) < p
 
     def angle(self) -> np.ndarray:
-        return self.uniform(-np.pi, np.pi)
+        return self.rng.uniform(-np.pi, np.pi, (self.n, 1)).astype(np.float32)
 
     def strength(self, low: float, high: float = 1.0) -> np.ndarray:
         """Failing rate inside a pattern; difficulty 0 keeps it at `high`."""
