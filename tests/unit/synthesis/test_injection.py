@@ -1,108 +1,166 @@
-"""The budget's readings and the selection that spends them."""
+"""The selection that spends the budget."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.scripts import run_script
+from waferbench.base.artifacts import read_provenance, read_table, write_table
 from waferbench.base.errors import InputError
 from waferbench.base.tables import INJECTION
-from waferbench.config.resolve import validated
-from waferbench.config.synthesis.settings import Budget
-from waferbench.synthesis.injection import budget_counts, inject
-from waferbench.wafers.splitting import assign_folds
+from waferbench.config.synthesis.stages import BudgetedSource, MakeInjection
+from waferbench.synthesis.injection import counted, everything, inject, leaky_split, repeat, require_all, unfiltered
 
-FULL = {
-    "edge-ring": 9680,
-    "edge-loc": 5189,
-    "center": 4294,
-    "loc": 3593,
-    "scratch": 1193,
-    "random": 866,
-    "donut": 555,
-    "near-full": 149,
-}
-TRAIN = {label: round(0.6 * n) for label, n in FULL.items()}
-PAPER = Budget(target=5000, cap=3.0)
-
-
-@pytest.mark.parametrize(
-    ("reading", "exclude", "total"),
-    [
-        ("topup_train", [], 12129),
-        ("topup_full", [], 10402),
-        ("min_full", ["Edge-Ring"], 23289),
-        ("min_full", [], 28289),
-    ],
-)
-def test_readings_give_the_published_figures(reading, exclude, total):
-    counts = budget_counts(TRAIN, FULL, Budget(reading=reading, target=5000, cap=3.0, exclude=tuple(exclude)))
-    assert sum(counts.values()) == total
-    assert list(counts) == list(FULL)
-
-
-def test_a_stratified_fold_differs_from_the_rounded_figure_by_rounding_only():
-    labels = np.repeat(list(FULL), list(FULL.values()))
-    test_fold = assign_folds(labels)
-    train = pd.Series(labels[(test_fold != 0) & (test_fold != 1)]).value_counts().to_dict()
-    total = sum(budget_counts({label: train[label] for label in FULL}, FULL, PAPER).values())
-    assert abs(total - 12129) <= 12
-
-
-def test_all_takes_everything_but_the_excluded():
-    everything = Budget(reading="all", exclude=("B",))
-    counts = budget_counts({"a": 5, "b": 5}, {"a": 9, "b": 9}, everything, {"a": 70, "b": 80})
-    assert counts == {"a": 70, "b": 0}
-
-
-def test_unknown_reading_is_named():
-    with pytest.raises(InputError, match="topup"):
-        validated(Budget, {"reading": "top"})
+WANTED = {"a": 6, "b": 12}
 
 
 @pytest.fixture
-def study():
-    selected = pd.DataFrame(
-        {"wafer_id": [f"w{i}" for i in range(50)], "label": ["a"] * 40 + ["b"] * 10, "row": range(50)}
-    )
-    train = selected.iloc[[*range(24), *range(40, 46)]]
-    scores = pd.DataFrame(
-        {"label": ["a"] * 30 + ["b"] * 30, "index": [*range(30)] * 2, "in_pool": [i % 3 > 0 for i in range(60)]}
-    )
-    return selected, train, scores, Budget(reading="topup_train", target=30, cap=2.0)
+def pool():
+    """Of each class 20 samples in the pool and 10 outside."""
+    index = [*range(30)] * 2
+    return pd.DataFrame({"label": ["a"] * 30 + ["b"] * 30, "index": index, "in_pool": [i % 3 > 0 for i in index]})
 
 
-def test_only_the_pool_enters_and_seeds_decide(study, capsys):
-    selected, train, scores, budget = study
-    table, counts = inject("gan", selected, train, budget, ["a", "b"], 7, scores)
-    assert counts == {"a": {"real": 24, "wanted": 6, "taken": 6}, "b": {"real": 6, "wanted": 12, "taken": 12}}
-    eligible = set(scores[scores["in_pool"]][["label", "index"]].itertuples(index=False, name=None))
-    assert set(table[["label", "index"]].itertuples(index=False, name=None)) <= eligible
-    assert not table.duplicated().any() and (table["wafer_id"] == "").all()
+@pytest.fixture
+def train():
+    ids = [f"w{i}" for i in range(30)]
+    return pd.DataFrame({"wafer_id": ids, "label": ["a"] * 24 + ["b"] * 6, "row": range(30), "sha256": ids})
+
+
+def chosen(table):
+    return set(table[["label", "index"]].itertuples(index=False, name=None))
+
+
+def test_only_the_pool_enters_and_seeds_decide(pool):
+    table = inject("gan", pool, WANTED, 7)
+    assert table["label"].value_counts().to_dict() == WANTED
+    assert chosen(table) <= chosen(pool[pool["in_pool"]])
+    assert not table.duplicated().any() and (table["wafer_id"] == "").all() and (table["split"] == "train").all()
     assert tuple(table.columns) == INJECTION
-    assert table.equals(inject("gan", selected, train, budget, ["a", "b"], 7, scores)[0])
-    assert not table.equals(inject("gan", selected, train, budget, ["a", "b"], 8, scores)[0])
-    assert "pool holds" not in capsys.readouterr().err
+    assert table.equals(inject("gan", pool, WANTED, 7))
+    assert not table.equals(inject("gan", pool, WANTED, 8))
 
 
-def test_a_short_pool_is_said(study, capsys):
-    selected, train, scores, _ = study
-    _, counts = inject("gan", selected, train, Budget(target=60, cap=9), ["a", "b"], 7, scores)
-    assert counts["b"] == {"real": 6, "wanted": 54, "taken": 20}
-    assert "asks for 54, the pool holds 20" in capsys.readouterr().err
+def test_an_unfiltered_pool_is_its_first_samples():
+    assert chosen(unfiltered({"a": 2, "b": 1})) == {("a", 0), ("a", 1), ("b", 0)}
+    assert everything(unfiltered({"a": 2, "b": 1}), {"a": 9, "b": 0, "c": 9}) == {"a": 2, "b": 0, "c": 0}
 
 
-def test_repeats_are_training_wafers_equally_often(study):
-    selected, train, _, _ = study
-    table, _ = inject("repeat", selected, train, Budget(target=40, cap=2.5), ["a", "b"], 7)
+def test_only_what_the_judge_confirms_is_taken(pool):
+    pool["y_judge"] = ["a" if i < 15 else "b" for i in range(30)] + ["b"] * 5 + ["a"] * 25
+    table = inject("gan", pool, WANTED, 7)
+    confirmed = chosen(pool[pool["in_pool"] & (pool["y_judge"] == pool["label"])])
+    of_a, of_b = ({item for item in chosen(table) if item[0] == label} for label in "ab")
+    assert len(of_a) == 6 and of_a <= confirmed, "enough of them are confirmed"
+    mine = {item for item in confirmed if item[0] == "b"}
+    assert len(mine) == 3 and mine == of_b
+    counts = counted(table, WANTED)
+    assert counts == {"a": {"wanted": 6, "taken": 6}, "b": {"wanted": 12, "taken": 3}}
+    with pytest.raises(InputError, match=r"12 wafers, 3 are there; the judge confirms no more .*pool\.n_accepted"):
+        require_all("gan", counts, equal=True, judged=True)
+
+
+def test_a_judge_who_confirms_all_changes_nothing(pool):
+    table = inject("gan", pool.assign(y_judge=pool["label"]), WANTED, 7)
+    assert table.equals(inject("gan", pool, WANTED, 7))
+
+
+def test_a_short_pool_is_refused_by_name_with_what_to_raise(pool):
+    wanted = {"a": 6, "b": 54}
+    counts = counted(inject("gan", pool, wanted, 7), wanted)
+    assert counts["b"] == {"wanted": 54, "taken": 20}
+    with pytest.raises(
+        InputError, match=r"gan, class 'b': the budget asks for 54 wafers, 20 are there; .*pool\.max_raw"
+    ):
+        require_all("gan", counts, equal=True, filtered=True)
+    with pytest.raises(InputError, match=r"raise pool\.n_accepted"):
+        require_all("gan", counts, equal=True)
+
+
+def test_a_short_pool_is_said_where_budgets_may_differ(pool, capsys):
+    require_all("gan", {"b": {"wanted": 54, "taken": 20}}, equal=False)
+    assert "asks for 54 wafers, 20 are there: all taken" in capsys.readouterr().err
+
+
+def test_repeats_are_training_wafers_equally_often(train):
+    table = repeat(train, {"a": 4, "b": 15}, 7)
     assert (table["index"] == -1).all() and set(table["wafer_id"]) <= set(train["wafer_id"])
     often = table[table["label"] == "b"]["wafer_id"].value_counts()
     assert often.sum() == 15 and often.max() - often.min() <= 1
 
 
-def test_no_source_no_rows_and_missing_scores_are_an_error(study):
-    selected, train, _, budget = study
-    for asked in (budget, None):
-        table, counts = inject("none", selected, train, asked, ["a"], 7)
-        assert len(table) == 0 and counts == {} and tuple(table.columns) == INJECTION
-    with pytest.raises(InputError, match="scores"):
-        inject("gan", selected, train, budget, ["a"], 7)
+def test_a_class_without_wafers_cannot_be_repeated(train):
+    table = repeat(train, {"c": 3}, 7)
+    with pytest.raises(InputError, match=r"budget\.exclude"):
+        require_all("repeat", counted(table, {"c": 3}), equal=True)
+
+
+def test_a_leaky_protocol_splits_what_was_added(train):
+    table = leaky_split(repeat(train, {"a": 40}, 7), 0.2, 0.1, "repeat", 7)
+    assert table["split"].value_counts().to_dict() == {"train": 28, "test": 8, "val": 4}
+
+
+SETTINGS = {"protocol": "cv5", "seed": 42, "equal": True, "exclude": [], "take_all": False, "max_train_per_class": 0}
+
+
+@pytest.fixture
+def make(tmp_path, train, pool):
+    """The script, in a study of 24 wafers of A and 6 of B that train, which adds 6 and 12."""
+    folds = pd.DataFrame({"wafer_id": train["wafer_id"], "fold": 1, "split": "train"})
+    plan = pd.DataFrame({"label": ["a", "b"], "real": [24, 6], "reserved": [0, 10], "wanted": list(WANTED.values())})
+    judged = pool.assign(y_judge=pool["label"])
+    tables = {"selected": train, "folds": folds, "plan": plan, "scores": pool, "judged": judged}
+    files = {name: tmp_path / f"{name}.parquet" for name in tables}
+    for name, table in tables.items():
+        write_table(files[name], table)
+
+    def run(source, *more, pool=None, **settings):
+        run_script(
+            "synthesis/make_injection",
+            tmp_path,
+            MakeInjection.model_validate({**SETTINGS, "source": source, "pool": pool, **settings}),
+            inputs={name: files[name] for name in ("selected", "folds", *more)},
+            outputs={"injection": tmp_path / "injection.parquet"},
+            wildcards={"protocol": "cv5", "seed": "42", "fold": "1", "condition": "c"},
+        )
+        path = tmp_path / "injection.parquet"
+        return read_table(path), read_provenance(path)["counts"]
+
+    return run
+
+
+def drawing(n_accepted, **given):
+    return BudgetedSource.model_validate(
+        {"name": "gan", "n_accepted": n_accepted, "reserved": False, "judged": False, **given}
+    )
+
+
+def test_every_condition_adds_the_same_counts(make):
+    tables = [
+        make("repeat", "plan")[0],
+        make("gan", "plan", pool=drawing(15))[0],
+        make("gan", "plan", "scores", pool=drawing(15))[0],
+        make("gan", "plan", "judged", pool=drawing(15))[0],
+    ]
+    assert [table["label"].value_counts().to_dict() for table in tables] == [WANTED] * 4
+    table, counts = make("none")
+    assert len(table) == 0 and counts == {} and tuple(table.columns) == INJECTION
+
+
+def test_repeats_keep_to_the_wafers_that_the_classifier_sees(make):
+    table, _ = make("repeat", "plan", max_train_per_class=2)
+    assert table.groupby("label")["wafer_id"].nunique().to_dict() == {"a": 2, "b": 2}
+
+
+def test_a_reserve_that_falls_short_ends_the_condition(make, capsys):
+    with pytest.raises(SystemExit):
+        make("oracle", "plan", pool=drawing(15, name="oracle", reserved=True))
+    said = capsys.readouterr().err
+    assert "class 'a': the budget asks for 6 wafers, 0 are there" in said and "raise oracle.reserve" in said
+
+
+def test_as_published_a_condition_may_leave_classes_out_and_take_all(make):
+    table, counts = make("gan", "plan", pool=drawing(15), exclude=["A"], equal=False)
+    assert np.array_equal(table["label"].unique(), ["b"]) and counts["a"]["wanted"] == 0
+    table, _ = make("gan", "plan", pool=drawing(15), take_all=True, equal=False)
+    assert table["label"].value_counts().to_dict() == {"a": 15, "b": 15}

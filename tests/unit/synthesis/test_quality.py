@@ -184,6 +184,37 @@ def test_all_classes_together_are_compared_in_the_mix_of_the_real_ones(rng):
     assert found["value"] < 2 * floor["value"], "samples as real wafers are no farther than those from each other"
 
 
+def test_floors_are_of_other_real_wafers_in_the_samples_own_number(rng):
+    def draw(a, b):
+        labels = np.array(["a"] * a + ["b"] * b, dtype=object)
+        return rng.normal(np.where(labels == "a", 0, 5)[:, None], 1, (a + b, 6)), labels
+
+    (real, of_real), (ideal, of), other = draw(60, 40), draw(30, 30), draw(80, 20)
+    rows = feature_rows(ideal, of, real, of_real, ["a", "b"], SETTINGS, 0, other=other)
+    frame = table(rows).set_index(["label", "metric"])
+    for label, n, floor in (("a", 30, 30), ("b", 30, 20)):
+        assert frame.loc[(label, "floor_coverage"), ["n", "n_real"]].tolist() == [floor, (of_real == label).sum()]
+        assert frame.loc[(label, "coverage"), "n"] == n
+    same = frame.loc[("a", "recall")], frame.loc[("a", "recall_matched")]
+    assert same[0]["value"] == same[1]["value"] and np.isnan(same[1]["low"]), "as many wafers as samples"
+    few = frame.loc[("b", "frechet_matched")]
+    assert few["value"] > frame.loc[("b", "frechet"), "value"] and few["low"] < few["high"]
+    only = prdc(real[of_real == "b"], other[0][other[1] == "b"], SETTINGS.neighbours)
+    assert frame.loc[("b", "floor_recall"), "value"] == pytest.approx(only["recall"])
+    assert np.isnan(frame.loc[("b", "floor_recall"), "low"]), "all of them were taken: nothing to draw"
+    mixed = frame.loc[(ALL, "floor_frechet")]
+    assert (mixed["n"], mixed["n_real"]) == (30 + 20, 100), "20 of b leave 30 of a in the mix of the reference"
+
+
+def test_the_kernel_distance_of_the_table_is_times_a_thousand(rng):
+    real, synthetic = rng.normal(size=(50, 6)), rng.normal(3, 1, size=(50, 6))
+    of = np.array(["a"] * 50, dtype=object)
+    rows = table(feature_rows(synthetic, of, real, of, ["a"], SETTINGS, 0)).set_index(["label", "metric"])
+    plain, *_ = kernel_distance(synthetic, real, 200, 20, rng)
+    found = rows.loc[("a", "kid_x1000")]
+    assert found["value"] == pytest.approx(1000 * plain, rel=0.1) and found["low"] < found["value"] < found["high"]
+
+
 def test_pooled_scope_has_no_held_out_rows(rng):
     train = maps(10, rng)
     labels = np.array(["a"] * 10, dtype=object)
@@ -247,6 +278,8 @@ def test_feature_rows_state_numbers_and_survive_empty_classes(rng):
     assert frame.loc[("a", "frechet_matched"), "value"] == pytest.approx(
         frame.loc[("a", "floor_frechet"), "value"], rel=0.5
     )
+    names = {metric.removeprefix("floor_") for label, metric in frame.index if metric.startswith("floor_")}
+    assert names == {"frechet", "kid_x1000", "precision", "recall", "density", "coverage", "diversity"}
     again = feature_rows(synthetic, of, real, labels, ["a", "b"], SETTINGS, seed=0)
     pd.testing.assert_frame_equal(table(rows), table(again))
     other = feature_rows(synthetic, of, real, labels, ["a", "b"], SETTINGS, seed=1)

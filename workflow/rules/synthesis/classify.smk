@@ -1,9 +1,79 @@
 # The grid: what enters training, a backbone fine-tuned per condition and fold, an ECOC-SVM on its features.
 
 
+PLAN = f"{RUN}/fold{{fold}}/budget.parquet"
+
+
+rule plan_budget:  # what every condition adds to a fold
+    input:
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+    output:
+        plan=PLAN,
+    log:
+        f"{RUN_LOGS}-plan_budget-fold{{fold}}.log",
+    wildcard_constraints:
+        **held("protocol", "seed", "fold"),
+    priority: 100
+    conda:
+        "../../../envs/base.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        settings=lambda w: pack(stages.PlanBudget, max_train_per_class=CFG.classifier.max_train_per_class, **of_run(w)),
+        code=code("synthesis/plan_budget"),
+    script:
+        "../../scripts/synthesis/plan_budget.py"
+
+
+rule check_budget:  # before generators are trained; no condition waits for it, so that another one makes none anew
+    input:
+        plans=SYNTHESIS.every_fold(PLAN),
+    output:
+        budget=f"{STUDY}/budget.parquet",
+    log:
+        f"{LOGS}/check_budget.log",
+    priority: 100
+    conda:
+        "../../../envs/base.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        settings=pack(stages.CheckBudget, sources=SYNTHESIS.budgeted_sources),
+        code=code("synthesis/check_budget"),
+    script:
+        "../../scripts/synthesis/check_budget.py"
+
+
+def pool_of(wildcards):
+    """What says which samples of a condition's source may enter training: the shape filter, where it applies, and the
+    judge, where the condition asks it. The judge's own cell is one of real wafers alone."""
+    name = wildcards.condition
+    judged = f"{RUN}/fold{{fold}}/judged/{SYNTHESIS.source_of(name)}.parquet"
+    return injection_scores(wildcards) | ({"judged": judged} if SYNTHESIS.conditions[name].keep_if_judged else {})
+
+
+def injection_settings(wildcards):
+    """What choosing a condition's wafers reads: one that adds no samples sees nothing of how they are drawn."""
+    condition, source = SYNTHESIS.conditions[wildcards.condition], SYNTHESIS.source_of(wildcards.condition)
+    return pack(
+        stages.MakeInjection,
+        source=condition.source,
+        pool=SYNTHESIS.budgeted(source, condition.keep_if_judged) if source else None,
+        take_all=CFG.budget.reading == "all" and source is not None,
+        exclude=condition.exclude,
+        equal=CFG.budget.equal,
+        max_train_per_class=CFG.classifier.max_train_per_class if condition.source == "repeat" else 0,
+        **of_run(wildcards),
+    )
+
+
 rule make_injection:
     input:
-        unpack(injection_scores),
+        unpack(pool_of),
+        unpack(lambda w: {} if SYNTHESIS.conditions[w.condition].source == "none" else {"plan": PLAN}),
         selected=rules.select_wafers.output.selected,
         folds=rules.make_folds.output.folds,
     output:
@@ -20,13 +90,7 @@ rule make_injection:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=lambda w: pack(
-            stages.MakeInjection,
-            source=SYNTHESIS.conditions[w.condition].source,
-            budget=SYNTHESIS.budget(w.condition),
-            n_accepted=CFG.pool.n_accepted if SYNTHESIS.source_of(w.condition) else 0,
-            **of_run(w),
-        ),
+        settings=injection_settings,
         code=code("synthesis/make_injection"),
     script:
         "../../scripts/synthesis/make_injection.py"
@@ -69,6 +133,7 @@ rule fit_svm:  # a fold's cells in one job: each takes a moment
     output:
         model=SYNTHESIS.cells_of_fold("svm.h5"),
         predictions=SYNTHESIS.cells_of_fold("ecoc_svm.parquet"),
+        validation=SYNTHESIS.cells_of_fold("ecoc_svm_validation.parquet"),
     log:
         f"{RUN_LOGS}-fit_svm-fold{{fold}}.log",
     wildcard_constraints:

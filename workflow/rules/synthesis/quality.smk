@@ -38,12 +38,23 @@ rule measure_quality:  # a scope's sources in one job
         "../../scripts/synthesis/measure_quality.py"
 
 
+JUDGE_CELL = f"{RUN}/fold{{fold}}/cells/{JUDGE.backbone}/{JUDGE.condition}"
+JUDGED = [*SYNTHESIS.sources, "real"]  # and held-out real wafers: the floor
+
+
+def judged_files(wildcards):
+    """The samples that a fold's cells take from and their shape scores, source by source; last the judge's own predictions
+    of the test wafers, once for each class as samples have a file each."""
+    of, own = samples_of_fold(wildcards), f"{JUDGE_CELL}/softmax.parquet".format(**wildcards)
+    return {"samples": [*of["samples"], *[own] * len(SYNTHESIS.labels)], "scores": [*of["scores"], own]}
+
+
 rule judge_samples:  # a fold's sources in one job
     input:
-        unpack(samples_of_fold),
-        checkpoint=f"{RUN}/fold{{fold}}/cells/{JUDGE.backbone}/{JUDGE.condition}/checkpoint.safetensors",
+        unpack(judged_files),
+        checkpoint=f"{JUDGE_CELL}/checkpoint.safetensors",
     output:
-        judged=SYNTHESIS.each(f"{RUN}/fold{{fold}}/judged/{{source}}.parquet"),
+        judged=[f"{RUN}/fold{{fold}}/judged/{name}.parquet" for name in JUDGED],
     log:
         f"{RUN_LOGS}-judge_samples-fold{{fold}}.log",
     wildcard_constraints:
@@ -64,7 +75,7 @@ rule judge_samples:  # a fold's sources in one job
             classes=SYNTHESIS.classes_of[w.protocol],
             **of_run(w),
         ),
-        parts=parts_text(source=SYNTHESIS.sources),
+        parts=parts_text(source=JUDGED),
         code=code("synthesis/judge_samples"),
     script:
         "../../scripts/synthesis/judge_samples.py"
@@ -72,7 +83,7 @@ rule judge_samples:  # a fold's sources in one job
 
 rule gather_quality:
     input:
-        parts=SYNTHESIS.every_scope(f"{RUN}/{{scope}}/quality/{{source}}.parquet", SYNTHESIS.sources),
+        parts=SYNTHESIS.every_measured(f"{RUN}/{{scope}}/quality/{{source}}.parquet", SYNTHESIS.sources),
     output:
         table=f"{STUDY}/quality.parquet",
     log:
@@ -93,7 +104,9 @@ rule gather_quality:
 
 rule gather_agreement:
     input:
-        parts=SYNTHESIS.every_fold(f"{RUN}/fold{{fold}}/judged/{{source}}.parquet", source=list(SYNTHESIS.sources)),
+        parts=SYNTHESIS.every_fold(
+            f"{RUN}/fold{{fold}}/judged/{{source}}.parquet", source=JUDGED if SYNTHESIS.sources else []
+        ),
     output:
         table=f"{STUDY}/agreement.parquet",
     log:
@@ -107,6 +120,65 @@ rule gather_agreement:
         runtime=growing(30),
     params:
         settings=pack(CollectTables, table="agreement"),
+        code=code("synthesis/gather_table"),
+    script:
+        "../../scripts/synthesis/gather_table.py"
+
+
+TEXTURED = f"{RUN}/fold{{fold}}/texture/{{condition}}.parquet"
+
+
+rule measure_texture:  # a fold's conditions in one job
+    input:
+        store=rules.ingest.output.store,
+        selected=rules.select_wafers.output.selected,
+        folds=rules.make_folds.output.folds,
+        injection=[f"{RUN}/fold{{fold}}/injection/{name}.parquet" for name in SYNTHESIS.synthetic],
+        samples=lambda w: [
+            path
+            for name in SYNTHESIS.synthetic
+            for path in SYNTHESIS.samples(w.protocol, w.seed, w.fold, SYNTHESIS.source_of(name))[0]
+        ],
+    output:
+        texture=[TEXTURED.replace("{condition}", name) for name in SYNTHESIS.synthetic or ["none"]],
+    log:
+        f"{RUN_LOGS}-measure_texture-fold{{fold}}.log",
+    wildcard_constraints:
+        **held("protocol", "seed", "fold"),
+    conda:
+        "../../../envs/torch.yaml"
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(30),
+    params:
+        settings=lambda w: pack(
+            stages.MeasureTexture,
+            drawn=SYNTHESIS.judging(),
+            max_train_per_class=CFG.classifier.max_train_per_class,
+            **of_run(w),
+        ),
+        parts=parts_text(condition=SYNTHESIS.synthetic),
+        code=code("synthesis/measure_texture"),
+    script:
+        "../../scripts/synthesis/measure_texture.py"
+
+
+rule gather_texture:
+    input:
+        parts=SYNTHESIS.every_fold(TEXTURED, condition=SYNTHESIS.synthetic),
+    output:
+        table=f"{STUDY}/texture.parquet",
+    log:
+        f"{LOGS}/gather_texture.log",
+    group:
+        "tables"
+    conda:
+        "../../../envs/base.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        settings=pack(CollectTables, table="texture"),
         code=code("synthesis/gather_table"),
     script:
         "../../scripts/synthesis/gather_table.py"

@@ -1,4 +1,7 @@
-"""Makes the judge's verdict on every synthetic sample of a source: its class by a classifier trained on real wafers."""
+"""Makes the judge's verdict on every synthetic sample of a source: its class by a classifier trained on real wafers.
+
+The part `real` is the floor that sources are held against: what the judge says of real wafers that it has not seen.
+"""
 
 from waferbench.config.synthesis.stages import JudgeSamples
 from waferbench.engine.job import Job, run
@@ -7,36 +10,34 @@ from waferbench.engine.job import Job, run
 def judge(job: Job[JudgeSamples]) -> None:
     from pathlib import Path
 
-    import numpy as np
-    import pandas as pd
-
     from waferbench.base.artifacts import read_table, write_table
     from waferbench.base.names import labels_of
+    from waferbench.base.protocols import replicate_of
     from waferbench.base.tables import TABLES
     from waferbench.classification.data import fit_samples
     from waferbench.classification.train import predict
     from waferbench.classification.trained import load_classifier
     from waferbench.images.store import read_images
     from waferbench.learning.runtime import device
+    from waferbench.synthesis.agreement import of_predictions, verdicts
 
-    settings, classifier = job.settings, job.settings.classifier
-    labels, target = labels_of(settings.classes), device(job.gpus, job.threads)
-    weights, levels = job.weights(settings.weights), settings.drawn.levels
-    model, normalise = load_classifier(job.input.checkpoint, settings.backbone, labels, classifier, levels, weights)
-    model.to(target)
-    parts = []
-    for path in job.input.samples:
-        label = Path(path).stem
-        images = fit_samples(read_images(path).images, settings.drawn)
-        _, probabilities = predict(model, normalise, images, target, classifier.precision)
-        called = np.asarray(labels, dtype=object)[probabilities.argmax(1)]
-        intended = probabilities[:, labels.index(label)]
-        parts.append(
-            pd.DataFrame({"label": label, "index": np.arange(len(images)), "y_judge": called, "p_intended": intended})
-        )
-    table = read_table(job.input.scores, ["label", "index", "in_pool"]).merge(pd.concat(parts), how="inner")
+    settings, classifier, source = job.settings, job.settings.classifier, job.wildcards["source"]
+    labels, scores = labels_of(settings.classes), read_table(job.input.scores)
+    if source == "real":
+        table = of_predictions(scores)
+    else:
+        target, weights, levels = device(job.gpus, job.threads), job.weights(settings.weights), settings.drawn.levels
+        checkpoint, backbone = job.input.checkpoint, settings.backbone
+        model, normalise = load_classifier(checkpoint, backbone, labels, classifier, levels, weights)
+        model.to(target)
+        chances = {}
+        for path in job.input.samples:
+            images = fit_samples(read_images(path).images, settings.drawn)
+            chances[Path(path).stem] = predict(model, normalise, images, target, classifier.precision)[1]
+        table = verdicts(scores, chances, labels)
     table = table.assign(
-        protocol=settings.protocol, seed=settings.seed, replicate=0, fold=job.fold, source=job.wildcards["source"]
+        **{"protocol": settings.protocol, "seed": settings.seed, "fold": job.fold, "source": source},
+        replicate=replicate_of(settings.protocol, job.fold),
     )
     write_table(job.output.judged, table[list(TABLES["agreement"])], job.provenance)
 

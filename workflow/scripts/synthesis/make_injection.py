@@ -6,26 +6,38 @@ from waferbench.engine.job import Job, run
 
 def make_injection(job: Job[MakeInjection]) -> None:
     from waferbench.base.artifacts import read_table, write_table
-    from waferbench.base.names import labels_of
+    from waferbench.base.names import slug
     from waferbench.base.protocols import protocol
     from waferbench.base.scope import Fold
     from waferbench.base.seeds import derive_seed
-    from waferbench.synthesis.injection import inject, unfiltered
-    from waferbench.wafers.folds import wafers_of
+    from waferbench.synthesis import injection
+    from waferbench.synthesis.budget import available
+    from waferbench.wafers.folds import capped, wafers_of
 
-    settings, labels, chosen = job.settings, labels_of(job.settings.classes), protocol(job.settings.protocol)
-    selected, folds = read_table(job.input.selected), read_table(job.input.folds)
-    scores = job.input.get("scores")
-    table, counts = inject(
-        settings.source,
-        selected,
-        selected if chosen.leaky else wafers_of(selected, folds, Fold(job.fold)),
-        settings.budget,
-        labels,
-        derive_seed(settings.seed, job.fold),
-        read_table(scores) if scores else unfiltered(labels, settings.n_accepted),
-        (chosen.test, chosen.val) if chosen.leaky else None,
-    )
+    settings, source, chosen = job.settings, job.settings.source, protocol(job.settings.protocol)
+    if source == "none":
+        write_table(job.output.injection, injection.nothing(), {**job.provenance, "counts": {}})
+        return
+    seed, excluded = derive_seed(settings.seed, job.fold), [slug(name) for name in settings.exclude]
+    plan = read_table(job.input.plan).set_index("label")
+    wanted = plan["wanted"].where(~plan.index.isin(excluded), 0).to_dict()
+    filtered = job.input.get("judged") or job.input.get("scores")
+    if settings.pool is None:
+        selected = read_table(job.input.selected)
+        train = wafers_of(selected, read_table(job.input.folds), Fold(job.fold))
+        table = injection.repeat(
+            selected if chosen.leaky else capped(train, settings.max_train_per_class), wanted, seed
+        )
+    else:
+        pool = read_table(filtered) if filtered else injection.unfiltered(available(plan, settings.pool))
+        if settings.take_all:
+            wanted = injection.everything(pool, wanted)
+        table = injection.inject(source, pool, wanted, seed)
+    counts = injection.counted(table, wanted)
+    reserved = settings.pool is not None and settings.pool.reserved
+    injection.require_all(source, counts, settings.equal, "scores" in job.files, reserved, "judged" in job.files)
+    if chosen.leaky:
+        table = injection.leaky_split(table, chosen.test, chosen.val, source, seed)
     write_table(job.output.injection, table, {**job.provenance, "counts": counts})
 
 

@@ -15,6 +15,7 @@ def measure(job: Job[MeasureQuality]) -> None:
     import numpy as np
 
     from waferbench.base.artifacts import read_table, read_weights, write_table
+    from waferbench.base.protocols import replicate_of
     from waferbench.learning.backbones import unpinned
     from waferbench.learning.runtime import device
     from waferbench.synthesis.quality.features import Features
@@ -59,11 +60,20 @@ def measure(job: Job[MeasureQuality]) -> None:
         of = drawn.label[mask]
         found, twins = memory.rows(images[mask], features[mask], of, labels)
         rows[stage] = [{**row, "stage": stage, "reference": "train"} for row in found]
-        for reference, (_, real_labels, real_features) in real.items():
+        for reference, other in (("train", "test"), ("test", "train")):
+            (_, real_labels, real_features), (_, other_labels, other_features) = real[reference], real[other]
+            further = (other_features, other_labels) if len(other_labels) else None  # none beside a pooled generator
             if len(real_labels):
-                found = feature_rows(features[mask], of, real_features, real_labels, labels, quality, seed, name)
+                args = features[mask], of, real_features, real_labels, labels, quality, seed, name, further
+                found = feature_rows(*args)
                 rows[stage] += [{**row, "stage": stage, "reference": reference} for row in found]
-    about = {"protocol": settings.protocol, "seed": seed, "replicate": 0, "fold": job.scope.column, "source": source}
+    about = {
+        "protocol": settings.protocol,
+        "seed": seed,
+        "replicate": replicate_of(settings.protocol, job.scope.column),
+        "fold": job.scope.column,
+        "source": source,
+    }
     measured = table(rows["raw"] + rows["kept"], **about, network=network.name)
     write_table(job.output.quality, measured, job.provenance)
     mask = drawn.stages["kept"]  # the last stage whose twins were looked for: the same samples where all are kept

@@ -1,8 +1,4 @@
-"""What enters training beside the real wafers: the budget, and the selection that spends it.
-
-The paper (section on balancing): "target 5,000 per class, capped at 3x real; Edge-Ring zero". Its text allows
-several readings; `budget_counts` has each by name.
-"""
+"""What enters training beside the real wafers: the selection that spends a fold's budget."""
 
 from __future__ import annotations
 
@@ -13,122 +9,132 @@ import numpy as np
 import pandas as pd
 
 from waferbench.base.errors import InputError
-from waferbench.base.names import slug
 from waferbench.base.seeds import derive_seed
 from waferbench.base.tables import INJECTION
-from waferbench.config.synthesis.settings import Budget
 from waferbench.wafers.splitting import assign_split
 
 
-def budget_counts(
-    train: Mapping[str, int],
-    full: Mapping[str, int],
-    budget: Budget,
-    available: Mapping[str, int] | None = None,
-) -> dict[str, int]:
-    """Samples wanted per class.
-
-    Args:
-        train, full: real wafers per label in the fold's training split, and in all folds.
-        budget: how the sentence is read: ``topup_train``: up to the target, at most cap times real, on training
-            counts; ``topup_full``: the same on full counts; ``min_full``: min(target, cap x full count); ``all``:
-            everything available.
-        available: samples per label that there are; needed by ``all``.
-
-    Returns:
-        Label -> samples, for every label of ``train``; zero for excluded ones.
-    """
-    reading, target, cap = budget.reading, budget.target, budget.cap
-    excluded = {slug(name) for name in budget.exclude}
-    wanted = {}
-    for label in train:
-        if label in excluded:
-            wanted[label] = 0
-        elif reading == "all":
-            wanted[label] = int((available or {}).get(label, 0))
-        elif reading == "min_full":
-            wanted[label] = min(target, int(cap * full[label]))
-        else:
-            real = train[label] if reading == "topup_train" else full[label]
-            wanted[label] = min(max(0, target - real), int(cap * real))
-    return wanted
-
-
-def unfiltered(labels: Sequence[str], n: int) -> pd.DataFrame:
-    """The pool of a source that the shape filter is not applied to: its first ``n`` samples of each label.
+def unfiltered(counts: Mapping[str, int]) -> pd.DataFrame:
+    """The pool of a source that the shape filter is not applied to: its first so many samples of each label.
 
     Returns:
         ``label, index, in_pool``, as a filtered source's scores have them.
     """
-    rows = [(label, index, True) for label in labels for index in range(n)]
+    rows = [(label, index, True) for label, count in counts.items() for index in range(count)]
     return pd.DataFrame(rows, columns=["label", "index", "in_pool"])
 
 
-def inject(
-    source: str,
-    selected: pd.DataFrame,
-    train: pd.DataFrame,
-    budget: Budget | None,
-    labels: Sequence[str],
-    seed: int,
-    scores: pd.DataFrame | None = None,
-    shares: tuple[float, float] | None = None,
-) -> tuple[pd.DataFrame, dict[str, dict[str, int]]]:
-    """Choose the samples of one condition.
+def everything(pool: pd.DataFrame, wanted: Mapping[str, int]) -> dict[str, int]:
+    """Label -> all samples in the pool, for labels of which any are wanted."""
+    held = pool.loc[pool["in_pool"].astype(bool), "label"].value_counts()
+    return {label: int(held.get(label, 0)) if count else 0 for label, count in wanted.items()}
+
+
+def inject(source: str, pool: pd.DataFrame, wanted: Mapping[str, int], seed: int) -> pd.DataFrame:
+    """Choose the samples of one condition, without replacement: fewer where the pool holds fewer.
 
     Args:
-        source: a synthesizer's name, ``repeat`` (real training wafers again) or ``none``.
-        selected, train: wafer tables, all wafers and the fold's training wafers.
-        budget: see `budget_counts`; None, as of the source ``none``, adds nothing.
-        labels: slugs of the classes.
-        seed: of the choice.
-        scores: the source's filter scores (``label, index, in_pool``); only rows in the pool are chosen.
-        shares: test and validation shares of what is added, as a leaky protocol splits it; None = all of it trains.
+        source: a synthesizer's name.
+        pool: ``label, index, in_pool``; only rows in the pool are chosen. With a column ``y_judge``, the judge's
+            classes, only those that it finds in their own class.
+        wanted: label -> samples.
+        seed: of the choice. A condition that asks the judge takes, among samples that it confirms, those that the
+            condition without it takes.
 
     Returns:
-        Table ``source, label, index, wafer_id, split`` (index -1 for repeated wafers, wafer_id '' for synthetic
-        samples), and per label what was wanted and what was there to take.
+        Table ``source, label, index, wafer_id, split``, all of them training, wafer_id ''.
     """
-    if source == "none" or budget is None:
-        return _table([]), {}
-    if source != "repeat" and scores is None:
-        raise InputError(f"source {source!r}: its filter scores are missing; they say which samples may be injected")
-    real, full = _counts(train, labels), _counts(selected, labels)
-    if source == "repeat":
-        pool = {label: train.loc[train["label"] == label, "wafer_id"].to_numpy() for label in labels}
-        if budget.reading == "all":  # repeats know no "all": the default reading stands in
-            budget = budget.model_copy(update={"reading": "topup_train"})
-            print("budget.reading all: real wafers are repeated to the counts of topup_train", file=sys.stderr)
-    else:
-        eligible = scores[scores["in_pool"].astype(bool)]
-        pool = {label: np.sort(eligible.loc[eligible["label"] == label, "index"].to_numpy()) for label in labels}
-    wanted = budget_counts(real, full, budget, {label: len(items) for label, items in pool.items()})
-    rows, report = [], {}
-    for label in labels:
-        generator = np.random.default_rng(derive_seed(seed, "injection", source, label))
+    rows = []
+    for label, count in wanted.items():
+        mine = pool[(pool["label"] == label) & pool["in_pool"].astype(bool)].sort_values("index")
+        order = np.random.default_rng(derive_seed(seed, "injection", source, label)).permutation(len(mine))
+        if "y_judge" in mine:
+            order = order[(mine["y_judge"] == label).to_numpy()[order]]
+        rows += [(source, label, int(i), "", "train") for i in np.sort(mine["index"].to_numpy()[order[:count]])]
+    return _table(rows)
+
+
+def repeat(train: pd.DataFrame, wanted: Mapping[str, int], seed: int) -> pd.DataFrame:
+    """Real training wafers once more, each as often as any other of its class to within one.
+
+    Args:
+        train: rows of the wafer table, the fold's training wafers.
+        wanted: label -> repeats; a class without wafers gets none.
+
+    Returns:
+        As `inject`, with the source ``repeat``, index -1 and the wafer's own id.
+    """
+    rows = []
+    for label, count in wanted.items():
+        wafers = train.loc[train["label"] == label, "wafer_id"].to_numpy()
+        generator = np.random.default_rng(derive_seed(seed, "injection", "repeat", label))
+        rows += [("repeat", label, -1, str(wafer), "train") for wafer in _cycle(wafers, count, generator)]
+    return _table(rows)
+
+
+def nothing() -> pd.DataFrame:
+    """The table of a condition of real wafers alone."""
+    return _table([])
+
+
+def counted(table: pd.DataFrame, wanted: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Per label what was wanted and taken; ``table``: of `inject` or `repeat`."""
+    taken = table["label"].value_counts()
+    return {label: {"wanted": int(number), "taken": int(taken.get(label, 0))} for label, number in wanted.items()}
+
+
+def require_all(
+    source: str,
+    counts: Mapping[str, Mapping[str, int]],
+    equal: bool,
+    filtered: bool = False,
+    reserved: bool = False,
+    judged: bool = False,
+) -> None:
+    """`InputError` where less was taken than is wanted.
+
+    Args:
+        counts: of `counted`.
+        equal: whether all conditions add the same; else what is missing is printed.
+        filtered: whether the shape filter decided what the pool holds.
+        reserved: whether the source has no more than the fold's wafers in reserve.
+        judged: whether only samples count that the judge confirms.
+    """
+    for label, of in counts.items():
+        if of["taken"] >= of["wanted"]:
+            continue
+        said = f"{source}, class {label!r}: the budget asks for {of['wanted']} wafers, {of['taken']} are there"
+        if not equal:
+            print(f"{said}: all taken (raise pool.n_accepted and pool.max_raw for more)", file=sys.stderr)
+            continue
         if source == "repeat":
-            taken = _cycle(pool[label], wanted[label], generator)
-            rows += [(source, label, -1, str(wafer), "train") for wafer in taken]
-        else:
-            taken = np.sort(generator.permutation(pool[label])[: wanted[label]])
-            rows += [(source, label, int(index), "", "train") for index in taken]
-        report[label] = {"real": real[label], "wanted": wanted[label], "taken": len(taken)}
-        if len(taken) < wanted[label]:
-            print(
-                f"{source}, {label}: the budget asks for {wanted[label]}, the pool holds {len(taken)}: all taken "
-                "(raise pool.n_accepted and pool.max_raw for more)",
-                file=sys.stderr,
+            remedy = "the fold has no training wafer of that class to repeat: put it into budget.exclude"
+        elif reserved:
+            remedy = "no more are in reserve: raise oracle.reserve, or lower budget.target or budget.cap"
+        elif judged:
+            remedy = (
+                "the judge confirms no more of them: raise pool.n_accepted (only the further samples are drawn), lower "
+                "budget.target or budget.cap, or leave the condition with keep_if_judged out"
             )
-    table = _table(rows)
-    if shares is not None and len(table):
-        rng = np.random.default_rng(derive_seed(seed, "leaky-split", source))
-        table["split"] = assign_split(table["label"].to_numpy(), *shares, rng)
-    return table, report
+        elif filtered:
+            remedy = (
+                "the shape filter accepted no more: raise pool.max_raw, lower budget.target or budget.cap, or train "
+                "the source longer"
+            )
+        else:
+            remedy = "raise pool.n_accepted, or lower budget.target or budget.cap"
+        raise InputError(
+            f"{said}; {remedy}. Other conditions add the full number, so this one would not be comparable "
+            "(budget.equal: false takes what there is)"
+        )
 
 
-def _counts(wafers: pd.DataFrame, labels: Sequence[str]) -> dict[str, int]:
-    found = wafers["label"].value_counts()
-    return {label: int(found.get(label, 0)) for label in labels}
+def leaky_split(table: pd.DataFrame, test: float, val: float, source: str, seed: int) -> pd.DataFrame:
+    """What is added, split as a leaky protocol does: into test and validation shares, the rest training."""
+    if table.empty:
+        return table
+    rng = np.random.default_rng(derive_seed(seed, "leaky-split", source))
+    return table.assign(split=assign_split(table["label"].to_numpy(), test, val, rng))
 
 
 def _cycle(items: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
@@ -139,6 +145,6 @@ def _cycle(items: np.ndarray, count: int, generator: np.random.Generator) -> np.
     return np.sort(np.concatenate([generator.permutation(items) for _ in range(rounds)])[:count])
 
 
-def _table(rows: list[tuple]) -> pd.DataFrame:
+def _table(rows: Sequence[tuple]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(INJECTION))
     return frame.astype({"source": str, "label": str, "index": "int64", "wafer_id": str, "split": str})

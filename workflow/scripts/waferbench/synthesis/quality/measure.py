@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,11 @@ from waferbench.synthesis.quality.prdc import blocks, distances, prdc
 
 ALL = "all"
 NONE = float("nan")
-FLOOR_SPLITS = 4
+KID = "kid_x1000"  # the kernel distance times 1,000, in this table and wherever it is shown
+FLOOR_DRAWS = 4
 MEMORY_DRAWS = 100
 USUAL = 1000  # real wafers that say what is usual between real wafers
+Values = dict[str, tuple[float, float, float]]  # metric -> value, low, high
 Real = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels, features
 
 
@@ -35,34 +38,51 @@ def feature_rows(
     settings: QualityMeasures,
     seed: int,
     frechet: str = "frechet",
+    other: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> list[dict]:
     """Rows (label, metric, value, low, high, n, n_real) of each class and of all together (``all``).
 
-    ``frechet_matched`` is the Frechet distance at the number of samples of the real-versus-real floor, half of the
-    real wafers of that class (it falls with the number, so that only these two compare); ``floor_*`` are the metrics
-    of one random half of the real wafers against the other, means of four splits with their range. ``diversity`` of
-    all together is the classes' mean: classes far apart must not pass for variety.
+    ``floor_*`` are the metrics of other real wafers in the place of samples, as many as there are samples, against the
+    same reference: what perfect samples would reach. Where fewer are at hand, ``*_matched`` is the metric of as many
+    samples (elsewhere of all): the Frechet distance, precision, recall, density and coverage have one each, as they
+    depend on the number and only equal ones compare. Both are means of draws with their range, which is missing where
+    there was nothing to draw. Without other wafers one half of the reference is held against its other half, and so
+    are the matched samples. ``diversity`` of all together is the classes' mean: classes far apart must not pass for
+    variety.
 
-    All together are compared in the real wafers' mix of classes (`same_mix`), as the floor has it.
+    All together are compared in the mix of classes of the reference's wafers (`same_mix`); where `real_wafers` has
+    capped frequent classes, that is not the mix of the split they are from.
 
     Args:
         synthetic, real: features, float (N, D) and (M, D).
         settings: the section ``quality``, but for the judge.
         frechet: name of the Frechet distance: ``fid`` where the features are Inception's.
+        other: features (K, D) and labels (K,) of real wafers that are not in the reference.
     """
     rows = []
     for label in [*labels, ALL]:
         x = synthetic[synthetic_labels == label if label != ALL else same_mix(synthetic_labels, real_labels)]
         y = real[real_labels == label] if label != ALL else real
         rng = np.random.default_rng(derive_seed(seed, "quality", label))
-        one_class, half = label != ALL, min(len(x), len(y) // 2)
-        rows += _rows(label, len(x), len(y), _distances(x, y, settings, rng, frechet, one_class))
-        rows += _rows(label, half, half, _floors(x, y, half, settings, rng, frechet, one_class))
-    for metric, n, n_real in (("diversity", len(synthetic), len(real)), ("floor_diversity", half, half)):
+        further = None if other is None else _further(*other, label, real_labels, rng)
+        measures = _Measures(settings, rng, frechet, label != ALL)
+        rows += _rows(label, len(x), len(y), measures.every(x, y))
+        rows += _rows(label, *_floors(x, y, further, rng, measures))
+    half = min(len(synthetic), len(real) // 2) if other is None else min(len(synthetic), len(other[0]))
+    for metric, n, n_real in (("diversity", len(synthetic), len(real)), ("floor_diversity", half, len(real))):
         values = [row["value"] for row in rows if row["metric"] == metric and np.isfinite(row["value"])]
         mean = float(np.mean(values)) if values else NONE
         rows += _rows(ALL, n, n_real, {metric: (mean, NONE, NONE)})
     return rows
+
+
+def _further(
+    features: np.ndarray, of: np.ndarray, label: str, reference: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The other real wafers of a class, or of all in the reference's mix, in random order; float (K, D)."""
+    order = rng.permutation(len(of))
+    features, of = features[order], of[order]
+    return features[of == label if label != ALL else same_mix(of, reference)]
 
 
 def same_mix(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -89,34 +109,61 @@ def _rows(label: str, n: int, n_real: int, values: Mapping[str, tuple[float, flo
     ]
 
 
-def _distances(
-    x: np.ndarray, y: np.ndarray, settings: QualityMeasures, rng: np.random.Generator, frechet: str, one_class: bool
-) -> dict:
-    values = {frechet: (frechet_of_features(x, y), NONE, NONE)}
-    values["kid"] = kernel_distance(x, y, settings.kid_subsets, settings.kid_subset_size, rng)
-    shares = prdc(y, x, settings.neighbours) | ({"diversity": diversity(y, x)} if one_class else {})
-    return values | {k: (v, NONE, NONE) for k, v in shares.items()}
+@dataclass(frozen=True)
+class _Measures:
+    """The metrics of a set of features x (N, D) against a real one y (M, D), of one class or of all together."""
+
+    settings: QualityMeasures
+    rng: np.random.Generator
+    frechet: str
+    one_class: bool
+
+    def counted(self, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+        """Those that depend on the numbers of samples."""
+        return {self.frechet: frechet_of_features(x, y), **prdc(y, x, self.settings.neighbours)}
+
+    def every(self, x: np.ndarray, y: np.ndarray, subsets: int | None = None) -> Values:
+        """All, with intervals where there are any; ``subsets``: of the kernel distance, else as the settings say."""
+        kernel = kernel_distance(x, y, subsets or self.settings.kid_subsets, self.settings.kid_subset_size, self.rng)
+        plain = self.counted(x, y) | ({"diversity": diversity(y, x)} if self.one_class else {})
+        return {KID: tuple(1000 * value for value in kernel)} | {k: (v, NONE, NONE) for k, v in plain.items()}
 
 
 def _floors(
-    x: np.ndarray,
-    y: np.ndarray,
-    half: int,
-    settings: QualityMeasures,
-    rng: np.random.Generator,
-    frechet: str,
-    one_class: bool,
-) -> dict:
+    x: np.ndarray, y: np.ndarray, other: np.ndarray | None, rng: np.random.Generator, measures: _Measures
+) -> tuple[int, int, Values]:
+    """Metrics of other real wafers, and of as many samples, against a reference; how many they were.
+
+    Args:
+        x: of samples, (N, D). y: of the reference, (M, D). other: (K, D), or None: halves of the reference.
+
+    Returns:
+        Wafers in the place of samples, wafers of the reference, values by metric.
+    """
+    n = min(len(x), len(y) // 2 if other is None else len(other))
+    varied = other is None or n < len(other)  # else every draw of the floor is the same
+    subsets = max(2, measures.settings.kid_subsets // FLOOR_DRAWS) if varied else None
     draws: dict[str, list[float]] = {}
-    few = settings.model_copy(update={"kid_subsets": max(2, settings.kid_subsets // FLOOR_SPLITS)})
-    for _ in range(FLOOR_SPLITS):
-        order = rng.permutation(len(y))
-        a, b = y[order[:half]], y[order[half : 2 * half]]
-        for metric, (value, _, _) in _distances(a, b, few, rng, frechet, one_class).items():
-            draws.setdefault(f"floor_{metric}", []).append(value)
-        chosen = x[rng.permutation(len(x))[:half]]
-        draws.setdefault(f"{frechet}_matched", []).append(frechet_of_features(chosen, b))
-    return {metric: (float(np.mean(v)), float(np.min(v)), float(np.max(v))) for metric, v in draws.items()}
+    for draw in range(FLOOR_DRAWS):
+        if other is None:
+            order = rng.permutation(len(y))
+            a, b = y[order[:n]], y[order[n : 2 * n]]
+        else:
+            a, b = other[rng.permutation(len(other))[:n]], y
+        found: dict[str, float] = {}
+        if varied or not draw:
+            found |= {f"floor_{metric}": value for metric, (value, _, _) in measures.every(a, b, subsets).items()}
+        if n < len(x) or other is None or not draw:
+            chosen = x[rng.permutation(len(x))[:n]]
+            found |= {f"{metric}_matched": value for metric, value in measures.counted(chosen, b).items()}
+        for metric, value in found.items():
+            draws.setdefault(metric, []).append(value)
+    ranged = {k: (float(np.mean(v)), *_range(v)) for k, v in draws.items()}
+    return n, n if other is None else len(y), ranged
+
+
+def _range(draws: Sequence[float]) -> tuple[float, float]:
+    return (float(np.min(draws)), float(np.max(draws))) if len(draws) > 1 else (NONE, NONE)
 
 
 class Memory:

@@ -30,6 +30,8 @@ def real_wafers(labels: np.ndarray, scope: Scope, split: str, most: int, seed: i
 def balanced_subset(labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """Positions of at most ``most`` rows, rare classes whole and frequent ones capped at one number.
 
+    Where they are capped, the chosen rows have another mix of classes than all of them.
+
     Args:
         labels: (N,) class of each row.
 
