@@ -1,6 +1,6 @@
 """GAN iterations a second against an eager loop of the same networks as a notebook has it.
 
-python benchmarks/gan_iterations.py --overlay wm811k-small --iterations 30
+python benchmarks/gan_iterations.py --overlay wm811k --iterations 30
 The plain loop: float images in a DataLoader, contiguous tensors, Adam as it comes, losses fetched each iteration.
 """
 
@@ -54,7 +54,7 @@ def eager(images: np.ndarray, settings: Gan, iterations: int, device: torch.devi
 def main() -> None:
     """One line a figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--overlay", default="wm811k-small", help="of config/, whose networks are trained")
+    parser.add_argument("--overlay", default="wm811k", help="of config/, whose networks are trained")
     parser.add_argument("--iterations", type=int, default=30)
     parser.add_argument("--precision", nargs="+", default=["float32"], help="of ours; the plain loop has float32")
     parser.add_argument("--compile", action="store_true", help="ours by torch.compile")

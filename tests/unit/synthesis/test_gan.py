@@ -12,6 +12,7 @@ import torch
 
 from waferbench.base.errors import InputError
 from waferbench.base.scope import Fold
+from waferbench.config.study import Drawing
 from waferbench.config.synthesis.sources import Gan
 from waferbench.learning.runtime import Checkpoint
 from waferbench.synthesis.gan import health, train
@@ -20,6 +21,8 @@ from waferbench.synthesis.gan.networks import Discriminator, Generator, build_ge
 from waferbench.synthesis.gan.sample import CHUNK, Sampler
 from waferbench.synthesis.gan.state import Training, dihedral
 from waferbench.wafers.leakage import fitted_on
+from waferbench.wafers.render import render
+from waferbench.wafers.simulate.dataset import simulate
 
 CPU = torch.device("cpu")
 SMALL = Gan(
@@ -195,6 +198,21 @@ def test_stage_two_starts_from_stage_one():
     assert same(result.generators["ring"], stage1)
 
 
+@pytest.mark.parametrize("ema", [0.9, 0])
+def test_stage_two_starts_from_networks_that_met_each_other(ema):
+    images, _ = wafers()
+    first = Training(images, small(ema=ema), 0, CPU)
+    for _ in range(6):
+        first.round()
+    first.check()
+    second = Training(images, small(ema=ema), 1, CPU)
+    second.begin_from(first.result())
+    assert same(second.generator.state_dict(), first.generator.state_dict()), "not its average"
+    assert same(second.discriminator.state_dict(), first.discriminator.state_dict())
+    assert same(second.average.state_dict(), first.average.state_dict())
+    assert same(first.result().generator, first.result().raw) is False, "samples are drawn with standing statistics"
+
+
 def test_fewer_wafers_than_a_batch_are_drawn_with_replacement():
     assert fit(batch=8).facts["labels"]["ring"]["with_replacement"]
 
@@ -257,15 +275,52 @@ def test_out_of_memory_says_what_to_lower(monkeypatch):
 def test_collapse_and_saturation_are_seen():
     weights, varied, flat = [torch.ones(2)], torch.rand(8, 3, 4, 4), torch.zeros(8, 3, 4, 4)
     fine, saturated = torch.ones(5, 4), torch.zeros(5, 4)
-    state = health.Health(real_spread=0.3)
+    real = {"real_spread": 0.3, "radius": 0.0, "real_distinct": 8.0}
+    state = health.Health(**real)
     assert [state.check(fine, weights, flat) for _ in range(health.PATIENCE - 1)] == [""] * (health.PATIENCE - 1)
     assert not state.good
     assert "collapse" in state.check(fine, weights, flat)
-    assert health.Health(0.3).check(fine, weights, varied) == ""
-    assert "collapse" in health.Health(0.3).check(fine, weights, flat, last=True)
-    state = health.Health(0.3)
+    assert health.Health(**real).check(fine, weights, varied) == ""
+    assert "collapse" in health.Health(**real).check(fine, weights, flat, last=True)
+    state = health.Health(**real)
     assert "saturated" in [state.check(saturated, weights, varied) for _ in range(health.PATIENCE)][-1]
-    assert "non-finite" in health.Health(0.3).check(torch.full((1, 4), float("nan")), weights, varied)
+    assert "non-finite" in health.Health(**real).check(torch.full((1, 4), float("nan")), weights, varied)
+
+
+def simulated(label: str, seed: int, number: int = health.PROBE) -> torch.Tensor:
+    maps, _, _ = simulate({label: number}, seed)
+    return from_grey(torch.from_numpy(render(maps, Drawing(size=32))))
+
+
+@pytest.mark.parametrize("label", ["Near-full", "Scratch", "Edge-Ring", "Random"])
+def test_collapse_to_several_modes_is_seen_and_other_wafers_are_none(label):
+    losses, weights, others = torch.ones(1, 4), [torch.ones(1)], simulated(label, 1)
+    real = health.Health.beside(simulated(label, 0))
+    assert real.check(losses, weights, others, last=True) == "", "other wafers of the class are as varied"
+    rng = torch.Generator().manual_seed(0)
+    for modes in (1, 3, 10):
+        images = others[:modes][torch.arange(health.PROBE) % modes]
+        images = images + 0.05 * torch.randn(images[:, :1].shape, generator=rng)  # no two the same
+        assert modes / 2 < health.distinct(images, real.radius) < modes + 0.1
+        assert "few modes" in health.Health.beside(simulated(label, 0)).check(losses, weights, images, last=True)
+
+
+def test_a_few_wafers_again_and_again_are_held_to_their_own_number_of_modes():
+    few = simulated("Loc", 0, 5)[torch.arange(health.PROBE) % 5]
+    state = health.Health.beside(few)
+    assert state.radius > 0 and state.real_distinct == pytest.approx(5, abs=0.1)
+    assert state.check(torch.ones(1, 4), [torch.ones(1)], few, last=True) == ""
+    one = few[:1].expand(health.PROBE, -1, -1, -1) + 0.1 * torch.rand(few.shape)
+    assert "few modes" in state.check(torch.ones(1, 4), [torch.ones(1)], one, last=True)
+
+
+def test_distinct_images_are_counted_by_hand():
+    images = torch.zeros(6, 1, 8, 8)
+    images[3:5], images[5] = 1.0, 5.0  # groups of 3, 2 and 1
+    assert health.distinct(images, 1.0) == pytest.approx(36 / (9 + 4 + 1))
+    assert health.distinct(images, 8.0) == pytest.approx(36 / (25 + 1)), "images of 8 x 8 ones are 8 apart"
+    assert health.usual_radius(images) == pytest.approx(0.5 * 8) and health.usual_radius(images[:3]) == 0
+    assert health.distinct(images[:0], 1.0) == 0
 
 
 def test_samples_do_not_depend_on_how_many_are_drawn():

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from waferbench.config.synthesis.sources import Gan
 from waferbench.learning.average import Average
 from waferbench.learning.runtime import autocast
-from waferbench.synthesis.gan.health import Health, spread
+from waferbench.synthesis.gan.health import PROBE, Health
 from waferbench.synthesis.gan.losses import hinge_discriminator, hinge_generator
 from waferbench.synthesis.gan.networks import Generator, build_discriminator, build_generator, from_grey
 
@@ -28,9 +28,16 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Trained:
-    """One finished stage: the sampling generator's and the discriminator's weights, (rounds, 4) metrics, facts."""
+    """One finished stage.
+
+    generator: weights that it samples with, averaged where the settings ask for it. raw, discriminator: the two
+    networks as they trained against each other; average: the generator's averaged parameters, empty without. These
+    three are what another training goes on from. metrics: (rounds, 4), see `METRICS`. facts: what happened.
+    """
 
     generator: State
+    raw: State
+    average: State
     discriminator: State
     metrics: np.ndarray
     facts: dict[str, Any]
@@ -58,14 +65,17 @@ class Training:
         self.pending: list[Tensor] = []  # metrics still on the device
         self.metrics = torch.zeros(0, len(METRICS))
         self.reason = ""
-        self.health = Health(spread(from_grey(self.images[:: max(1, len(self.images) // 1024)])))
+        self.health = Health.beside(self._usual())
         self.healthy = self._snapshot()
 
     def begin_from(self, trained: Trained) -> None:
-        """Take over both networks of an earlier training; the optimisers start anew."""
-        self.generator.load_state_dict(trained.generator)
+        """Take over an earlier training's networks as they met each other, and its average; the optimisers start anew.
+
+        A discriminator is no match for averaged weights: it has never seen an image of theirs.
+        """
+        self.generator.load_state_dict(trained.raw)
         self.discriminator.load_state_dict(trained.discriminator)
-        self.average.load_state_dict(trained.generator)
+        self.average.load_state_dict(trained.average)
         self.healthy = self._snapshot()
 
     def round(self) -> None:
@@ -109,15 +119,23 @@ class Training:
         return torch.randn(number, self.settings.latent, generator=self.rng).to(self.device, non_blocking=True)
 
     def _real(self) -> Tensor:
-        """A batch of real images, with replacement where there are fewer of them than a batch."""
-        number, batch = len(self.images), self.settings.batch
+        """A batch of real images."""
+        return self._draw(self.settings.batch, self.rng)
+
+    def _usual(self) -> Tensor:
+        """Real images for the health to look at, by random numbers of their own."""
+        return self._draw(PROBE, torch.Generator().manual_seed(0))
+
+    def _draw(self, batch: int, rng: torch.Generator) -> Tensor:
+        """Real images, with replacement where there are fewer of them than a batch."""
+        number = len(self.images)
         if number < batch:
-            picked = torch.randint(number, (batch,), generator=self.rng)
+            picked = torch.randint(number, (batch,), generator=rng)
         else:
-            picked = torch.randperm(number, generator=self.rng)[:batch]
+            picked = torch.randperm(number, generator=rng)[:batch]
         grey = self.images[picked.to(self.device, non_blocking=True)]
         if self.settings.augment:
-            coins = torch.randint(2, (3, batch, 1, 1), generator=self.rng).bool().to(self.device, non_blocking=True)
+            coins = torch.randint(2, (3, batch, 1, 1), generator=rng).bool().to(self.device, non_blocking=True)
             grey = dihedral(grey, coins)
         return from_grey(grey).contiguous(memory_format=torch.channels_last)
 
@@ -127,7 +145,7 @@ class Training:
         self.pending = []
         self.metrics = torch.cat([self.metrics, fetched])
         rng = torch.Generator().manual_seed(0)  # its own latents: looking must not change the training
-        latents = torch.randn(32, self.settings.latent, generator=rng).to(self.device)
+        latents = torch.randn(PROBE, self.settings.latent, generator=rng).to(self.device)
         with torch.no_grad():
             probe = deepcopy(self.generator)(latents)
         self.reason = self.health.check(fetched, self.generator.parameters(), probe, last)
@@ -136,10 +154,11 @@ class Training:
             self.healthy = self._snapshot()
 
     def _snapshot(self) -> dict[str, Any]:
-        """Copies of the weights as they are now: of the generator's those that it samples with."""
+        """Copies of the weights as they are now."""
         return {
             "iteration": self.iteration,
-            "generator": _copy({**self.generator.state_dict(), **self.average.state_dict()}),
+            "generator": _copy(self.generator.state_dict()),
+            "average": _copy(self.average.state_dict()),
             "discriminator": _copy(self.discriminator.state_dict()),
         }
 
@@ -178,7 +197,8 @@ class Training:
     def result(self) -> Trained:
         """The last healthy weights, the generator's batch norm set for sampling, and what happened."""
         generator = build_generator(self.settings, self.device)
-        generator.load_state_dict(self.healthy["generator"])
+        raw, average = self.healthy["generator"], self.healthy["average"]
+        generator.load_state_dict({**raw, **average})
         set_standing_statistics(generator, self.settings.batch)
         facts = {
             "converged": not self.reason,
@@ -187,7 +207,8 @@ class Training:
             "images": len(self.images),
             "with_replacement": len(self.images) < self.settings.batch,
         }
-        return Trained(_copy(generator.state_dict()), self.healthy["discriminator"], self.metrics.numpy(), facts)
+        sampling, against = _copy(generator.state_dict()), self.healthy["discriminator"]
+        return Trained(sampling, raw, average, against, self.metrics.numpy(), facts)
 
 
 def dihedral(images: Tensor, coins: Tensor) -> Tensor:
