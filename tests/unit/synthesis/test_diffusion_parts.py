@@ -20,7 +20,7 @@ from waferbench.synthesis.diffusion.base import build_base, fingerprint, load_ba
 from waferbench.synthesis.diffusion.check import check_source
 
 CPU = torch.device("cpu")
-NATIVE = NativeBase(vae_channels=(8, 8), latent_channels=4, unet_channels=(8, 16), text_width=8)
+NATIVE = NativeBase(unet_channels=(8, 16), attention_from=1, text_width=8)
 NETWORKS = {
     "vae": "vae/diffusion_pytorch_model.safetensors",
     "unet": "unet/diffusion_pytorch_model.safetensors",

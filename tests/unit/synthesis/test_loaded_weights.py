@@ -57,7 +57,7 @@ def said(monkeypatch) -> list[str]:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("ready") / "base"
-    save_base(build_base(NativeBase(vae_channels=[8, 8], unet_channels=[8, 16], text_width=8), 32), folder)
+    save_base(build_base(NativeBase(unet_channels=[8, 16], attention_from=1, text_width=8), 32), folder)
     return folder
 
 

@@ -1,4 +1,7 @@
-"""Makes the wafer-native diffusion base of one scope: a folder in diffusers' layout, digests, losses and samples."""
+"""Makes the wafer-native diffusion base of a study: a folder in diffusers' layout, digests, losses and samples.
+
+It learns from simulated wafers, and from none of the study's: one base serves all folds and seeds.
+"""
 
 from waferbench.config.synthesis.stages import PretrainBase
 from waferbench.engine.job import Job, run
@@ -14,18 +17,18 @@ def pretrain(job: Job[PretrainBase]) -> None:
     from waferbench.learning.runtime import device
     from waferbench.synthesis.diffusion.base import save_base
     from waferbench.synthesis.diffusion.pretrain import draw_prior, pretrain_base
-    from waferbench.wafers.training import TrainingWafers
+    from waferbench.wafers.render import render
+    from waferbench.wafers.simulate.pretraining import base_wafers, seen_by_base
 
-    settings, output = job.settings, job.output
-    wafers = TrainingWafers.read(job.files, job.scope, settings.classes)
-    images, seed = wafers.images(settings.render), derive_seed(settings.seed, job.scope)
-    target = device(job.gpus, job.threads)
-    base, history = pretrain_base(images, settings.source, seed, target, job.checkpoints)
-    provenance = {**job.provenance, **wafers.provenance}
+    settings, source, output = job.settings, job.settings.source, job.output
+    seed, variant, count = derive_seed(settings.seed, "base"), settings.variant, source.native.wafers
+    images = render(base_wafers(count, seed, variant), settings.render)
+    base, history = pretrain_base(images, source, seed, device(job.gpus, job.threads), job.checkpoints)
+    provenance = {**job.provenance, **seen_by_base(count, variant)}
     save_base(base, output.base, provenance)
     write_json(output.files, {"sha256": read_json(Path(output.base) / FACTS)["files"]}, provenance)
     write_table(output.history, history, provenance)
-    write_images(output.prior, draw_prior(base, settings.source, seed, settings.render.size), provenance)
+    write_images(output.prior, draw_prior(base, source, seed, settings.render.size), provenance)
 
 
 run(pretrain, snakemake, PretrainBase)

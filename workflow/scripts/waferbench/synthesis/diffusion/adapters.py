@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from waferbench.synthesis.diffusion.base import Base
 
 CONFIG = "lora_adapter_metadata"  # where diffusers keeps rank, alpha and targets
 PREFIX = "unet."
+ADAPTABLE = (nn.Linear, nn.Conv2d)  # layers of a UNet that an adapter can be of
 
 
 def write_adapter(
@@ -28,7 +30,8 @@ def write_adapter(
     """Write one adapter.
 
     Args:
-        tensors: ``<module>.lora_A.weight`` (rank, in) and ``<module>.lora_B.weight`` (out, rank), without ``unet.``.
+        tensors: ``<module>.lora_A.weight`` (rank, in) and ``<module>.lora_B.weight`` (out, rank), without ``unet.``;
+            of a convolution (rank, in, k, k) and (out, rank, 1, 1).
         settings: those that it was trained with: rank, alpha and targets go into the file.
         provenance: should hold ``base``, the fingerprint of the base it was trained on.
     """
@@ -71,13 +74,20 @@ def read_adapter(path: str | Path, base: Base) -> tuple[dict[str, Tensor], float
 class AdapterSwitch:
     """Puts one adapter after another into one UNet by adding B A alpha / rank to pristine weights.
 
-    Same function as the stock pipeline's unmerged adapter, without its two extra products a layer.
-    As a context it leaves the UNet pristine.
+    Same function as the stock pipeline's unmerged adapter, without its two extra products a layer. The weights with and
+    without the adapter lie side by side, so that going from one to the other copies nothing. As a context it leaves the
+    UNet pristine.
     """
 
     def __init__(self, base: Base):
         self.base = base
         self.pristine: dict[str, Tensor] = {}
+        self.adapted: dict[str, Tensor] = {}
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the adapter changes any weight."""
+        return any(not torch.equal(weight, self.pristine[name]) for name, weight in self.adapted.items())
 
     def __enter__(self) -> AdapterSwitch:
         return self
@@ -85,12 +95,23 @@ class AdapterSwitch:
     def __exit__(self, *_: object) -> None:
         self.clear()
 
-    @torch.no_grad()
     def clear(self) -> None:
         """Take the adapter out, bit for bit."""
-        modules = dict(self.base.unet.named_modules())
-        for name, weight in self.pristine.items():
-            modules[name].weight.copy_(weight)
+        self._show(self.pristine)
+        self.adapted = {}
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """The UNet without the adapter, for as long as the context is open."""
+        self._show(self.pristine)
+        try:
+            yield
+        finally:
+            self._show(self.adapted)
+
+    def _show(self, weights: Mapping[str, Tensor]) -> None:
+        for name, weight in weights.items():
+            self.base.unet.get_submodule(name).weight.data = weight
 
     @torch.no_grad()
     def load(self, path: str | Path) -> None:
@@ -105,8 +126,10 @@ class AdapterSwitch:
         for name in sorted({key.rsplit(".lora_", 1)[0] for key in tensors}):
             module = modules.get(name)
             down, up = tensors.get(f"{name}.lora_A.weight"), tensors.get(f"{name}.lora_B.weight")
-            fits = isinstance(module, nn.Linear) and down is not None and up is not None
-            if not fits or (up.shape[0], down.shape[1]) != tuple(module.weight.shape):
+            fits = isinstance(module, ADAPTABLE) and down is not None and up is not None
+            if not fits or (up.shape[0], *down.shape[1:]) != tuple(module.weight.shape) or up[0].numel() != len(down):
                 raise InputError(f"{path}: {name} does not fit this base's UNet; give the base it was trained on")
-            pristine = self.pristine.setdefault(name, module.weight.clone())
-            module.weight.copy_(pristine + scale * (up @ down).to(pristine))
+            pristine = self.pristine.setdefault(name, module.weight.data)
+            change = (up.flatten(1) @ down.flatten(1)).view_as(pristine)
+            self.adapted[name] = pristine + scale * change.to(pristine)
+        self._show(self.adapted)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
@@ -30,6 +29,8 @@ from waferbench.base.seals import FACTS, describe
 from waferbench.base.sourcefiles import COMMIT, NETWORK
 from waferbench.config.study import WeightPlaces
 from waferbench.config.synthesis.sources import NativeBase
+from waferbench.synthesis.diffusion.autoencoder import exact_autoencoder, silence_residuals
+from waferbench.synthesis.diffusion.latents import halving
 from waferbench.synthesis.diffusion.parts import (
     read_scheduler,
     read_text_encoder,
@@ -100,33 +101,35 @@ def token_limit(tokenizer: CLIPTokenizer, prompt: str) -> int:
     return limit
 
 
+def require_size(unet: UNet2DConditionModel, vae: AutoencoderKL, size: int) -> None:
+    """`InputError` where a base was made for images of another edge than a source draws."""
+    found = unet.config.sample_size
+    found = found[0] if isinstance(found, (list, tuple)) else found
+    works_at = None if found is None else found * halving(vae)
+    if works_at not in (None, size):
+        raise InputError(
+            f"define.sources: size {size}, but the base draws {found} x {found} latents, which are {works_at} pixels; "
+            f"set size to {works_at} or take another base"
+        )
+
+
 def build_base(native: NativeBase, size: int) -> Base:
-    """A wafer-native latent diffusion model with random weights (torch's global seed decides them).
+    """A wafer-native diffusion model: an autoencoder that loses nothing, and a UNet with random weights (torch's global
+    seed decides them).
 
     Args:
         size: pixels that the pipeline works at.
 
     Raises:
-        InputError: the size is not divisible by what the networks halve, or no level of the UNet attends.
+        InputError: the size is not divisible by what the UNet halves, or no level of the UNet attends.
     """
-    vae_channels, unet_channels = native.vae_channels, native.unet_channels
-    halvings = len(vae_channels) + len(unet_channels) - 2
-    if size % 2**halvings:
+    unet_channels, width = native.unet_channels, native.text_width
+    smallest = 2 ** (len(unet_channels) - 1)
+    if size % smallest:
         raise InputError(
-            f"define.sources: size {size} is not divisible by {2**halvings}, which {len(vae_channels)} vae_channels "
-            f"and {len(unet_channels)} unet_channels halve it to; change size or drop a channel"
+            f"define.sources: size {size} is not divisible by {smallest}, as the {len(unet_channels)} unet_channels "
+            "halve it; change size or drop a channel"
         )
-    vae = AutoencoderKL(
-        block_out_channels=vae_channels,
-        down_block_types=("DownEncoderBlock2D",) * len(vae_channels),
-        up_block_types=("UpDecoderBlock2D",) * len(vae_channels),
-        latent_channels=native.latent_channels,
-        layers_per_block=1,
-        norm_num_groups=_groups(vae_channels),
-        sample_size=size,
-        mid_block_add_attention=False,
-    )
-    width = native.text_width
     attends = [level >= native.attention_from for level in range(len(unet_channels))]
     if not any(attends):
         raise InputError(
@@ -134,9 +137,9 @@ def build_base(native: NativeBase, size: int) -> Base:
             f"{len(unet_channels)} levels of unet_channels with attention, and so nothing for an adapter; lower it"
         )
     unet = UNet2DConditionModel(
-        sample_size=size // 2 ** (len(vae_channels) - 1),
-        in_channels=native.latent_channels,
-        out_channels=native.latent_channels,
+        sample_size=size,
+        in_channels=1,
+        out_channels=1,
         block_out_channels=unet_channels,
         down_block_types=tuple("CrossAttnDownBlock2D" if level else "DownBlock2D" for level in attends),
         up_block_types=tuple("CrossAttnUpBlock2D" if level else "UpBlock2D" for level in reversed(attends)),
@@ -145,7 +148,7 @@ def build_base(native: NativeBase, size: int) -> Base:
         norm_num_groups=_groups(unet_channels),
         cross_attention_dim=width,
     )
-    _silence_residuals(vae, unet)
+    silence_residuals(unet)
     tokenizer = build_tokenizer()
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
@@ -160,16 +163,7 @@ def build_base(native: NativeBase, size: int) -> Base:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    return _frozen(Base(vae, unet, text_encoder, tokenizer, UniPCMultistepScheduler(**SCHEDULE)))
-
-
-def _silence_residuals(*networks: torch.nn.Module) -> None:
-    """Start each residual block as the identity (Dhariwal & Nichol 2021): short trainings get much further."""
-    for network in networks:
-        for module in network.modules():
-            if isinstance(module, ResnetBlock2D):
-                torch.nn.init.zeros_(module.conv2.weight)
-                torch.nn.init.zeros_(module.conv2.bias)
+    return _frozen(Base(exact_autoencoder(size), unet, text_encoder, tokenizer, UniPCMultistepScheduler(**SCHEDULE)))
 
 
 def _groups(channels: Sequence[int]) -> int:

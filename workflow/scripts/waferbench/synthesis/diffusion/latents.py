@@ -53,6 +53,44 @@ def draw(n: int, steps: int, batch: int, augment: bool, seed: int) -> np.ndarray
 
 
 @torch.no_grad()
+def encode_batch(
+    vae: torch.nn.Module,
+    images: np.ndarray,
+    codes: np.ndarray,
+    size: int,
+    device: torch.device,
+    precision: str = "auto",
+) -> Tensor:
+    """Scaled latents of images under symmetries.
+
+    Args:
+        images: uint8 (N, S, S).
+        codes: int (M,), ``image * 8 + symmetry``.
+
+    Returns:
+        float32 (M, C, h, w) on ``device``: the means of the autoencoder's posterior times its scaling factor.
+    """
+    pixels = to_pixels(images[codes // 8], codes % 8, size).to(device)
+    with autocast(device, precision):
+        mean = vae.encode(pixels).latent_dist.mode()
+    return mean.float() * vae.config.scaling_factor
+
+
+@torch.no_grad()
+def decode(vae: torch.nn.Module, latents: Tensor, size: int, precision: str = "auto") -> np.ndarray:
+    """Scaled latents (N, C, h, w) as grey images, uint8 (N, size, size); `ENCODE_PIXELS` at once."""
+    at_once = max(1, ENCODE_PIXELS // (latents.shape[-1] * halving(vae)) ** 2)
+    with autocast(latents.device, precision):
+        parts = (latents / vae.config.scaling_factor).split(at_once)
+        return np.concatenate([to_grey(vae.decode(part).sample, size) for part in parts])
+
+
+def halving(vae: torch.nn.Module) -> int:
+    """Pixels that one position of the latents stands for, along an edge."""
+    return 2 ** (len(vae.config.block_out_channels) - 1)
+
+
+@torch.no_grad()
 def encode(
     vae: torch.nn.Module,
     images: np.ndarray,
@@ -61,21 +99,14 @@ def encode(
     device: torch.device,
     precision: str = "auto",
 ) -> Tensor:
-    """Scaled latents of images under symmetries, computed once for a whole training.
-
-    Args:
-        images: uint8 (N, S, S).
-        codes: int (M,), ``image * 8 + symmetry``.
+    """`encode_batch` of many images, computed once for a whole training.
 
     Returns:
-        float16 (M, C, h, w) on ``device``: the means of the autoencoder's posterior times its scaling factor.
+        float16 (M, C, h, w) on ``device``.
     """
 
     def some(part: np.ndarray) -> Tensor:
-        pixels = to_pixels(images[part // 8], part % 8, size).to(device)
-        with autocast(device, precision):
-            mean = vae.encode(pixels).latent_dist.mode()
-        return (mean.float() * vae.config.scaling_factor).half()
+        return encode_batch(vae, images, part, size, device, precision).half()
 
     return torch.cat(HalvingBatches("latents", max(1, ENCODE_PIXELS // size**2)).run(some, [codes]))
 

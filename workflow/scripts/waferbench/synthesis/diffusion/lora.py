@@ -20,11 +20,13 @@ from waferbench.config.synthesis.sources import LoraTraining
 from waferbench.learning.runtime import Checkpoint, seed_everything
 from waferbench.learning.schedule import constant
 from waferbench.learning.training import fit
-from waferbench.synthesis.diffusion.base import Base
+from waferbench.synthesis.diffusion.adapters import ADAPTABLE
+from waferbench.synthesis.diffusion.base import Base, require_size
 from waferbench.synthesis.diffusion.latents import draw, encode, noise_loss
 from waferbench.wafers.store import require_each
 
 ADAPTER = "default"
+FEWEST = 6  # wafers of a class that an adapter is trained on
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,13 @@ def train_adapters(
         checkpoints: folder for the states that a killed training goes on from, or None.
 
     Raises:
-        InputError: a class has no image, or no target names a module of the UNet.
+        InputError: a class has too few images, the base works at other sizes, or no target names a module of the UNet.
     """
     labels = np.asarray(labels)
     require_each(classes, labels, "lora")
+    for label in classes:
+        require_enough(label, int((labels == label).sum()))
+    require_size(base.unet, base.vae, settings.size)
     unmatched = add_adapter(base.unet, settings)
     if settings.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
@@ -84,14 +89,23 @@ def train_adapters(
     return Adapters(tensors, pd.concat(parts, ignore_index=True), unmatched)
 
 
+def require_enough(label: str, found: int) -> None:
+    """`InputError` where a class has too few wafers for an adapter of its own."""
+    if found < FEWEST:
+        raise InputError(
+            f"lora: class {label!r} has {found} training wafers, an adapter needs {FEWEST} or it repeats them; add "
+            "wafers of it, take it out of dataset.classes, or take lora out of conditions"
+        )
+
+
 def matching_targets(unet: nn.Module, targets: Sequence[str]) -> list[str]:
-    """The targets that name a linear module of this UNet; `InputError` where none does."""
-    linear = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear)]
-    matched = [target for target in targets if any(f".{name}".endswith(f".{target}") for name in linear)]
+    """The targets that name a linear layer or a convolution of this UNet; `InputError` where none does."""
+    layers = [name for name, module in unet.named_modules() if isinstance(module, ADAPTABLE)]
+    matched = [target for target in targets if any(f".{name}".endswith(f".{target}") for name in layers)]
     if not matched:
         raise InputError(
-            f"define.sources target_modules: none of {', '.join(targets)} names a linear module of this UNet; "
-            "take for instance to_q, to_k, to_v, to_out.0"
+            f"define.sources target_modules: none of {', '.join(targets)} names a linear layer or a convolution of "
+            "this UNet; take for instance to_q, to_k, to_v, to_out.0, conv1, conv2"
         )
     return matched
 
