@@ -6,7 +6,7 @@ import pytest
 from scipy.special import softmax
 
 from waferbench.base.errors import InputError
-from waferbench.base.tables import TABLES, probabilities
+from waferbench.base.tables import COUNTS, TABLES, probabilities
 from waferbench.classification.predictions import prediction_table
 from waferbench.statistics.calibration import (
     calibrate,
@@ -87,7 +87,7 @@ def test_calibration_error_by_hand():
 
 def cell(fold, seed=1, n=400, temperature=3.0):
     names = {"protocol": "cv5", "seed": seed, "replicate": 0, "fold": fold, "backbone": "net", "condition": "real"}
-    names |= {"n_train_real": 9, "n_train_synthetic": 0, "n_train_repeated": 0}
+    names |= dict.fromkeys(COUNTS, 9)
     tables = []
     for part in (0, 1):
         p, y = drawn(n, temperature, seed=100 * fold + 10 * seed + part)

@@ -14,6 +14,7 @@ from waferbench.statistics.comparisons import (
     compare_conditions,
     corrected_t_test,
     pair_cells,
+    power_effect,
     standardised_effect,
 )
 
@@ -115,10 +116,39 @@ def test_seeds_of_a_fold_are_averaged_and_are_no_folds():
     assert row["mean_difference"] == pytest.approx(0.2) and row["mean_reference"] == pytest.approx(0.81)
 
 
-def test_replicates_count_as_seeds_do():
-    seeds = scores([0, 1, 2], seeds=[1, 3])
-    replicates = seeds.assign(replicate=seeds["seed"], seed=1)
-    pd.testing.assert_frame_equal(compare_conditions(replicates, "real"), compare_conditions(seeds, "real"))
+def test_replicates_get_the_plain_paired_test():
+    folds = scores([0, 1, 2, 3], seeds=[1, 3])
+    replicates = folds.assign(protocol="replicates4", replicate=folds["fold"])
+    row = compare_conditions(replicates, "real").set_index(["condition", "metric"]).loc[("gan", "macro_f1")]
+    plain = stats.ttest_1samp([0.1, 0.2, 0.3, 0.4], 0)
+    assert row["p_value"] == pytest.approx(plain.pvalue) and row["t"] == pytest.approx(plain.statistic)
+    assert row["n_folds"] == 4 and row["n_seeds"] == 2
+    corrected = compare_conditions(folds, "real").set_index(["condition", "metric"]).loc[("gan", "macro_f1")]
+    assert corrected["p_value"] > row["p_value"] and corrected["mean_difference"] == row["mean_difference"]
+
+
+def test_the_smallest_effect_is_found_four_times_in_five():
+    rng = np.random.default_rng(0)
+    for count, ratio in ((4, 0.0), (5, 1 / 3)):
+        unit = np.linspace(-1, 1, count) / np.linspace(-1, 1, count).std(ddof=1)
+        least = power_effect(unit, ratio)
+        drawn = least + rng.normal(0, 1, (20000, count)) * math.sqrt(1 + ratio * count)  # whose mean varies as assumed
+        error = math.sqrt(1 / count + ratio) * drawn.std(1, ddof=1) / math.sqrt(1 + ratio * count)
+        found = np.abs(drawn.mean(1) / error) > stats.t.ppf(0.975, count - 1)
+        assert found.mean() == pytest.approx(0.8, abs=0.01)
+        assert power_effect(3 * unit + 7, ratio) == pytest.approx(3 * least), "what was seen does not matter"
+    assert all(math.isnan(power_effect(values, 0.3)) for values in ([], [0.1], [0.2, 0.2, 0.2]))
+
+
+def test_a_study_without_the_condition_real_compares_with_what_it_has(capsys):
+    table = scores([0, 1, 2])
+    table = table[table["condition"] != "real"].replace({"condition": {"gan": "oversample"}})
+    found = compare_conditions(table, "real_aug", references=["oversample"])
+    assert set(zip(found["condition"], found["reference"], strict=True)) == {
+        ("oversample", "real_aug"),
+        ("real_aug", "oversample"),
+    }
+    assert capsys.readouterr().err == "" and found["power_effect"].gt(0).all()
 
 
 def test_only_shared_cells_are_compared():

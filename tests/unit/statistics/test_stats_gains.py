@@ -18,6 +18,7 @@ CONDITIONS = [
     NamedCondition(name="gan", source="gan"),
     NamedCondition(name="lora", source="lora"),
 ]
+JUDGED = NamedCondition(name="gan_judged", source="gan", keep_if_judged=True)
 LEVEL = {"real": 0.70, "real_aug": 0.74, "oversample": 0.75, "gan": 0.79, "lora": 0.73}
 
 
@@ -63,6 +64,11 @@ def test_steps_hold_augmentation_fast_and_need_their_reference():
     plain.append(NamedCondition(name="oversample_plain", source="repeat", augment=False))
     assert ("synthesis", "gan_plain", "oversample_plain") in steps(plain)
     assert ("repetition", "oversample_plain", "real") in steps(plain)
+
+
+def test_samples_that_a_judge_confirms_are_a_step_of_their_own():
+    assert steps([*CONDITIONS, JUDGED])[-1] == ("judging", "gan_judged", "gan")
+    assert ("synthesis", "gan_judged", "oversample") in steps([*CONDITIONS[:3], JUDGED])
 
 
 def test_steps_add_up_to_the_whole_gain():
@@ -114,6 +120,13 @@ def test_a_baseline_that_is_the_score_itself_is_said():
     assert rows.loc["real_score", "verdict"].str.contains("share").all()
     assert (rows.loc["parameters", "verdict"] == "").all()
     assert not math.isnan(rows["rho"].iloc[0])
+
+
+def test_without_the_condition_real_the_baseline_is_the_score():
+    table = scores(shrinking, BACKBONES)
+    rows = saturation(table[table["condition"] != "real"], PARAMETERS, "real_aug").set_index("against")
+    assert rows["rho"].notna().all() and rows.loc["real_score", "verdict"].str.contains("share").all()
+    assert (rows.loc["parameters", "verdict"] == "").all()
 
 
 def test_a_missing_baseline_leaves_an_empty_table():

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from waferbench.base.tables import TABLES
-from waferbench.statistics.intervals import macro_f1, resample, wafer_intervals
+from waferbench.statistics.intervals import count_calls, f1_of, resample, wafer_intervals
 
 LABELS = ["a", "b", "c"]
 
@@ -26,7 +26,7 @@ def test_macro_f1_is_scikit_learns_on_repeated_wafers():
     true, called = rng.integers(0, 3, 40), rng.integers(0, 3, 40)
     called[called == 2] = 1  # a class never called
     weights = rng.integers(0, 3, (5, 40))
-    ours = macro_f1(true, called, weights.astype(np.float32), 3)
+    ours = f1_of(count_calls(true, called, weights.astype(np.float32), 3))
     for w, value in zip(weights, ours, strict=True):
         rows = np.repeat(np.arange(40), w)
         assert value == pytest.approx(f1_score(true[rows], called[rows], labels=[0, 1, 2], average="macro"), abs=1e-6)
@@ -62,14 +62,32 @@ def test_a_score_a_difference_and_a_second_fold():
     assert 0 < gain["low"] < gain["value"] < gain["high"] and gain["n_wafers"] == 600 and gain["n_folds"] == 2
 
 
-def test_replicates_count_as_seeds_do():
-    one, other = table("real", 0.5), table("real", 0.9)
-    seeds = wafer_intervals(pd.concat([one, other.assign(seed=2)]), {"cv5": LABELS}, "real", count=50)
-    replicates = wafer_intervals(pd.concat([one, other.assign(replicate=1)]), {"cv5": LABELS}, "real", count=50)
-    pd.testing.assert_frame_equal(replicates, seeds)
-    assert seeds["value"].iloc[0] == pytest.approx(
-        np.mean([f1_score(part["y_true"], part["y_pred"], average="macro") for part in (one, other)])
-    )
+def test_folds_put_together_are_scored_once():
+    rng = np.random.default_rng(5)
+    cells = [table("real", r, n, fold=f, rng=rng) for f, r, n in ((0, 0.9, 30), (1, 0.5, 300))]
+    row = wafer_intervals(pd.concat(cells), {"cv5": LABELS}, "real", count=200).iloc[0]
+    together = pd.concat(cells)
+    assert row["pooled"] == pytest.approx(f1_score(together["y_true"], together["y_pred"], average="macro"))
+    assert row["accuracy"] == pytest.approx((together["y_true"] == together["y_pred"]).mean())
+    assert row["pooled"] < row["value"] - 0.05, "the small fold counts by its wafers"
+    assert row["pooled_low"] < row["pooled"] < row["pooled_high"]
+    assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
+    second = [cell.assign(seed=2, y_pred=cell["y_true"]) for cell in cells]
+    both = wafer_intervals(pd.concat([*cells, *second]), {"cv5": LABELS}, "real", count=50).iloc[0]
+    assert both["pooled"] == pytest.approx((row["pooled"] + 1) / 2), "seeds are averaged, not put together"
+
+
+def test_replicates_share_their_test_wafers_and_the_resamples_of_them():
+    rng = np.random.default_rng(2)
+    cells = [table("real", 0.7, rng=rng).assign(protocol="replicates4", fold=r, replicate=r) for r in range(4)]
+    alike = [cells[0].assign(fold=r, replicate=r) for r in range(4)]
+    labels = {"replicates4": LABELS}
+    one, four = (wafer_intervals(pd.concat(c), labels, "real", count=400).iloc[0] for c in (alike[:1], alike))
+    assert four["n_wafers"] == 300 and four["n_folds"] == 4
+    for name in ("value", "low", "high", "pooled", "pooled_low", "pooled_high", "accuracy_low"):
+        assert four[name] == pytest.approx(one[name]), "the same calls four times are no more wafers"
+    other = wafer_intervals(pd.concat(cells), labels, "real", count=400).iloc[0]
+    assert other["high"] - other["low"] > 0.4 * (one["high"] - one["low"])
 
 
 def test_further_pairs_are_compared_and_none_twice():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from waferbench.base.tables import TABLES
+from waferbench.base.tables import COUNTS, TABLES
 from waferbench.classification.predictions import prediction_table
 from waferbench.statistics.label_noise import audit, audit_labels
 
@@ -30,7 +30,7 @@ def cells(conditions=("real_aug",), backbones=("a", "b"), seeds=(1,), **options)
             for fold in (0, 1):
                 names = {"protocol": "cv5", "seed": seed, "replicate": 0, "fold": fold}
                 names |= {"backbone": backbone, "condition": condition}
-                names |= {"n_train_real": 9, "n_train_synthetic": 0, "n_train_repeated": 0}
+                names |= dict.fromkeys(COUNTS, 9)
                 at = np.arange(len(y)) % 2 == fold
                 ids = np.array([f"w{i:03d}" for i in range(len(y))])[at]
                 yield prediction_table(names, "softmax", ids, given[at], p[at].argmax(1), LABELS, p[at])

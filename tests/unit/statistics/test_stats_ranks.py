@@ -8,12 +8,13 @@ import pytest
 from scipy import stats
 
 from waferbench.base.tables import TABLES
-from waferbench.statistics.ranks import critical_difference, iman_davenport, rank_conditions
+from waferbench.statistics.blocks import Blocks
+from waferbench.statistics.ranks import critical_difference, enough, friedman, iman_davenport, permuted, rank_conditions
 from waferbench.statistics.verdicts import too_few
 
 
-def scores(values, seeds=(1,)):
-    """values: backbone -> condition -> macro-F1, spread over two folds."""
+def scores(values, seeds=(1,), folds=(0, 1)):
+    """values: backbone -> condition -> macro-F1, spread over folds."""
     return pd.DataFrame(
         {
             **{"protocol": "cv5", "head": "softmax", "seed": seed, "replicate": 0, "fold": fold, "backbone": backbone},
@@ -21,7 +22,7 @@ def scores(values, seeds=(1,)):
         }
         for backbone, row in values.items()
         for condition, value in row.items()
-        for fold in (0, 1)
+        for fold in folds
         for seed in seeds
     )
 
@@ -36,12 +37,49 @@ def test_perfect_agreement_by_hand():
     assert ranks["condition"].tolist() == ["c0", "c1", "c2"] and ranks["mean_rank"].tolist() == [1, 2, 3]
     # Friedman's statistic of N alike orders of k is N (k - 1); that four orders agree with the first: (1 / 3!)^4.
     assert ranks["statistic"][0] == pytest.approx(10) and ranks["p_value"][0] == pytest.approx(6**-4)
-    assert (ranks["n_backbones"] == 5).all() and (ranks["verdict"] == "").all()
+    assert (ranks["n_backbones"] == 5).all() and (ranks["n_blocks"] == 2).all()
+    # Two folds agree in their order of three by chance once in 3!, so that a lucky draw cannot be told.
+    assert ranks["verdict"].str.startswith("for these generators alone: 2 folds are too few").all()
     p = pairs.set_index(["condition", "reference"])["p_value"]
     assert len(p) == 3
     q = 2 / math.sqrt(3 * 4 / (6 * 5)) * math.sqrt(2)
     assert p[("c2", "c0")] == pytest.approx(stats.studentized_range.sf(q, 3, np.inf), abs=1e-4)
     assert p[("c2", "c0")] < 0.05 < p[("c1", "c0")]
+
+
+def test_enough_folds_exchange_the_conditions_within_each():
+    ranks, pairs = rank_conditions(scores(ordered(5), folds=(0, 1, 2)))
+    assert (ranks["verdict"] == "").all() and ranks["mean_rank"].tolist() == [1, 2, 3]
+    assert ranks["statistic"][0] == pytest.approx(10) and (ranks["n_blocks"] == 3).all()
+    assert ranks["p_value"][0] == pytest.approx(1 / 36, abs=0.006), "that all three folds agree"
+    p = pairs.set_index(["condition", "reference"])["p_value"]
+    assert p[("c2", "c0")] == pytest.approx(1 / 36, abs=0.006) and p[("c1", "c0")] > 0.5
+    assert ranks["critical_difference"][0] == pytest.approx(2)
+    assert enough(3, 3, 0.95) and not enough(2, 3, 0.95) and enough(2, 4, 0.95) and not enough(1, 7, 0.95)
+
+
+def test_with_one_fold_seeds_are_the_blocks():
+    ranks, _ = rank_conditions(scores(ordered(5), seeds=(1, 2, 3), folds=(0,)))
+    assert (ranks["n_blocks"] == 3).all() and (ranks["verdict"] == "").all()
+
+
+def test_a_draw_that_all_backbones_share_is_no_effect():
+    rng = np.random.default_rng(0)
+    plain = shared = 0
+    for _ in range(120):
+        values = rng.normal(0, 1, (4, 6, 5)) + rng.normal(0, 1, (4, 1, 5)) + rng.normal(0, 3, (1, 6, 1))
+        blocks = Blocks("cv5", "softmax", "fold", values, [f"n{i}" for i in range(6)], list("abcde"))
+        shared += permuted(blocks)[0] <= 0.05
+        plain += iman_davenport(friedman(values.mean(0, keepdims=True)), 5, 6) <= 0.05
+    assert shared <= 13 and plain >= 60, (shared, plain)
+    found = permuted(Blocks("cv5", "softmax", "fold", values + 2 * np.arange(5), blocks.backbones, blocks.conditions))
+    assert found[0] < 0.01 and found[1] < 4, "an effect is seen"
+
+
+def test_friedman_is_scipys():
+    values = np.random.default_rng(0).normal(size=(1, 7, 4)).round(1)
+    assert friedman(values) == pytest.approx(stats.friedmanchisquare(*values[0].T).statistic)
+    assert friedman(np.ones((1, 5, 3))) == 0
 
 
 def test_critical_difference_of_the_literature():

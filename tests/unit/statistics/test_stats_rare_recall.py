@@ -5,54 +5,62 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import average_precision_score
 
 from waferbench.base.errors import InputError
-from waferbench.base.tables import GRID_CELL, TABLES
+from waferbench.base.tables import COUNTS, TABLES
 from waferbench.classification.predictions import prediction_table
-from waferbench.statistics.rare_recall import (
-    measure_rare_recall,
-    rarest,
-    resampled_ratios,
-    threshold_at_precision,
-)
+from waferbench.statistics.rare_recall import measure_rare_recall, rarest
+from waferbench.statistics.thresholds import average_precision, calls_above, rank, threshold_at_precision
 
 LABELS = ["center", "donut", "scratch", "loc"]
 ALL = {"cv5": LABELS}
+NO_COUNTS = dict.fromkeys(COUNTS, 0)
+
+
+def one(scores, positive):
+    return rank(np.asarray(scores), np.asarray(positive), np.ones((1, len(scores)), np.float32))
+
+
+def threshold(scores, positive, precision):
+    return threshold_at_precision(one(scores, positive), precision)[0]
 
 
 def test_threshold_by_hand():
     scores, positive = np.array([0.6, 0.8, 0.7, 0.9]), np.array([True, True, False, True])
-    assert threshold_at_precision(scores, positive, 0.75) == 0.6
-    assert threshold_at_precision(scores, positive, 0.9) == 0.8
-    assert threshold_at_precision(-scores, ~positive, 0.8) == math.inf
-    assert threshold_at_precision(scores, ~positive & positive, 0.1) == math.inf, "no wafer of the class"
+    assert threshold(scores, positive, 0.75) == 0.6
+    assert threshold(scores, positive, 0.9) == 0.8
+    assert threshold(-scores, ~positive, 0.8) == math.inf
+    assert threshold(scores, ~positive & positive, 0.1) == math.inf, "no wafer of the class"
+    assert threshold(scores[:0], positive[:0], 0.1) == math.inf
 
 
 def test_no_threshold_lies_between_equal_scores():
     scores = np.array([0.9, 0.8, 0.8])
-    assert threshold_at_precision(scores, np.array([True, True, False]), 0.9) == 0.9
-    assert threshold_at_precision(scores[1:], np.array([True, False]), 0.9) == math.inf
+    assert threshold(scores, np.array([True, True, False]), 0.9) == 0.9
+    assert threshold(scores[1:], np.array([True, False]), 0.9) == math.inf
 
 
-@pytest.mark.parametrize("precision", [0.3, 0.5, 0.9, 1.0])
-def test_threshold_is_the_smallest_of_all_that_keep_the_precision(precision):
+@pytest.mark.parametrize("precision", [0.3, 0.5, 0.6, 0.9, 1.0])
+def test_of_every_resample_the_smallest_of_all_thresholds_that_keep_the_precision(precision):
     rng = np.random.default_rng(3)
-    positive = rng.random(600) < 0.2
-    scores = np.round(rng.random(600) * 0.6 + 0.4 * positive * rng.random(600), 2)  # with ties
-    kept = [t for t in np.unique(scores) if positive[scores >= t].mean() >= precision - 1e-9]
-    assert threshold_at_precision(scores, positive, precision) == min(kept, default=math.inf)
+    positive = rng.random(300) < 0.2
+    scores = np.round(rng.random(300) * 0.6 + 0.4 * positive * rng.random(300), 2)  # with ties
+    weights = rng.poisson(1, (20, 300)).astype(np.float32)
+    ranked = rank(scores, positive, weights)
+    found = threshold_at_precision(ranked, precision)
+    called, hits = calls_above(ranked, found)
+    for w, limit, n_called, n_hits, ap in zip(weights, found, called, hits, average_precision(ranked), strict=True):
+        rows = np.repeat(np.arange(300), w.astype(int))
+        s, p = scores[rows], positive[rows]
+        kept = [t for t in np.unique(s) if p[s >= t].mean() >= precision - 1e-9]
+        assert limit == min(kept, default=math.inf)
+        assert (n_called, n_hits) == ((s >= limit).sum(), p[s >= limit].sum())
+        assert ap == pytest.approx(average_precision_score(p, s), abs=1e-6)
 
 
-def test_ratios_are_paired_by_seed_and_spread_as_they_should():
-    rng = np.random.default_rng(0)
-    hit, one = (rng.random((400, 1)) < 0.3).astype(float), np.ones((400, 1))
-    both = resampled_ratios(np.hstack([hit, 1 - hit]), np.hstack([one, one]), 2000, seed=5)
-    assert both.shape == (2001, 2) and both.sum(1) == pytest.approx(1)
-    alone = resampled_ratios(hit, one, 2000, seed=5)
-    assert (alone[:, 0] == both[:, 0]).all() and alone[0, 0] == hit.mean()
-    assert alone[1:].std() == pytest.approx(math.sqrt(hit.mean() * (1 - hit.mean()) / 400), rel=0.05)
-    assert np.isnan(resampled_ratios(hit, 0 * one, 10, seed=5)).all()
-    assert np.isnan(resampled_ratios(hit[:0], one[:0], 10, seed=5)).all()
+def test_average_precision_needs_a_wafer_of_the_class():
+    assert np.isnan(average_precision(one([0.1, 0.2], [False, False]))).all()
 
 
 def cells(seeds=(1,), conditions=("real",), n=240, protocol="cv5", draw=0):
@@ -65,7 +73,7 @@ def cells(seeds=(1,), conditions=("real",), n=240, protocol="cv5", draw=0):
             for fold in (0, 1):
                 names = {"protocol": protocol, "seed": seed, "replicate": 0, "fold": fold}
                 names |= {"backbone": "net", "condition": condition}
-                names |= {"n_train_real": 9, "n_train_synthetic": 0, "n_train_repeated": 0}
+                names |= NO_COUNTS
                 yield tuple(
                     table(names, f"{part}{fold}", noise[part] + (1.0 if condition == "gan" else 0.5) * np.eye(4)[y], y)
                     for part in ("val", "test")
@@ -89,7 +97,10 @@ def test_table_of_the_three_rarest():
         assert (found[low] <= found[value]).all() and (found[value] <= found[high]).all()
         assert (found[low] < found[high]).any()
     by = found.set_index(["condition", "label"])
-    assert by.loc["real", ["gain", "gain_low", "gain_high"]].isna().all(axis=None)
+    assert (found["ap_low"] <= found["average_precision"]).all() and (found["ap_low"] < found["ap_high"]).all()
+    assert by.loc["real", ["gain", "gain_low", "gain_high", "ap_gain", "ap_gain_low"]].isna().all(axis=None)
+    difference = by.loc["gan", "average_precision"] - by.loc["real", "average_precision"]
+    assert by.loc["gan", "ap_gain"].to_numpy() == pytest.approx(difference) and (by.loc["gan", "ap_gain_low"] > 0).all()
     assert by.loc["gan", "gain"].to_numpy() == pytest.approx(by.loc["gan", "recall"] - by.loc["real", "recall"])
     assert (by.loc["gan", "gain_low"] > 0).all()
 
@@ -99,9 +110,7 @@ def test_test_wafers_are_counted_at_the_threshold_of_validation_wafers():
     row = measure_rare_recall(pairs, ALL, "real", ["donut"], bootstrap=100).iloc[0]
     hits = called = positives = 0
     for validation, test in pairs:
-        limit = threshold_at_precision(
-            validation["p_donut"].to_numpy(float), (validation["y_true"] == "donut").to_numpy(), 0.9
-        )
+        limit = threshold(validation["p_donut"].to_numpy(float), validation["y_true"].to_numpy() == "donut", 0.9)
         above, true = test["p_donut"].astype(float) >= limit, test["y_true"] == "donut"
         hits, called, positives = hits + (above & true).sum(), called + above.sum(), positives + true.sum()
     assert row["recall"] == pytest.approx(hits / positives) and row["precision_reached"] == pytest.approx(hits / called)
@@ -112,24 +121,71 @@ def test_test_wafers_are_counted_at_the_threshold_of_validation_wafers():
     assert other["recall"] * positives / other["precision_reached"] == pytest.approx(called)
 
 
+def test_alike_models_are_told_apart_about_as_often_as_the_interval_says():
+    apart = {"gain": 0, "ap_gain": 0}
+    for draw in range(60):
+        pairs = {"real": [], "gan": []}
+        rng = np.random.default_rng(draw)
+        for part in ("val", "test"):
+            y = np.repeat([1, 0], [40, 240])
+            shared = rng.normal(size=len(y))
+            for condition, tables in pairs.items():
+                odds = np.exp(3 * y + 0.7 * shared + 0.7 * rng.normal(size=len(y)))
+                p = np.zeros((len(y), 4))
+                p[:, 1], p[:, 0] = odds / (1 + odds), 1 / (1 + odds)
+                names = {"protocol": "cv5", "seed": 1, "replicate": 0, "fold": 0, "backbone": "net"}
+                tables.append(table({**names, "condition": condition, **NO_COUNTS}, part, p, y))
+        found = measure_rare_recall(map(tuple, pairs.values()), ALL, "real", ["donut"], bootstrap=150)
+        row = found.set_index("condition").loc["gan"]
+        for name in apart:
+            apart[name] += not row[f"{name}_low"] <= 0 <= row[f"{name}_high"]
+    assert apart["gain"] <= 6 and apart["ap_gain"] <= 8, apart
+
+
+def test_the_noise_of_a_threshold_is_in_the_interval():
+    (validation, test), _ = cells(n=2400)
+    few = validation.groupby("y_true").head(12)
+    wide, narrow = (
+        measure_rare_recall([(v, test)], ALL, "real", ["donut"], bootstrap=300).iloc[0] for v in (few, validation)
+    )
+    assert wide["high"] - wide["low"] > 1.5 * (narrow["high"] - narrow["low"])
+    assert (wide["ap_low"], wide["ap_high"]) == (narrow["ap_low"], narrow["ap_high"]), "which has no threshold"
+
+
+def test_replicates_count_their_shared_test_wafers_once():
+    pairs = [
+        tuple(part.assign(protocol="replicates2", fold=r, replicate=r) for part in pair)
+        for r, pair in enumerate([next(cells()), next(cells())])
+    ]
+    both, one = (
+        measure_rare_recall(p, {"replicates2": LABELS}, "real", ["donut"], bootstrap=200).iloc[0]
+        for p in (pairs, pairs[:1])
+    )
+    assert both["n_positive"] == one["n_positive"] == 30 and both["n_cells"] == 2
+    assert both["precision_low"] == pytest.approx(one["precision_low"], abs=0.05)
+    assert both["average_precision"] == pytest.approx(one["average_precision"])
+
+
 def test_the_interval_covers_the_true_recall():
-    truth = measure_rare_recall(fixed(60000, 0), ALL, "real", ["donut"], bootstrap=100).iloc[0]
-    inside = {"recall": 0, "precision": 0}
+    truth = measure_rare_recall(drawn(40000, 0), ALL, "real", ["donut"], bootstrap=2).iloc[0]
+    inside = dict.fromkeys(("recall", "precision_reached", "average_precision"), 0)
+    low = {"recall": "low", "precision_reached": "precision_low", "average_precision": "ap_low"}
     for draw in range(1, 61):
-        row = measure_rare_recall(fixed(2400, draw), ALL, "real", ["donut"], bootstrap=200, confidence=0.9).iloc[0]
-        inside["recall"] += row["low"] <= truth["recall"] <= row["high"]
-        inside["precision"] += row["precision_low"] <= truth["precision_reached"] <= row["precision_high"]
-    assert all(48 <= count <= 59 for count in inside.values()), inside
+        row = measure_rare_recall(drawn(1200, draw), ALL, "real", ["donut"], bootstrap=150, confidence=0.9).iloc[0]
+        for name in inside:
+            inside[name] += row[low[name]] <= truth[name] <= row[low[name].replace("low", "high")]
+    assert all(48 <= count <= 60 for count in inside.values()), inside
 
 
-def fixed(n, draw):
-    """One pair whose threshold is always the same, with n test wafers."""
-    validation = next(cells(n=8000))[0]
-    names = dict(validation.iloc[0][list(GRID_CELL)])
-    names |= {"n_train_real": 9, "n_train_synthetic": 0, "n_train_repeated": 0}
+def drawn(n, draw):
+    """One pair of n validation and n test wafers."""
+    names = {"protocol": "cv5", "seed": 1, "replicate": 0, "fold": 0, "backbone": "net", "condition": "real"}
     rng = np.random.default_rng(draw)
-    y = rng.choice(4, n, p=[0.5, 0.125, 0.125, 0.25])
-    return [(validation, table(names, "test0", rng.random((n, 4)) + 0.5 * np.eye(4)[y], y))]
+    tables = []
+    for part in ("val", "test"):
+        y = rng.choice(4, n, p=[0.5, 0.125, 0.125, 0.25])
+        tables.append(table(names | NO_COUNTS, part, rng.random((n, 4)) + 0.5 * np.eye(4)[y], y))
+    return [tuple(tables)]
 
 
 def test_a_second_seed_on_the_same_wafers_narrows_nothing_by_itself():

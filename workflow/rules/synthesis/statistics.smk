@@ -2,8 +2,15 @@
 
 from types import SimpleNamespace
 
+from waferbench.config.synthesis.sources import Oracle
+
 EXPLAINED_CELL = CELL.format(**SYNTHESIS.first, backbone="{backbone}", condition=CFG.baseline)
 VALIDATION, SOFTMAX, ECOC_SVM = map(SYNTHESIS.every_cell, ("validation.parquet", "softmax.parquet", "ecoc_svm.parquet"))
+COMPARED = {  # what looks across conditions reads of the grid
+    "leaky": SYNTHESIS.leaky,
+    "conditions": SYNTHESIS.named_conditions,
+    "oracles": SYNTHESIS.of_kind(Oracle),
+}
 
 
 rule collect_scores:
@@ -73,7 +80,14 @@ rule compare_conditions:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=slice_text(stages.Compared.of(CFG.statistics, CFG, leaky=SYNTHESIS.leaky)),
+        settings=slice_text(
+            stages.CompareConditions.of(
+                CFG.statistics,
+                CFG,
+                leaky=SYNTHESIS.leaky,
+                references=[one.name for one in SYNTHESIS.named_conditions if one.source == "repeat"],
+            )
+        ),
         code=code("synthesis/compare_conditions"),
     script:
         "../../scripts/synthesis/compare_conditions.py"
@@ -112,6 +126,8 @@ rule analyse_grid:
         rank_pairs=f"{STUDY}/rank_pairs.parquet",
         decomposition=f"{STUDY}/decomposition.parquet",
         saturation=f"{STUDY}/saturation.parquet",
+        ceiling=f"{STUDY}/ceiling.parquet",
+        mixed_model=f"{STUDY}/mixed_model.parquet",
         backbones=f"{STUDY}/backbones.parquet",
     log:
         f"{LOGS}/analyse_grid.log",
@@ -121,12 +137,39 @@ rule analyse_grid:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=slice_text(
-            stages.AnalyseGrid.of(CFG.statistics, CFG, leaky=SYNTHESIS.leaky, conditions=SYNTHESIS.named_conditions)
-        ),
+        settings=slice_text(stages.AnalyseGrid.of(CFG.statistics, CFG, **COMPARED)),
         code=code("synthesis/analyse_grid"),
     script:
         "../../scripts/synthesis/analyse_grid.py"
+
+
+rule make_findings:
+    input:
+        scores=rules.collect_scores.output.scores,
+        validation=VALIDATION + SYNTHESIS.every_cell("ecoc_svm_validation.parquet"),
+        agreement=rules.gather_agreement.output.table,
+        texture=rules.gather_texture.output.table,
+        reconstruction=rules.gather_reconstruction.output.table,
+    output:
+        findings=f"{STUDY}/findings.parquet",
+    log:
+        f"{LOGS}/make_findings.log",
+    group:
+        "statistics"
+    conda:
+        "../../../envs/base.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        settings=slice_text(
+            stages.MakeFindings.of(
+                CFG.statistics, CFG, classes=SYNTHESIS.classes_of, protocols=list(SYNTHESIS.protocols), **COMPARED
+            )
+        ),
+        code=code("synthesis/make_findings"),
+    script:
+        "../../scripts/synthesis/make_findings.py"
 
 
 rule calibrate:

@@ -1,4 +1,4 @@
-"""Makes the tables that look across the grid: heads, ranks and their pairs, steps of the gain, saturation, costs."""
+"""Makes the tables that look across the grid: heads, ranks, steps of the gain, ceiling, saturation, costs."""
 
 from waferbench.config.synthesis.stages import AnalyseGrid
 from waferbench.engine.job import Job, run
@@ -9,8 +9,10 @@ def analyse(job: Job[AnalyseGrid]) -> None:
 
     from waferbench.base.artifacts import read_json, read_table, write_table
     from waferbench.base.tables import TABLES
+    from waferbench.statistics.ceiling import share_of_ceiling
     from waferbench.statistics.comparisons import comparable
     from waferbench.statistics.gains import compare_heads, decompose, saturation
+    from waferbench.statistics.mixed import mixed_effects
     from waferbench.statistics.ranks import rank_conditions
 
     settings, confidence = job.settings, job.settings.confidence
@@ -24,6 +26,8 @@ def analyse(job: Job[AnalyseGrid]) -> None:
         "ranks": ranks,
         "rank_pairs": rank_pairs,
         "decomposition": decompose(scores, settings.conditions, confidence),
+        "ceiling": share_of_ceiling(scores, settings.conditions, settings.baseline, settings.oracles, confidence),
+        "mixed_model": mixed_effects(scores, settings.baseline, confidence),
         "saturation": saturation(scores, parameters, settings.baseline, confidence),
         "backbones": backbones[list(TABLES["backbones"])],
     }

@@ -1,4 +1,4 @@
-"""Comparisons of conditions over folds that share their training data."""
+"""Comparisons of conditions over folds that share their training data, or over replicates that share none."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 
+from waferbench.base.protocols import protocol as protocol_of
 from waferbench.base.tables import RUN, TABLES
 
 REFERENCE = "real"
@@ -19,6 +20,7 @@ SEED = RUN[1:]  # what tells cells of one protocol and fold that are trained ali
 METRICS = ("macro_f1", "accuracy")
 ROUNDING = 1e-12  # scores are fractions: what is smaller than this is not a difference
 LARGEST_T = 1e5  # beyond it the folds hardly differ, and noncentralities are not to be had
+POWER = 0.8  # asked of the smallest effect that a study could have seen
 
 
 def corrected_t_test(
@@ -27,11 +29,12 @@ def corrected_t_test(
     """The corrected resampled t-test of paired differences.
 
     Folds share training wafers, so their differences vary less than independent ones would; the variance of the
-    mean is taken as (1/J + n_test/n_train) s^2 instead of s^2/J (Nadeau and Bengio 2003, eq. 9).
+    mean is taken as (1/J + n_test/n_train) s^2 instead of s^2/J (Nadeau and Bengio 2003, eq. 9). With the ratio 0, of
+    replicates, it is the plain paired t-test.
 
     Args:
         differences: J scores of one condition minus those of the other, fold by fold.
-        test_train_ratio: n_test / n_train of a fold.
+        test_train_ratio: n_test / n_train of a fold; 0 where training sets are independent.
         confidence: of the interval, 0-1.
 
     Returns:
@@ -94,13 +97,70 @@ def standardised_effect(
     }
 
 
+def power_effect(
+    differences: Sequence[float], test_train_ratio: float, confidence: float = 0.95, power: float = POWER
+) -> float:
+    """The smallest true difference that `corrected_t_test` finds with this power, in the unit of the differences.
+
+    The spread is the one seen here, the test two-sided at 1 - confidence: its t then follows a noncentral t, and the
+    noncentrality that reaches the power is turned back into a difference. It depends on no observed mean, so that it
+    says what a study could have seen, whatever it saw; the spread of few folds is itself known roughly.
+
+    Returns:
+        NaN below two folds and without spread.
+    """
+    count = len(differences)
+    deviation = _clean(np.std(differences, ddof=1)) if count > 1 else 0.0
+    if not deviation:
+        return math.nan
+    limit = float(stats.t.ppf(0.5 + confidence / 2, count - 1))
+    noncentrality = float(special.nctdtrinc(count - 1, 1 - power, limit))  # the wrong side of the test adds nothing
+    return noncentrality * math.sqrt(1 / count + test_train_ratio) * deviation
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Scores of C conditions over the J folds or replicates that they share, each the mean over the seeds they share.
+
+    values: float (C, J), fractions; ratio: n_test / n_train of a fold, 0 for replicates, whose training sets are
+    independent; n_seeds: shared seeds.
+    """
+
+    values: np.ndarray
+    ratio: float
+    n_seeds: int
+
+
+def align(parts: Sequence[pd.DataFrame], metric: str) -> Aligned | None:
+    """Conditions side by side; None where no seed and fold has them all.
+
+    Args:
+        parts: of each condition, the rows of one protocol in the table of scores, a row per seed and fold.
+    """
+    indexed = [part.set_index([*SEED, "fold"]) for part in parts]
+    shared = indexed[0].index
+    for part in indexed[1:]:
+        shared = shared.intersection(part.index)
+    if not len(shared):
+        return None
+    indexed = [part.loc[shared.sort_values()] for part in indexed]
+    values = np.stack([part[metric].groupby("fold").mean().to_numpy(float) for part in indexed])
+    last = indexed[-1]
+    ratio = 0.0 if replicated(last["protocol"].iloc[0]) else last["n_test"].mean() / last["n_train_real"].mean()
+    return Aligned(values, float(ratio), shared.get_level_values("seed").nunique())
+
+
+def replicated(protocol: str) -> bool:
+    """Whether folds of a protocol are replicates: training sets of their own, and one test set for all."""
+    return protocol_of(protocol).replicates > 0
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two cells' scores over the folds they share, each the mean over the seeds they share.
 
     Seeds of one fold are trained and tested on the same wafers: they make its score steadier, but are no further folds.
-    A replicate counts as a seed of its own.
-    values, reference: float (J,), fractions; ratio: n_test / n_train of a fold; n_seeds: shared seeds, over all folds.
+    values, reference: float (J,), fractions; ratio, n_seeds: as in `Aligned`.
     """
 
     values: np.ndarray
@@ -114,7 +174,7 @@ class Pair:
         return self.values - self.reference
 
     def gain(self, confidence: float) -> dict[str, float]:
-        """difference, low, high, p_value, n_folds of the corrected t-test."""
+        """difference, low, high, p_value, n_folds of `corrected_t_test`."""
         test = corrected_t_test(self.differences, self.ratio, confidence)
         names = {"difference": "mean_difference", "low": "ci_low", "high": "ci_high"}
         return {name: test[names.get(name, name)] for name in (*names, "p_value", "n_folds")}
@@ -126,14 +186,8 @@ def pair_cells(mine: pd.DataFrame, other: pd.DataFrame, metric: str) -> Pair | N
     Args:
         mine, other: rows of the table of scores, a row per seed, replicate and fold.
     """
-    mine, other = mine.set_index([*SEED, "fold"]), other.set_index([*SEED, "fold"])
-    shared = mine.index.intersection(other.index).sort_values()
-    if not len(shared):
-        return None
-    mine, other = mine.loc[shared], other.loc[shared]
-    values, reference = (part[metric].groupby("fold").mean().to_numpy() for part in (mine, other))
-    ratio = float(other["n_test"].mean() / other["n_train_real"].mean())
-    return Pair(values, reference, ratio, shared.droplevel("fold").nunique())
+    found = align([mine, other], metric)
+    return None if found is None else Pair(*found.values, found.ratio, found.n_seeds)
 
 
 def comparable(table: pd.DataFrame, leaky: Collection[str]) -> pd.DataFrame:
@@ -152,23 +206,26 @@ def comparable(table: pd.DataFrame, leaky: Collection[str]) -> pd.DataFrame:
     return table[~found]
 
 
-def compare_conditions(scores: pd.DataFrame, baseline: str, confidence: float = 0.95) -> pd.DataFrame:
-    """Every condition against ``real`` and against the baseline, per protocol, backbone, head and metric.
+def compare_conditions(
+    scores: pd.DataFrame, baseline: str, confidence: float = 0.95, references: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Every condition against each reference, per protocol, backbone, head and metric.
 
     Args:
         scores: table of `waferbench.classification.scores.collect`; cells are paired by seed and fold.
-        baseline: the second reference condition.
+        baseline: a reference beside ``real``, which not every study has.
         confidence: of the intervals, 0-1.
+        references: further ones, such as the condition that repeats real wafers.
 
     Returns:
         The table comparisons, one row per pair and metric; scores and differences are fractions. ``p_value`` is not
         corrected for the number of comparisons, ``p_holm`` is, among all that share protocol, head, metric and
-        reference (Holm 1979).
+        reference (Holm 1979). ``power_effect``: the smallest true difference found with 80% power.
     """
-    references = list(dict.fromkeys([REFERENCE, baseline]))
-    missing = [name for name in references if name not in set(scores["condition"])]
-    if missing and len(scores):
-        print(f"compare: condition {missing[0]!r} is not in this study: nothing is compared with it", file=sys.stderr)
+    names = dict.fromkeys([REFERENCE, baseline, *references])
+    references = [name for name in names if name in set(scores["condition"])]
+    if baseline not in references and len(scores):
+        print(f"compare: condition {baseline!r} is not in this study: nothing is compared with it", file=sys.stderr)
     rows = []
     for (protocol, backbone, head), group in scores.groupby(["protocol", "backbone", "head"], sort=True):
         cells = dict(list(group.groupby("condition", sort=True)))
@@ -191,7 +248,8 @@ def compare_conditions(scores: pd.DataFrame, baseline: str, confidence: float = 
 def _comparison(pair: Pair, confidence: float) -> dict[str, float]:
     means = {"mean": pair.values.mean(), "mean_reference": pair.reference.mean(), "n_seeds": pair.n_seeds}
     given = (pair.differences, pair.ratio, confidence)
-    return {**means, **corrected_t_test(*given), **standardised_effect(*given)}
+    effects = {**standardised_effect(*given), "power_effect": power_effect(*given)}
+    return {**means, **corrected_t_test(*given), **effects}
 
 
 def _holm(table: pd.DataFrame) -> pd.DataFrame:

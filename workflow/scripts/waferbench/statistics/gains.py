@@ -19,11 +19,18 @@ PERMUTATIONS = 9999  # all orders are tried where there are no more than so many
 
 
 class Condition(Protocol):
-    """What classifiers were trained on. source: ``none``, ``repeat`` or a synthesizer's name."""
+    """What classifiers were trained on. source: ``none``, ``repeat`` or a synthesizer's name.
+
+    keep_if_judged: of a synthesizer's samples those alone whose class a judge confirms.
+    """
 
     name: str
     source: str
     augment: bool
+    keep_if_judged: bool
+
+
+STEPS = ("augmentation", "repetition", "synthesis", "judging")
 
 
 def compare_heads(scores: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
@@ -47,26 +54,29 @@ def steps(conditions: Iterable[Condition]) -> list[tuple[str, str, str]]:
     """The steps that lead from real wafers alone to each synthetic condition: (step, condition, reference).
 
     augmentation: real wafers, augmented or not; repetition: real wafers repeated to the counts that synthetic ones
-    fill up to; synthesis: those repeats replaced by synthetic wafers. The last two keep augmentation as it is. Where
+    fill up to; synthesis: those repeats replaced by synthetic wafers; judging: of these only such as a judge confirms
+    (where no condition has them all, this is the step of synthesis). The last three keep augmentation as it is. Where
     two conditions are alike, the first stands for both; a step without its reference is left out.
 
     Args:
         conditions: those of the study, in its order.
     """
-    named: dict[tuple[str, bool], str] = {}
+    named: dict[tuple[str, bool, bool], str] = {}
     for condition in conditions:
-        named.setdefault((condition.source, condition.augment), condition.name)
+        named.setdefault((condition.source, condition.augment, condition.keep_if_judged), condition.name)
     found = []
-    for (source, augment), name in named.items():
+    for (source, augment, judged), name in named.items():
         if source == "none":
-            step = ("augmentation", name, named.get(("none", False))) if augment else None
+            step = ("augmentation", name, named.get(("none", False, False))) if augment else None
         elif source == "repeat":
-            step = ("repetition", name, named.get(("none", augment)))
+            step = ("repetition", name, named.get(("none", augment, False)))
+        elif judged and (source, augment, False) in named:
+            step = ("judging", name, named[source, augment, False])
         else:
-            step = ("synthesis", name, named.get(("repeat", augment)))
+            step = ("synthesis", name, named.get(("repeat", augment, False)))
         if step and step[2]:
             found.append(step)
-    return sorted(found, key=lambda step: ("augmentation", "repetition", "synthesis").index(step[0]))
+    return sorted(found, key=lambda step: STEPS.index(step[0]))
 
 
 def decompose(scores: pd.DataFrame, conditions: Sequence[Condition], confidence: float = 0.95) -> pd.DataFrame:
@@ -97,14 +107,16 @@ def saturation(
 
     Returns:
         The table saturation, two rows a condition: ``against`` parameters (slope: gain per tenfold parameters) and
-        real_score, the macro-F1 of condition ``real`` (slope: gain per unit of it). rho: Spearman's, its p_value by
-        permutation; slope: least squares with the t interval of ``confidence``. Below five backbones ``verdict``
-        says so and all numbers are NaN. Where the baseline is ``real`` itself, its noise enters the score and, with
-        the other sign, the gain, so that the slope falls by itself (Oldham 1962): ``verdict`` then says this.
+        real_score, the macro-F1 of condition ``real``, or of the baseline where a study lacks it (slope: gain per unit
+        of it). rho: Spearman's, its p_value by permutation; slope: least squares with the t interval of ``confidence``.
+        Below five backbones ``verdict`` says so and all numbers are NaN. Where the score is the baseline's, its noise
+        enters the score and, with the other sign, the gain, so that the slope falls by itself (Oldham 1962):
+        ``verdict`` then says this.
     """
     rows = []
     for (protocol, head), group in scores.groupby(["protocol", "head"], sort=True):
-        gains, real = _gains(group, baseline)
+        reference = REFERENCE if REFERENCE in set(group["condition"]) else baseline
+        gains, real = _gains(group, baseline, reference)
         for condition in sorted(gains["condition"].unique()):
             gain = gains[gains["condition"] == condition].set_index("backbone")["gain"]
             sides = {"parameters": np.log10(pd.Series(parameters, dtype=float)), "real_score": real}
@@ -115,22 +127,22 @@ def saturation(
                 numbers = dict.fromkeys(("rho", "p_value", "slope", "slope_low", "slope_high"), math.nan)
                 if not verdict:
                     numbers = _trend(values[shared].to_numpy(), gain[shared].to_numpy(), confidence)
-                    if against == "real_score" and baseline == REFERENCE:
+                    if against == "real_score" and baseline == reference:
                         verdict = "gain and score share the baseline's noise: the slope falls by itself"
                 rows.append({**names, **numbers, "n_backbones": len(shared), "verdict": verdict})
     return pd.DataFrame(rows, columns=TABLES["saturation"])
 
 
-def _gains(group: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.Series]:
-    """backbone, condition, gain over the baseline; and the macro-F1 of ``real`` by backbone."""
+def _gains(group: pd.DataFrame, baseline: str, reference: str) -> tuple[pd.DataFrame, pd.Series]:
+    """backbone, condition, gain over the baseline; and the macro-F1 of the reference by backbone."""
     rows, real = [], {}
     for backbone, part in group.groupby("backbone", sort=True):
         cells = dict(list(part.groupby("condition", sort=True)))
-        if REFERENCE in cells:
-            real[backbone] = float(cells[REFERENCE].groupby("fold")[METRIC].mean().mean())
+        if reference in cells:
+            real[backbone] = float(cells[reference].groupby("fold")[METRIC].mean().mean())
         for condition, mine in cells.items():
             pair = pair_cells(mine, cells[baseline], METRIC) if baseline in cells and condition != baseline else None
-            if pair is not None and condition != REFERENCE:
+            if pair is not None and condition != reference:
                 gain = float(pair.differences.mean())
                 rows.append({"backbone": backbone, "condition": condition, "gain": gain})
     return pd.DataFrame(rows, columns=["backbone", "condition", "gain"]), pd.Series(real, dtype=float)

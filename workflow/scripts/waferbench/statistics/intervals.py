@@ -12,7 +12,10 @@ import pandas as pd
 
 from waferbench.base.seeds import derive_seed
 from waferbench.base.tables import TABLES
-from waferbench.statistics.comparisons import REFERENCE, SEED
+from waferbench.statistics.comparisons import REFERENCE, SEED, replicated
+
+MEASURES = ("value", "pooled", "accuracy")
+Drawn = dict[str, np.ndarray]  # of each measure float64 (1 + B,): of the wafers as they are, then resampled
 
 
 def wafer_intervals(
@@ -28,7 +31,8 @@ def wafer_intervals(
     """Bootstrap intervals of macro-F1, and of its paired differences to ``real``, the baseline and others.
 
     Test wafers are resampled within each fold and true class; all conditions, backbones, heads and seeds meet the same
-    resamples. A score is the mean over folds and seeds, as in the tables.
+    resamples, and so do replicates, which share their test wafers. A score is the mean over folds and seeds, as in the
+    tables. Beside it stand those of all folds' calls put together, in which a class is scored once on all its wafers.
 
     Args:
         predictions: of all cells, by `waferbench.classification.scores.collect`.
@@ -39,7 +43,8 @@ def wafer_intervals(
 
     Returns:
         The table intervals, fractions; ``reference`` is empty where ``value`` is the score itself. ``low`` and ``high``
-        are percentiles. n_wafers: test wafers, each counted once.
+        are percentiles. ``pooled``: macro-F1, ``accuracy``: share of right calls, of the calls of all folds together,
+        means over seeds, with their own percentiles. n_wafers: test wafers, each counted once.
     """
     rows = []
     for protocol, mine in predictions.groupby("protocol", sort=True):
@@ -52,17 +57,22 @@ def wafer_intervals(
             for reference in references if protocol not in leaky else ():
                 other = scores.get((head, backbone, reference))
                 if other is not None and reference != condition:
-                    rows.append({**names, "reference": reference, **_interval(drawn - other, confidence), **facts})
+                    gain = {measure: drawn[measure] - other[measure] for measure in MEASURES}
+                    rows.append({**names, "reference": reference, **_interval(gain, confidence), **facts})
     return pd.DataFrame(rows, columns=TABLES["intervals"])
 
 
 def _resampled(
     predictions: pd.DataFrame, labels: list[str], count: int, seed: int
-) -> dict[tuple[str, str, str], np.ndarray]:
-    """(head, backbone, condition) -> macro-F1, mean over folds and seeds: of the wafers as they are, then resampled."""
-    sums: dict[tuple[str, str, str], list[np.ndarray]] = {}
+) -> dict[tuple[str, str, str], Drawn]:
+    """(head, backbone, condition) -> its measures: of the wafers as they are, then resampled."""
+    cells: dict[tuple[str, str, str], list[np.ndarray]] = {}
+    pooled: dict[tuple[str, str, str], dict[int, np.ndarray]] = {}
+    shared = replicated(predictions["protocol"].iloc[0])
+    known: dict[tuple, np.ndarray] = {}  # a leaky protocol tests each condition on other wafers
     for fold, part in predictions.groupby("fold", sort=True):
-        known: dict[tuple, np.ndarray] = {}  # a leaky protocol tests each condition on other wafers
+        if not shared:
+            known.clear()
         for key, cell in part.groupby(["head", "backbone", "condition", *SEED], sort=True):
             cell = cell.sort_values("wafer_id")
             wafers, index = tuple(cell["wafer_id"]), pd.Index(labels)
@@ -70,8 +80,18 @@ def _resampled(
             if wafers not in known:
                 drawn = resample(true, count, np.random.default_rng(derive_seed(seed, int(fold))))
                 known[wafers] = np.vstack([np.ones(len(true), np.int16), drawn]).astype(np.float32)
-            sums.setdefault(key[:3], []).append(macro_f1(true, called, known[wafers], len(labels)))
-    return {key: np.mean(parts, axis=0) for key, parts in sums.items()}
+            counts = count_calls(true, called, known[wafers], len(labels))
+            cells.setdefault(key[:3], []).append(f1_of(counts))
+            sums = pooled.setdefault(key[:3], {})
+            sums[key[3]] = sums.get(key[3], 0) + counts
+    return {
+        key: {
+            "value": np.mean(parts, axis=0),
+            "pooled": np.mean([f1_of(counts) for counts in pooled[key].values()], axis=0),
+            "accuracy": np.mean([2 * c[0].sum(1) / c[1].sum(1) for c in pooled[key].values()], axis=0),
+        }
+        for key, parts in cells.items()
+    }
 
 
 def resample(y: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -85,23 +105,30 @@ def resample(y: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     return drawn
 
 
-def macro_f1(true: np.ndarray, called: np.ndarray, weights: np.ndarray, n_classes: int) -> np.ndarray:
-    """Macro-F1 of weighted wafers, a class neither present nor called counting 0.
+def count_calls(true: np.ndarray, called: np.ndarray, weights: np.ndarray, n_classes: int) -> np.ndarray:
+    """Weighted wafers of each class that are called rightly, and those of the class plus those called it.
 
     Args:
         true, called: int (N,), 0 to n_classes - 1.
         weights: float32 (B, N), how often each wafer counts.
 
     Returns:
-        float64 (B,).
+        float64 (2, B, K).
     """
     classes = np.eye(n_classes, dtype=np.float32)
     is_true, is_called = classes[true], classes[called]
-    hits = weights @ (is_true * is_called)
-    both = weights @ (is_true + is_called)
-    return (2.0 * hits / np.maximum(both, 1)).mean(1, dtype=np.float64)
+    return np.stack([weights @ (is_true * is_called), weights @ (is_true + is_called)]).astype(np.float64)
 
 
-def _interval(drawn: np.ndarray, confidence: float) -> dict[str, float]:
-    low, high = np.quantile(drawn[1:], [(1 - confidence) / 2, (1 + confidence) / 2])
-    return {"value": float(drawn[0]), "low": float(low), "high": float(high)}
+def f1_of(counts: np.ndarray) -> np.ndarray:
+    """Macro-F1, float64 (B,), of the counts of `count_calls`; a class neither present nor called counts 0."""
+    hits, both = counts
+    return (2 * hits / np.maximum(both, 1)).mean(1)
+
+
+def _interval(drawn: Drawn, confidence: float) -> dict[str, float]:
+    row = {}
+    for measure, before in zip(MEASURES, ("", "pooled_", "accuracy_"), strict=True):
+        low, high = np.quantile(drawn[measure][1:], [(1 - confidence) / 2, (1 + confidence) / 2])
+        row |= {measure: float(drawn[measure][0]), f"{before}low": float(low), f"{before}high": float(high)}
+    return row

@@ -1,7 +1,8 @@
 """How many wafers of a rare class are found where a precision is asked for.
 
 The threshold on a class's probability is part of the classifier: it is chosen on validation wafers, and test wafers say
-what recall and what precision it then has.
+what recall and what precision it then has. Where validation has few wafers of the class the threshold is noise, so that
+both are resampled; average precision needs no threshold and stands beside.
 """
 
 from __future__ import annotations
@@ -12,50 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_curve
 
 from waferbench.base.errors import InputError
 from waferbench.base.progress import progress
 from waferbench.base.seeds import derive_seed
 from waferbench.base.tables import TABLES
+from waferbench.statistics.intervals import resample
 from waferbench.statistics.probabilities import labels_for, same_cell, softmax_of
+from waferbench.statistics.thresholds import average_precision, calls_above, rank, threshold_at_precision
 
 RARE = 3  # classes taken where none are named
-
-
-def threshold_at_precision(scores: np.ndarray, positive: np.ndarray, precision: float) -> float:
-    """The smallest score at or above which this share of the wafers is positive; inf where there is none.
-
-    Wafers of equal score are called together. The recall is the greatest that the precision allows.
-
-    Args:
-        scores: float (N,). positive: bool (N,). precision: above 0, to 1.
-    """
-    if not positive.any():
-        return math.inf
-    reached, _, thresholds = precision_recall_curve(positive, scores)  # thresholds rise
-    kept = thresholds[reached[:-1] >= precision - 1e-9]
-    return float(kept[0]) if len(kept) else math.inf
-
-
-def resampled_ratios(part: np.ndarray, whole: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Ratios of column sums, over all rows and then over bootstrap samples of them.
-
-    Equal seeds draw equal rows of tables of equal length, so that what they give is paired.
-
-    Args:
-        part, whole: float (N, C), counts of each row.
-        count: resamples.
-
-    Returns:
-        float64 (1 + count, C); NaN where the whole is 0.
-    """
-    rng, (n, columns) = np.random.default_rng(seed), part.shape
-    counts = np.hstack([part, whole]).astype(np.float64)
-    draws = (rng.integers(n, size=n) for _ in range(count if n else 0))
-    sums = np.stack([counts.sum(0), *(np.bincount(picks, minlength=n).astype(np.float64) @ counts for picks in draws)])
-    top, bottom = sums[:, :columns], sums[:, columns:]
-    return np.divide(top, bottom, out=np.full_like(top, math.nan), where=bottom > 0)
 
 
 def rarest(y: pd.Series, labels: Sequence[str], count: int = RARE) -> list[str]:
@@ -78,10 +45,11 @@ def measure_rare_recall(
     """Recall of rare classes where a precision is asked for, per protocol, backbone, condition and class.
 
     Each cell's threshold on the softmax probability of the class is the smallest that keeps the precision on the cell's
-    validation wafers; a cell without one calls nothing. Test wafers are then counted over folds and seeds together.
-    Intervals are percentiles over resampled test wafers: of recall within the class, of precision over the wafers of
-    all classes. A wafer takes the calls of all seeds along; conditions meet the same resamples. Where every wafer is
-    found, or every call right, no resample differs, and the interval is that one number.
+    validation wafers; a cell without one calls nothing. Test wafers are then counted over folds and seeds together;
+    average precision is the mean over cells, as scores of two networks are not on one scale. Intervals are percentiles
+    over resamples of validation wafers, which set another threshold each, and of test wafers, both within their
+    classes. A wafer is drawn for all seeds, conditions and backbones alike. They know nothing of another training.
+    Where every wafer is found, or every call right, no resample differs, and the interval is that one number.
 
     Args:
         cells: validation and test table of each cell, by `waferbench.classification.predictions.prediction_table`.
@@ -95,8 +63,8 @@ def measure_rare_recall(
     Returns:
         The table rare_recall, fractions. ``precision`` is the one asked for, ``precision_reached`` the one on the test
         wafers, NaN where nothing is called (so are its limits, where no resample calls anything). n_positive: test
-        wafers of the class; n_cells: cells; n_reached: those with a threshold. gain: recall minus the baseline's,
-        paired by wafer; NaN for the baseline itself.
+        wafers of the class; n_cells: cells; n_reached: those with a threshold. gain, ap_gain: recall and average
+        precision minus the baseline's, paired by wafer; NaN for the baseline itself.
 
     Raises:
         InputError: a rare class that no protocol has, or the two tables of a cell belong to different cells.
@@ -105,99 +73,144 @@ def measure_rare_recall(
     if strange:
         raise InputError(f"statistics.rare_classes: {strange[0]!r} is not a class of this study; see dataset.classes")
     rows = []
-    for protocol, groups in _by_protocol(cells, labels, precision).items():
-        wafers = pd.concat([cell.wafers[["wafer_id", "y_true"]] for group in groups.values() for cell in group])
-        counts = wafers.drop_duplicates("wafer_id")["y_true"]
+    for protocol, group in _by_protocol(cells, labels).items():
+        wafers = pd.concat([pd.DataFrame({"wafer_id": cell.test.ids, "y": cell.test.y}) for cell in group])
+        counts = wafers.drop_duplicates("wafer_id")["y"].map(dict(enumerate(labels[protocol])))
         chosen = [c for c in rare if c in set(counts)] if rare else rarest(counts, labels[protocol])
-        if not chosen:
-            continue
         columns = [list(labels[protocol]).index(label) for label in chosen]
-        own_seed = derive_seed(seed, "rare_recall", protocol)
-        bar = progress(sorted(groups.items()), f"rare recall, {protocol}")
-        counted = {key: _count(group, chosen, columns, bootstrap, own_seed) for key, group in bar}
-        for (backbone, condition), mine in counted.items():
+        counted = _count(group, columns, precision, bootstrap, derive_seed(seed, "rare_recall", protocol))
+        for (backbone, condition), mine in sorted(counted.items()):
             reference = counted.get((backbone, baseline)) if protocol not in leaky and condition != baseline else None
-            for i in np.flatnonzero(mine.n_positive):
-                names = {"protocol": protocol, "backbone": backbone, "condition": condition, "label": chosen[i]}
-                rows.append({**names, "precision": precision, **_row(mine, reference, i, confidence)})
+            for i, label in enumerate(chosen):
+                names = {"protocol": protocol, "backbone": backbone, "condition": condition, "label": label}
+                facts = {"precision": precision, "n_positive": int((counts == label).sum())}
+                rows.append({**names, **facts, **_row(mine, reference, i, confidence)})
     return pd.DataFrame(rows, columns=TABLES["rare_recall"])
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """wafers: a row a test wafer: wafer_id, y_true, and for each class 0, 1, ... whether it is called one of it.
+class _Part:
+    """Validation or test wafers of a cell. ids: (N,), in order; p: float32 (N, K); y: int (N,)."""
 
-    reached: bool (K,), classes with a threshold.
-    """
-
-    wafers: pd.DataFrame
-    reached: np.ndarray
+    ids: tuple[str, ...]
+    p: np.ndarray
+    y: np.ndarray
 
 
 @dataclass(frozen=True)
-class _Counted:
-    """Of one backbone and condition: recall and precision of L classes, float64 (1 + B, L), the first row unresampled.
+class _Cell:
+    """fold, and what is trained alike in several: (backbone, condition)."""
 
-    n_positive, n_reached: int (L,); n_cells: of all folds and seeds.
+    fold: int
+    key: tuple[str, str]
+    validation: _Part
+    test: _Part
+
+
+@dataclass
+class _Counted:
+    """Of one backbone and condition, of L classes: sums over cells, float64 (L, 1 + B), the first column unresampled.
+
+    called, hits, positives: test wafers called one of the class, rightly so, and of the class; precisions: of average
+    precisions; n_reached, n_ranked: int (L,), cells with a threshold and with a wafer of the class; n_cells: all.
     """
 
-    recall: np.ndarray
-    precision: np.ndarray
-    n_positive: np.ndarray
+    called: np.ndarray
+    hits: np.ndarray
+    positives: np.ndarray
+    precisions: np.ndarray
     n_reached: np.ndarray
-    n_cells: int
+    n_ranked: np.ndarray
+    n_cells: int = 0
 
 
 def _by_protocol(
-    cells: Iterable[tuple[pd.DataFrame, pd.DataFrame]], labels: Mapping[str, Sequence[str]], precision: float
-) -> dict[str, dict[tuple[str, str], list[_Cell]]]:
-    """Protocol -> (backbone, condition) -> what its cells call."""
-    found: dict[str, dict[tuple[str, str], list[_Cell]]] = {}
+    cells: Iterable[tuple[pd.DataFrame, pd.DataFrame]], labels: Mapping[str, Sequence[str]]
+) -> dict[str, list[_Cell]]:
+    """Protocol -> its cells, fold by fold."""
+    found: dict[str, list[_Cell]] = {}
     for validation, test in cells:
-        cell = same_cell(validation, test)
-        names = labels_for(test, labels)
-        (p_val, y_val), (p, _) = softmax_of(validation, names), softmax_of(test, names)
-        limits = [threshold_at_precision(p_val[:, k], y_val == k, precision) for k in range(len(names))]
-        called = pd.DataFrame(p >= np.array(limits), index=test.index)
-        group = found.setdefault(cell["protocol"], {}).setdefault((cell["backbone"], cell["condition"]), [])
-        group.append(_Cell(pd.concat([test[["wafer_id", "y_true"]], called], axis=1), np.isfinite(limits)))
-    return dict(sorted(found.items()))
+        cell, names = same_cell(validation, test), labels_for(test, labels)
+        parts = [_part(table, names) for table in (validation, test)]
+        found.setdefault(cell["protocol"], []).append(
+            _Cell(int(cell["fold"]), (cell["backbone"], cell["condition"]), *parts)
+        )
+    return {name: sorted(mine, key=lambda cell: cell.fold) for name, mine in sorted(found.items())}
 
 
-def _count(cells: list[_Cell], chosen: list[str], columns: list[int], bootstrap: int, seed: int) -> _Counted:
-    """Recall and precision over the cells' test wafers, a wafer being one row whatever the seeds."""
-    wafers = pd.concat([cell.wafers for cell in cells]).groupby(["wafer_id", "y_true"], sort=True)
-    called = wafers[columns].sum().to_numpy(np.float64)
-    tested = wafers.size().to_numpy(np.float64)[:, None]
-    truth = wafers.size().index.get_level_values("y_true").to_numpy(dtype=object)
-    positive = truth[:, None] == np.array(chosen, dtype=object)
-    recall = [
-        resampled_ratios(called[mine, i, None], tested[mine], bootstrap, derive_seed(seed, label))
-        for i, (label, mine) in enumerate(zip(chosen, positive.T, strict=True))
-    ]
-    return _Counted(
-        recall=np.hstack(recall),
-        precision=resampled_ratios(called * positive, called, bootstrap, seed),
-        n_positive=positive.sum(0),
-        n_reached=np.sum([cell.reached[columns] for cell in cells], axis=0),
-        n_cells=len(cells),
-    )
+def _part(table: pd.DataFrame, labels: Sequence[str]) -> _Part:
+    table = table.sort_values("wafer_id")
+    p, y = softmax_of(table, labels)
+    return _Part(tuple(table["wafer_id"]), p.astype(np.float32), y)
+
+
+def _count(
+    cells: list[_Cell], columns: list[int], precision: float, bootstrap: int, seed: int
+) -> dict[tuple[str, str], _Counted]:
+    """(backbone, condition) -> what its cells call of the classes in these columns."""
+    counted: dict[tuple[str, str], _Counted] = {}
+    drawn: dict[tuple[str, ...], np.ndarray] = {}  # weights of the wafers of a fold, or of replicates' shared ones
+    for i, cell in enumerate(progress(cells, "rare recall")):
+        if i and cell.fold != cells[i - 1].fold:
+            drawn = {ids: weights for ids, weights in drawn.items() if ids == cell.test.ids}
+        val = _weights(cell.validation, drawn, bootstrap, derive_seed(seed, cell.fold, "validation"))
+        test = _weights(cell.test, drawn, bootstrap, derive_seed(seed, cell.fold, "test"))
+        sums = counted.setdefault(cell.key, _nothing(len(columns), 1 + bootstrap))
+        sums.n_cells += 1
+        for row, column in enumerate(columns):
+            positive = cell.test.y == column
+            chosen_on = rank(cell.validation.p[:, column], cell.validation.y == column, val)
+            tested_on = rank(cell.test.p[:, column], positive, test)
+            limits = threshold_at_precision(chosen_on, precision)
+            called, hits = calls_above(tested_on, limits)
+            sums.called[row] += called
+            sums.hits[row] += hits
+            sums.positives[row] += test @ positive.astype(np.float32)
+            sums.n_reached[row] += bool(np.isfinite(limits[0]))
+            if positive.any():
+                sums.precisions[row] += average_precision(tested_on)
+                sums.n_ranked[row] += 1
+    return counted
+
+
+def _nothing(classes: int, columns: int) -> _Counted:
+    return _Counted(*(np.zeros((classes, columns)) for _ in range(4)), *np.zeros((2, classes), np.int64))
+
+
+def _weights(part: _Part, drawn: dict[tuple[str, ...], np.ndarray], bootstrap: int, seed: int) -> np.ndarray:
+    """How often each wafer counts, float32 (1 + B, N): once, then as drawn; the same for all that have these wafers."""
+    if part.ids not in drawn:
+        picks = resample(part.y, bootstrap, np.random.default_rng(seed))
+        drawn[part.ids] = np.vstack([np.ones(len(part.y), np.int16), picks]).astype(np.float32)
+    return drawn[part.ids]
 
 
 def _row(mine: _Counted, reference: _Counted | None, i: int, confidence: float) -> dict[str, float | int]:
-    """The row of class ``i``; its gain is NaN without a reference."""
-    recall, precision = mine.recall[:, i], mine.precision[:, i]
-    gain = np.full(2, math.nan) if reference is None else recall - reference.recall[:, i]
-    return {
-        **dict(zip(("recall", "low", "high"), _interval(recall, confidence), strict=True)),
-        **dict(
-            zip(("precision_reached", "precision_low", "precision_high"), _interval(precision, confidence), strict=True)
-        ),
-        **dict(zip(("gain", "gain_low", "gain_high"), _interval(gain, confidence), strict=True)),
-        "n_positive": int(mine.n_positive[i]),
-        "n_cells": mine.n_cells,
-        "n_reached": int(mine.n_reached[i]),
+    """The row of class ``i``; its gains are NaN without a reference."""
+    nothing = np.full(2, math.nan)
+    recall, reached, average = _ratios(mine, i)
+    gain, ap_gain = nothing, nothing
+    if reference is not None:
+        other, _, other_average = _ratios(reference, i)
+        gain, ap_gain = recall - other, average - other_average
+    found = {
+        ("recall", "low", "high"): recall,
+        ("precision_reached", "precision_low", "precision_high"): reached,
+        ("gain", "gain_low", "gain_high"): gain,
+        ("average_precision", "ap_low", "ap_high"): average,
+        ("ap_gain", "ap_gain_low", "ap_gain_high"): ap_gain,
     }
+    numbers = {n: v for names, drawn in found.items() for n, v in zip(names, _interval(drawn, confidence), strict=True)}
+    return {**numbers, "n_cells": mine.n_cells, "n_reached": int(mine.n_reached[i])}
+
+
+def _ratios(counted: _Counted, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Recall, precision reached and average precision of class ``i``: float64 (1 + B,), NaN where there are none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        recall = counted.hits[i] / counted.positives[i]
+        reached = counted.hits[i] / counted.called[i]
+        average = counted.precisions[i] / counted.n_ranked[i]
+    return recall, reached, average
 
 
 def _interval(drawn: np.ndarray, confidence: float) -> tuple[float, float, float]:

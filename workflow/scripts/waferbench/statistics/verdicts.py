@@ -1,6 +1,6 @@
 """When there is too little for a test, said in words."""
 
-NUMBERS = {3: "three", 5: "five"}
+NUMBERS = {3: "three", 4: "four", 5: "five"}
 
 
 def too_few(count: int, what: str, least: int = 5) -> str:
