@@ -1,4 +1,4 @@
-# The study's best classifier put to work: the class of one's own wafers, and an ONNX file.
+# The study's best classifier put to work: the class of one's own wafers, scores on another labelled set, an ONNX file.
 
 import re
 
@@ -8,6 +8,7 @@ from waferbench.engine.identities import own_wafers as identity_of_wafers
 OWN = Path(CFG.wafers)
 OWN_NAME = re.sub(r"[^A-Za-z0-9._-]+", "-", OWN.name).strip(".-") or "none"
 PREDICTED = f"{STUDY}/predictions/{OWN_NAME}"
+EVALUATED = f"{STUDY}/evaluation/{OWN_NAME}"
 
 
 checkpoint choose_model:
@@ -70,6 +71,49 @@ rule predict_wafers:
 rule predict:
     input:
         rules.predict_wafers.output,
+
+
+rule evaluate_wafers:
+    input:
+        unpack(chosen_cell),
+        unpack(own_wafers),
+        model=f"{STUDY}/model.json",
+        wafers=rules.ingest.output.wafers,
+    output:
+        scores=f"{EVALUATED}/scores.parquet",
+        predictions=f"{EVALUATED}/predictions.parquet",
+        confusion=f"{EVALUATED}/confusion.parquet",
+        shift=f"{EVALUATED}/shift.parquet",
+        page=f"{EVALUATED}/report.html",
+    log:
+        f"{LOGS}/evaluate_wafers-{OWN_NAME}.log",
+    conda:
+        "../../../envs/torch.yaml"
+    threads: network_threads
+    resources:
+        gpu=gpu,
+        mem_mb=growing(6000),
+        runtime=growing(60),
+    params:
+        settings=lambda _: judging(
+            classification.EvaluateWafers,
+            neighbours=1,
+            gallery=1,
+            memory_gb=CFG.svm.memory_gb,
+            rename=CFG.evaluate.rename,
+            bootstrap=CFG.evaluate.bootstrap,
+            confidence=CFG.statistics.confidence,
+            seed=CFG.seed,
+            wafers_stat=checked(identity_of_wafers, CFG.wafers) if CFG.wafers else "",
+        ),
+        code=page_code("synthesis/evaluate_wafers", [TEMPLATES / "kit", TEMPLATES / "evaluation.html.j2"]),
+    script:
+        "../../scripts/synthesis/evaluate_wafers.py"
+
+
+rule evaluate:
+    input:
+        rules.evaluate_wafers.output,
 
 
 rule export_onnx:
