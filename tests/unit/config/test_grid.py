@@ -6,7 +6,13 @@ from waferbench.base.scope import POOLED, Fold
 from waferbench.config.classification import ClassifierSettings
 from waferbench.config.study import Dataset, Folds, Render
 from waferbench.config.synthesis.grid import SynthesisGrid
-from waferbench.config.synthesis.settings import Generators, Pool, ShapeFilterSettings, SynthesisSettings
+from waferbench.config.synthesis.settings import (
+    Generators,
+    OracleSettings,
+    Pool,
+    ShapeFilterSettings,
+    SynthesisSettings,
+)
 from waferbench.config.synthesis.sources import Gan, Lora
 from waferbench.engine.slices import slice_text
 
@@ -16,17 +22,29 @@ def grid(**settings) -> SynthesisGrid:
 
 
 def test_runs_folds_and_scopes_of_the_default():
-    default = grid()
-    assert default.seeds == [42] and default.folds("cv5") == [0, 1, 2]
-    assert default.scopes("cv5") == [Fold(0), Fold(1), Fold(2)]
-    assert default.generators_under("cv5") == "cv5" and default.scope("cv5", "1") == Fold(1)
-    assert default.first == {"protocol": "cv5", "seed": 42, "fold": 0}
-    assert default.first_scope == {"protocol": "cv5", "seed": 42, "scope": Fold(0)}
-    assert (
-        list(default.sources) == ["gan", "lora"]
-        and default.of_kind(Gan) == ["gan"]
-        and default.of_kind(Lora) == ["lora"]
-    )
+    default, name = grid(), "replicates4"
+    assert default.seeds == [42] and default.folds(name) == [0, 1, 2, 3]
+    assert default.scopes(name) == [Fold(0), Fold(1), Fold(2), Fold(3)]
+    assert default.generators_under(name) == name and default.scope(name, "1") == Fold(1)
+    assert default.first == {"protocol": name, "seed": 42, "fold": 0}
+    assert default.first_scope == {"protocol": name, "seed": 42, "scope": Fold(0)}
+    assert list(default.sources) == ["oracle", "gan", "lora", "die_lora", "die_flow"]
+    assert default.of_kind(Gan) == ["gan"] and default.of_kind(Lora) == ["lora"]
+    assert len(default.every_scope("{scope}{source}", ["gan", "lora"])) == 8
+    assert default.every_measured("{scope}/{source}", ["gan"]) == ["fold0/gan"], "quality is measured once"
+
+
+def test_a_study_that_names_no_protocol_takes_the_one_that_suits_its_wafers():
+    real = grid(dataset=Dataset(source="npz", path="w.npz"), conditions=["real_aug"])
+    assert list(real.protocols) == ["duplicate_cv5"] and real.folds("duplicate_cv5") == [0, 1, 2, 3, 4]
+    assert list(grid(folds=Folds(protocols=["cv3"], run=[1])).protocols) == ["cv3"]
+    assert real.elsewhere == "standard" and grid().elsewhere == "elsewhere"
+
+
+def test_wafers_are_reserved_for_an_oracle_alone():
+    settings = {"dataset": Dataset(source="npz", path="w.npz"), "oracle": OracleSettings(reserve=0.3)}
+    assert grid(**settings, conditions=["real_aug", "oracle"]).reserve == 0.3
+    assert grid(**settings, conditions=["real_aug", "gan"]).reserve == 0
 
 
 def test_repeats_are_seeds():
@@ -46,7 +64,9 @@ def test_a_leaky_protocol_has_pooled_generators_and_no_comparisons():
 
 
 def test_every_cell_is_every_combination_in_order():
-    small = grid(conditions=["real", "gan"], baseline="real", folds=Folds(run=[0, 2]))
+    backbones = ["tf_efficientnet_lite0", "test_resnet.r160_in1k"]
+    folds = Folds(protocols=["cv5"], run=[0, 2])
+    small = grid(conditions=["real", "gan"], baseline="real", folds=folds, backbones=backbones)
     cells = small.every_cell("x.h5")
     assert len(cells) == len(set(cells)) == 2 * 2 * 2
     assert cells[0] == "results/default/cv5/seed42/fold0/cells/tf_efficientnet_lite0/real/x.h5"
@@ -62,7 +82,7 @@ def test_classes_of_a_protocol_with_none():
 
 
 def test_raw_samples_are_a_file_a_class():
-    default = grid(dataset=Dataset(classes=["Edge-Ring", "A <b>"]))
+    default = grid(dataset=Dataset(classes=["Edge-Ring", "A <b>"]), folds=Folds(protocols=["cv5"]))
     assert default.raw() == [
         f"results/default/{{protocol}}/seed{{seed}}/{{scope}}/sources/{{source}}/raw/{label}.h5"
         for label in ("edge-ring", "a-b")
@@ -89,13 +109,25 @@ def test_the_cap_counts_where_the_filter_applies():
     ],
 )
 def test_how_a_cells_wafers_are_drawn(classifier, condition, expected):
-    drawn = grid(classifier=ClassifierSettings(**classifier), render=Render(snap=True)).drawn(condition)
+    conditions = ["real", "oversample", "gan"]
+    settings = {"classifier": ClassifierSettings(**classifier), "render": Render(snap=True), "conditions": conditions}
+    drawn = grid(**settings, baseline="real").drawn(condition)
     assert (drawn.size, drawn.resize, drawn.snap) == expected
 
 
-def test_budgets_are_for_conditions_that_add():
+def test_what_is_known_of_sources_before_they_draw():
+    default = grid(conditions=["real_aug", "die_flow", "die_flow_judged", "oracle"])
+    assert [(one.name, one.judged, one.reserved) for one in default.budgeted_sources] == [
+        ("die_flow", True, False),
+        ("oracle", False, False),
+    ]
+    real = grid(dataset=Dataset(source="npz", path="w.npz"), conditions=["real_aug", "oracle"])
+    assert real.budgeted("oracle", judged=False).reserved, "an oracle of real wafers has what is in reserve"
+    assert default.synthetic == ["die_flow", "die_flow_judged", "oracle"]
+
+
+def test_conditions_by_their_source():
     default = grid()
-    assert default.budget("real") is None and default.budget("oversample") == default.settings.budget
     assert default.source_of("oversample") is None and default.source_of("gan") == "gan"
     assert default.real_only == "real_aug"
 
@@ -103,7 +135,8 @@ def test_budgets_are_for_conditions_that_add():
 def test_the_report_is_told_what_is_used_alone():
     reported = grid(conditions=["real", "gan"], baseline="real").reported
     assert set(reported.define.sources) == {"gan"} and set(reported.define.conditions) == {"real", "gan"}
-    assert isinstance(reported.define.sources["gan"], Gan) and len(reported.define.backbones) == 2
+    assert isinstance(reported.define.sources["gan"], Gan) and len(reported.define.backbones) == 1
+    assert reported.folds.protocols == ("replicates4",)
 
 
 def test_a_slice_is_safe_in_snakemakes_hands():

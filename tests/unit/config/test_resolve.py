@@ -30,7 +30,7 @@ def merged(base: dict, overlay: dict) -> dict:
         "config/config.yaml",
         "config/paper.yaml",
         "config/study.yaml",
-        "config/wm811k-small.yaml",
+        "config/wm811k.yaml",
         "tests/config/tiny.yaml",
     ],
 )
@@ -48,7 +48,7 @@ def test_every_shipped_configuration_is_valid(overlay):
         ("pool.n_accepted=-1", "expected at least"),
         ("dataset.source=npzz", "did you mean 'npz'?"),
         ("folds.run=[0,0]", "no entry twice"),
-        ("folds.run=[7]", "cv5 has 0 to 4"),
+        ("folds.run=[7]", "replicates4 has 0 to 3"),
         ("study=../elsewhere", "names a folder"),
         ("conditions=[real,gam]", "did you mean 'gan'?"),
         ("budget.exclude=[Edge]", "is not in dataset.classes"),
@@ -64,7 +64,7 @@ def test_every_shipped_configuration_is_valid(overlay):
         ("classifier.flip=maybe", "expected true or false"),
         ("define.sources.gan.latnt=3", "did you mean 'latent'?"),
         ("define.sources.die_flow.chanels=[8,8]", "unknown key 'define.sources.die_flow.chanels'"),
-        ("define.sources.lora.native.vae_chanels=[8]", "did you mean 'vae_channels'?"),
+        ("define.sources.lora.native.unet_chanels=[8]", "did you mean 'unet_channels'?"),
         ("define.sources.gan.generator_channels=[1,-2]", "generator_channels[1]: found -2, expected at least 1"),
         ("dataset.simulated.counts.Center=-1", "dataset.simulated.counts.Center: found -1, expected at least 0"),
         ("dataset.classes=[a]", "found 1 entries, expected at least 2"),
@@ -73,7 +73,7 @@ def test_every_shipped_configuration_is_valid(overlay):
         ("render.levels=[255,128,0]", "expected greys that rise"),
         ("define.sources.gan.discriminator_channels=[8,8]", "one entry more than the discriminator"),
         ("render.levels=[10,128,255]", "expected 0 first"),
-        ("quality.judge.condition=gan", "take one of real, real_aug"),
+        ("quality.judge.condition=gan", "take one of real_aug"),
         ("define.sources.gan.betas=[0,0.9,0.5]", "expected at most 2"),
         ("render.size=64", "draw 32 pixels, but render.size = 64"),
     ],
@@ -85,7 +85,7 @@ def test_bad_values_are_named(override, told):
 
 
 def test_what_the_study_does_not_use_is_not_held_against_it():
-    settings_of(DEFAULT, set="render.size=64 conditions=[real,lora] baseline=real")
+    settings_of(DEFAULT, set="render.size=64 conditions=[real_aug,lora]")
 
 
 def test_values_take_the_models_types():
@@ -130,7 +130,7 @@ def test_what_is_left_out_has_its_default_and_definitions_extend():
     settings = settings_of({"define": {"sources": {"gan": {"latent": 8}, "thin": {"kind": "die_flow", "steps": 3}}}})
     assert settings.define.sources["gan"].latent == 8 and settings.define.sources["gan"].batch == 16
     assert settings.define.sources["thin"].steps == 3 and settings.define.sources["thin"].batch == 16
-    assert set(settings.define.sources) == {"gan", "lora", "die_flow", "thin"}
+    assert set(settings.define.sources) == {"oracle", "gan", "lora", "die_lora", "die_flow", "thin"}
 
 
 def test_a_source_of_another_kind_begins_with_that_kinds_defaults():
@@ -157,7 +157,7 @@ def test_names_that_become_folders_are_checked(section):
 
 
 def test_quoted_values_may_hold_blanks():
-    settings = settings_of(DEFAULT, set="dataset.path='my data/x y.npz' dataset.source=npz seed=7")
+    settings = settings_of(DEFAULT, set="dataset.path='my data/x y.npz' dataset.source=npz seed=7 conditions=[real_aug]")
     assert settings.dataset.path == "my data/x y.npz" and settings.seed == 7
 
 

@@ -33,7 +33,7 @@ def verdict_of(wildcards):
 def native_base(wildcards):
     """The base that this study pretrains, or nothing where the source names a ready one. Snakemake knows a folder by its
     time alone, which a jump of the clock changes: the digests of its files say whether it is another one."""
-    base = f"{LORA}/base"
+    base = f"{SYNTHESIS.base}/base"
     return {"base": ancient(base), "base_files": f"{base}.json"} if SYNTHESIS.native(wildcards.source) else {}
 
 

@@ -5,6 +5,8 @@
 ``lot_cv5``            the same, wafers of one lot sharing a fold;
 ``holdout_80_10_10``   one stratified split (the paper's supplement);
 ``nine_class_70_30``   one split of the configured classes and ``none`` (Tsai and Wang 2025);
+``replicates4``        of simulated wafers alone: four (any number of two and more) training sets, each with its own
+                       validation wafers, and one test set for all of them; none shares a lot with another;
 ``leaky_80_20``        one split made after wafers were added, of real and added ones alike (Chen et al. 2023):
                        copies and samples of test wafers are trained on. For comparison only.
 
@@ -20,20 +22,23 @@ from dataclasses import dataclass
 from waferbench.base.errors import InputError, nearest
 
 NONE = "none"  # the class of wafers without a pattern
-KNOWN = ("cv5", "duplicate_cv5", "lot_cv5", "holdout_80_10_10", "nine_class_70_30", "leaky_80_20")
+KNOWN = ("cv5", "duplicate_cv5", "lot_cv5", "replicates4", "holdout_80_10_10", "nine_class_70_30", "leaky_80_20")
 CROSS_VALIDATION = re.compile(r"(?:(duplicate|lot)_)?cv([1-9]\d*)")
+REPLICATES = re.compile(r"replicates([1-9]\d*)")
 
 
 @dataclass(frozen=True)
 class Protocol:
     """name: as configured. folds: how many. group: what shares a fold: none, duplicates or lots.
 
+    replicates: how many independent training sets, 0 where folds share one set of wafers; fold r is replicate r.
     test, val: shares of the wafers in a single split (0 in cross-validation: fold k tests, fold k + 1 validates).
     with_none: the class ``none`` joins the configured ones. leaky: wafers are added before the split.
     """
 
     name: str
     folds: int = 1
+    replicates: int = 0
     group: str = "none"
     test: float = 0.0
     val: float = 0.0
@@ -45,16 +50,21 @@ class Protocol:
         return [*configured, NONE] if self.with_none and NONE not in configured else list(configured)
 
     def run(self, wanted: Sequence[int]) -> list[int]:
-        """The folds to run: the wanted ones, or the only one."""
-        return list(wanted) if self.folds > 1 else [0]
+        """The folds to run: the wanted ones, all where none is named, or the only one."""
+        return list(wanted or range(self.folds)) if self.folds > 1 else [0]
 
 
 def protocol(name: str) -> Protocol:
     """The protocol of a name.
 
     Raises:
-        InputError: an unknown name, or cross-validation in fewer than three folds.
+        InputError: an unknown name, cross-validation in fewer than three folds, or fewer than two replicates.
     """
+    if replicated := REPLICATES.fullmatch(name):
+        count = int(replicated[1])
+        if count < 2:
+            raise InputError(f"folds.protocols: {name!r} has one training set, expected at least 2, to be compared")
+        return Protocol(name, folds=count, replicates=count)
     if name == "holdout_80_10_10":
         return Protocol(name, test=0.1, val=0.1)
     if name == "nine_class_70_30":  # validation comes out of the 70%
@@ -68,3 +78,12 @@ def protocol(name: str) -> Protocol:
     if count < 3:
         raise InputError(f"folds.protocols: {name!r} has {count} folds, expected at least 3: one tests, one validates")
     return Protocol(name, folds=count, group=f"{group}s" if group else "none")
+
+
+def replicate_of(name: str, fold: int) -> int:
+    """As the column ``replicate`` of a table has it: the fold under a protocol of replicates, 0 under any other.
+
+    >>> replicate_of("replicates4", 2), replicate_of("cv5", 2), replicate_of("pooled", -1)
+    (2, 0, 0)
+    """
+    return fold if REPLICATES.fullmatch(name) else 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from waferbench.config.section import Count, Decay, Fraction, NotNegative, Positive, Section, Seed
 from waferbench.config.stages import NetworkWeights
@@ -25,13 +26,19 @@ class ClassifierUse(ClassifierInput):
 
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """auto (bf16 on a GPU, float32 on a CPU) | float32 | bf16 | fp16."""
+    symmetries: bool = False
+    """Whether features and logits are averaged over the wafer's eight symmetries when wafers are judged."""
 
 
 class ClassifierTraining(ClassifierUse):
     """How a classifier is trained, but for what an augmenting condition adds."""
 
-    epochs: Count = 3
-    """The paper: 30."""
+    steps: Count = 60
+    """Optimiser steps, the same for every condition."""
+    looks: Count = 3
+    """Looks at validation, evenly spaced; the best is kept."""
+    epochs: Annotated[int, Field(ge=0)] = 0
+    """0 = the steps above; else passes over whatever a condition trains on, a look each, as published: unequal steps."""
     batch: Annotated[int, Field(ge=2)] = 16
     """The paper: 128."""
     lr: Positive = 3e-3
@@ -46,6 +53,10 @@ class ClassifierTraining(ClassifierUse):
     """Stochastic depth, for backbones that have it."""
     ema: Decay = 0.0
     """Weights averaged for validation and test; 0 = off, as published."""
+    logit_offsets: bool = False
+    """Whether each class's logit is moved to what gives the largest macro-F1 on validation wafers."""
+    max_train_per_class: Annotated[int, Field(ge=0)] = 0
+    """Real training wafers of a class at most, the first by hash; 0 = all. Validation and test wafers stay."""
     compile: bool = False
     """torch.compile, for long trainings on a GPU."""
 
@@ -59,11 +70,28 @@ class Augmentation(Section):
     """Both axes."""
 
 
+STRONG = {"ema": 0.999, "drop_path": 0.1, "rotation": 180, "flip": True, "logit_offsets": True, "symmetries": True}
+
+
 class ClassifierSettings(ClassifierTraining, Augmentation):
     """The classifiers of the grid."""
 
+    recipe: Literal["plain", "strong"] = "plain"
+    """plain: as the keys say | strong: ema .999, drop_path .1, rotation 180, flip, logit_offsets and symmetries on."""
     draw_real_at: Literal["render", "image"] = "render"
     """render: at render.size, then resized, as samples are | image: at image_size (the paper)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_recipe(cls, values: Any) -> Any:
+        strong = isinstance(values, Mapping) and values.get("recipe") == "strong"
+        return {**values, **STRONG} if strong else values
+
+    @model_validator(mode="after")
+    def _no_more_looks_than_steps(self) -> Self:
+        if not self.epochs and self.looks > self.steps:
+            raise ValueError(f"found looks = {self.looks}, expected at most one a step (steps = {self.steps})")
+        return self
 
 
 class SvmSettings(Section):
@@ -77,6 +105,8 @@ class SvmSettings(Section):
     """Binary problems a class."""
     seed: Seed = 42
     """Of the code book."""
+    code_seeds: Annotated[int, Field(ge=1, le=100)] = 1
+    """Code books, with seeds seed, seed + 1, ..., whose distances are averaged; each is scored by itself as well."""
     memory_gb: Annotated[float, Field(ge=0.01)] = 2.0
     """Of the kernel matrix, 2 for 16,000 training wafers; beyond it the fit works on parts and takes twice as long."""
 
@@ -99,7 +129,14 @@ class PredictWafers(PredictSettings):
     wafers_stat: str
 
 
+class EvaluateWafers(PredictWafers):
+    rename: dict[str, str]
+    bootstrap: int
+    confidence: float
+    seed: int
+
+
 class ExportOnnx(Section):
-    classifier: ClassifierInput
+    classifier: ClassifierUse
     drawn: Drawn
     weights: NetworkWeights

@@ -17,6 +17,12 @@ from waferbench.config.study import StudySettings
 Wildcards = dict[str, str | int]
 
 
+def protocols_of(settings: StudySettings) -> tuple[str, ...]:
+    """The names of a study's protocols; where it names none, the one that suits its wafers."""
+    suits = "replicates4" if settings.dataset.source == "simulated" else "duplicate_cv5"
+    return settings.folds.protocols or (suits,)
+
+
 @dataclass(frozen=True)
 class Grid:
     """What follows from the settings that all tracks share.
@@ -57,7 +63,7 @@ class Grid:
 
     @cached_property
     def protocols(self) -> dict[str, Protocol]:
-        return {name: protocol(name) for name in self.settings.folds.protocols}
+        return {name: protocol(name) for name in protocols_of(self.settings)}
 
     @cached_property
     def classes_of(self) -> dict[str, list[str]]:
@@ -84,7 +90,7 @@ class Grid:
     @cached_property
     def first(self) -> Wildcards:
         """The first protocol, seed and fold, which the report shows pictures of."""
-        name = self.settings.folds.protocols[0]
+        name = next(iter(self.protocols))
         return {"protocol": name, "seed": self.seeds[0], "fold": self.folds(name)[0]}
 
     def every_run(self, pattern: str) -> list[str]:

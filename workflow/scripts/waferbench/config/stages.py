@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from waferbench.config.section import Section
-from waferbench.config.study import Classes, Filter, Simulated, WeightPlaces
+from waferbench.config.study import Classes, Filter, SimulatedWafers, WeightPlaces
 
 
 class Nothing(Section):
@@ -19,12 +19,21 @@ class Run(Section):
     seed: int
 
 
+class Replicated(Section):
+    """Simulated training sets that are independent of one another, and their test set."""
+
+    count: int
+    test_per_class: int
+
+
 class Ingest(Section):
     """Reading or simulating wafers; where the data lie is the job's place."""
 
     source: str
     classes: Classes = ()
-    simulated: Simulated | None = None
+    simulated: SimulatedWafers | None = None
+    replicated: Replicated | None = None
+    """Under a protocol of replicates, each of which has the simulated wafers asked for."""
     seed: int | None = None
     """Of simulated wafers."""
     pass_bins: tuple[str, ...] | None = None
@@ -51,6 +60,8 @@ class MakeFolds(Run):
     """Splitting them."""
 
     fold_seed: int
+    reserve: float = 0.0
+    """Share of each class's training wafers that the oracle alone may read."""
 
 
 class NetworkWeights(Section):

@@ -10,8 +10,8 @@ from waferbench.config.section import Count, FilePath, Name, Once, Section, Seed
 
 DEFECTS = ("Center", "Donut", "Edge-Loc", "Edge-Ring", "Loc", "Near-full", "Random", "Scratch")
 EMBEDDED = {
-    **{"Center": 64, "Donut": 28, "Edge-Loc": 72, "Edge-Ring": 88, "Loc": 64, "Near-full": 20, "Random": 32},
-    **{"Scratch": 40, "none": 40},
+    **{"Center": 48, "Donut": 22, "Edge-Loc": 52, "Edge-Ring": 64, "Loc": 48, "Near-full": 14, "Random": 24},
+    **{"Scratch": 40, "none": 0},
 }
 Levels = tuple[Annotated[int, Field(ge=0, le=255)], ...]
 
@@ -36,17 +36,29 @@ def _three_rising(levels: tuple[int, ...]) -> tuple[int, ...]:
     return levels
 
 
-class Simulated(Section):
-    """Wafers that the library draws itself."""
+class Simulator(Section):
+    """What decides a simulated wafer, but for its class."""
 
-    counts: dict[str, Annotated[int, Field(ge=0)]] = EMBEDDED
-    """Wafers of each class, by its name; only those of the simulator are known."""
     wafers_per_lot: Count = 25
     """Wafers of a lot, which share their die grid and the level of their background."""
-    duplicates: Annotated[float, Field(ge=0, le=0.9)] = 0.01
-    """Fraction of wafers that repeat an earlier one, as real data does."""
     difficulty: Annotated[float, Field(ge=0, le=2)] = 1.0
     """0 = clean patterns, 1 = as ambiguous as WM-811K."""
+
+
+class SimulatedWafers(Simulator):
+    """Simulated wafers: which, and how many."""
+
+    counts: dict[str, Annotated[int, Field(ge=0)]] = EMBEDDED
+    """Wafers of each class, by its name; only those of the simulator are known. Each replicate has as many."""
+    duplicates: Annotated[float, Field(ge=0, le=0.9)] = 0.01
+    """Fraction of wafers that repeat an earlier one, as real data does."""
+
+
+class Simulated(SimulatedWafers):
+    """Wafers that the library draws itself."""
+
+    test_per_class: Count = 100
+    """Test wafers of each class, which all replicates share; unused by other protocols."""
 
 
 class Dataset(Section):
@@ -73,10 +85,11 @@ class Filter(Section):
 class Folds(Section):
     """How wafers are split."""
 
-    protocols: Annotated[tuple[str, ...], Field(min_length=1), Once] = ("cv5",)
-    """cv5 (any number of three and more), duplicate_cv5, lot_cv5, holdout_80_10_10, nine_class_70_30, leaky_80_20."""
-    run: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Once] = (0, 1, 2)
-    """The folds to run, of those that have several."""
+    protocols: Annotated[tuple[str, ...], Once] = ()
+    """replicates4 (any number from two), cv5 (from three), duplicate_cv5, lot_cv5, holdout_80_10_10, nine_class_70_30,
+    leaky_80_20; empty: replicates4 for simulated wafers, duplicate_cv5 for all others."""
+    run: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Once] = ()
+    """The folds or replicates to run, of those that have several; empty: all."""
     seed: Seed = 42
     """Of the split alone."""
 
@@ -131,6 +144,15 @@ class PredictSettings(Section):
     """Wafers shown in gallery.html, the most uncertain."""
 
 
+class EvaluateSettings(Section):
+    """How the chosen model is scored on another labelled data set."""
+
+    rename: dict[ClassName, str] = {}
+    """Class name there -> class name of the study; "" leaves it out. Case, blanks and hyphens need no entry."""
+    bootstrap: Annotated[int, Field(ge=100)] = 1000
+    """Resamples of its wafers for the intervals."""
+
+
 class StudySettings(Section):
     """What decides a study's wafers and pictures, for every track."""
 
@@ -165,8 +187,9 @@ class Surroundings(Section):
     cache: str = ""
     """A folder that studies and users share results through; empty: none."""
     wafers: FilePath = ""
-    """A file or folder of your own wafers, for the target `predict`."""
+    """A file or folder of your own wafers, for the targets `predict` and `evaluate`."""
     predict: PredictSettings = PredictSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
 
 
 class Machine(Section):

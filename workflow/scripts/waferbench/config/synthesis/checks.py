@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from waferbench.base.errors import InputError
+from waferbench.base.protocols import protocol
 from waferbench.config.checks import among
+from waferbench.config.grid import protocols_of
 from waferbench.config.section import NAME
 from waferbench.config.study import Render
 from waferbench.config.synthesis.settings import Pool, SynthesisSettings
-from waferbench.config.synthesis.sources import Gan, Source
+from waferbench.config.synthesis.sources import DieFlow, Gan, Oracle, Source
 
 NOT_SYNTHETIC = ("none", "repeat")  # sources of a condition that need no synthesizer
 SEED_EDGE = 4  # pixels of a GAN's first feature map
@@ -34,10 +36,87 @@ def check_synthesis(settings: SynthesisSettings) -> None:
     among("baseline", settings.baseline, settings.conditions, "conditions")
     used = {define.conditions[name].source for name in settings.conditions}
     sources = {name: entry for name, entry in define.sources.items() if name in used}
+    _check_conditions(settings, sources)
+    _check_budget(settings, sources)
+    _check_oracle(settings, sources)
+    _check_replicates(settings)
     if sources:
         _check_judge(settings)
     _check_images(settings.render, sources)
+    _check_die_flows(sources)
     _check_pool(settings.pool)
+
+
+def _check_conditions(settings: SynthesisSettings, sources: Mapping[str, Source]) -> None:
+    for name in settings.conditions:
+        condition, where = settings.define.conditions[name], f"define.conditions.{name}"
+        if condition.keep_if_judged and condition.source not in sources:
+            raise InputError(
+                f"{where}.keep_if_judged: true, but its source is {condition.source}, whose labels are the real ones; "
+                "set it to false or name one of define.sources"
+            )
+        for label in condition.exclude:
+            among(f"{where}.exclude", label, settings.dataset.classes, "dataset.classes")
+        if condition.exclude and settings.budget.equal:
+            raise InputError(
+                f"{where}.exclude: {', '.join(condition.exclude)} get nothing here and something elsewhere, which "
+                "budget.equal = true refuses; put them into budget.exclude, for all conditions, or set budget.equal to "
+                "false, as published"
+            )
+
+
+def _check_budget(settings: SynthesisSettings, sources: Mapping[str, Source]) -> None:
+    if sources and settings.budget.equal and settings.budget.reading == "all":
+        raise InputError(
+            "budget.reading: all adds whatever a source has, which differs between conditions, so that budget.equal = "
+            "true refuses it; take topup_train, topup_full or min_full, or set budget.equal to false"
+        )
+    if "real" in sources:
+        raise InputError(
+            "define.sources.real: the table of agreement has real wafers under that name; call the source otherwise"
+        )
+
+
+def _check_oracle(settings: SynthesisSettings, sources: Mapping[str, Source]) -> None:
+    reserve, simulated = settings.oracle.reserve, settings.dataset.source == "simulated"
+    used = [name for name, entry in sources.items() if isinstance(entry, Oracle)]
+    if simulated and reserve:
+        raise InputError(
+            f"oracle.reserve: {reserve}, but simulated wafers are drawn fresh for the oracle and none need be withheld; "
+            "set it to 0"
+        )
+    if used and not simulated and not reserve:
+        raise InputError(
+            "oracle.reserve: 0, but a condition adds real wafers that nothing else has seen, and no data hold such "
+            "wafers unless some are withheld; set it to a share of the training wafers such as 0.3, or leave the "
+            "condition out of conditions"
+        )
+    if used and settings.generators.train_on == "pooled":
+        raise InputError(
+            "generators.train_on: pooled generators see all wafers, so none is left for an oracle; set it to fold or "
+            "leave the condition out of conditions"
+        )
+    leaky = next((name for name in protocols_of(settings) if protocol(name).leaky), "")
+    if used and leaky:
+        raise InputError(
+            f"folds.protocols: under {leaky} all wafers are seen, so none is left for an oracle; take another protocol "
+            "or leave the condition out of conditions"
+        )
+    filtered = next((name for name in used if name in settings.shape_filter.apply_to), "")
+    if filtered:
+        raise InputError(
+            f"shape_filter.apply_to: {filtered!r} draws no samples but real wafers, of which none is rejected; take it "
+            "out of the list"
+        )
+
+
+def _check_replicates(settings: SynthesisSettings) -> None:
+    replicated = next((name for name in protocols_of(settings) if protocol(name).replicates), "")
+    if replicated and settings.generators.train_on == "pooled":
+        raise InputError(
+            f"generators.train_on: pooled generators see the wafers of all replicates, which {replicated} keeps apart; "
+            "set it to fold, or take cv5"
+        )
 
 
 def _check_network(name: str) -> None:
@@ -85,6 +164,16 @@ def _check_images(render: Render, sources: Mapping[str, Source]) -> None:
     for name, source in sources.items():
         if isinstance(source, Gan):
             _check_gan(f"define.sources.{name}", source, render.size)
+
+
+def _check_die_flows(sources: Mapping[str, Source]) -> None:
+    for name, source in sources.items():
+        if isinstance(source, DieFlow) and source.guidance != 1 and not source.drop_label:
+            raise InputError(
+                f"define.sources.{name}.guidance: {source.guidance}, but with drop_label = 0 its network never sees a "
+                "wafer without a label, which guidance starts from; set drop_label to a share such as 0.15, or "
+                "guidance to 1"
+            )
 
 
 def _check_gan(where: str, gan: Gan, size: int) -> None:

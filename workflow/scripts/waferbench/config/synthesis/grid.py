@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Literal
 
 from waferbench.base.scope import POOLED, Fold, Scope
 from waferbench.config.grid import Grid, Wildcards
 from waferbench.config.study import Drawn
-from waferbench.config.synthesis.settings import Budget, Condition, NamedCondition, Pool, SynthesisSettings
-from waferbench.config.synthesis.sources import DieFlow, Gan, Lora, Source
-from waferbench.config.synthesis.stages import MakeReport
+from waferbench.config.synthesis.settings import Condition, NamedCondition, Pool, SynthesisSettings
+from waferbench.config.synthesis.sources import DieFlow, DieLora, Gan, Lora, Oracle, Source
+from waferbench.config.synthesis.stages import BudgetedSource, MakeReport
 
-HISTORIES = {Gan: ("history",), DieFlow: ("history",), Lora: ("adapters_history",)}  # tables of a training's losses
+ADAPTERS = ("adapters_history",)
+HISTORIES = {Gan: ("history",), DieFlow: ("history",), Lora: ADAPTERS, DieLora: ADAPTERS}  # of a training's losses
 FILTER = {"thresholds": "thresholds.json", "cnn": "cnn.safetensors"}  # files of a fitted shape filter
 
 
@@ -42,6 +44,21 @@ class SynthesisGrid(Grid):
     def shape(self) -> str:
         """Of one scope's shape filter."""
         return f"{self.run}/{{scope}}/shape"
+
+    @property
+    def base(self) -> str:
+        """Of a diffusion base that the study pretrains once, on wafers that are none of its own."""
+        return f"{self.study}/bases/{{source}}"
+
+    @property
+    def elsewhere(self) -> Literal["standard", "elsewhere"]:
+        """The simulator that such a base learns from: in a simulated study another one than its wafers come from."""
+        return "elsewhere" if self.settings.dataset.source == "simulated" else "standard"
+
+    @cached_property
+    def reserve(self) -> float:
+        """Share of real training wafers that is kept for the oracle, where the study has one."""
+        return self.settings.oracle.reserve if self.of_kind(Oracle) else 0.0
 
     @cached_property
     def conditions(self) -> dict[str, Condition]:
@@ -87,13 +104,19 @@ class SynthesisGrid(Grid):
     @cached_property
     def first_scope(self) -> Wildcards:
         """The same of what generators were trained on."""
-        name = self.settings.folds.protocols[0]
+        name = next(iter(self.protocols))
         return {"protocol": self.generators_under(name), "seed": self.seeds[0], "scope": self.scopes(name)[0]}
 
-    def every_scope(self, pattern: str, sources: Sequence[str] = ("",)) -> list[str]:
-        """A pattern for everything that generators are trained on, of every run, and for each of some sources."""
+    def every_scope(self, pattern: str, sources: Sequence[str] = ("",), first: bool = False) -> list[str]:
+        """A pattern for everything that generators are trained on, of every run, and for each of some sources.
+
+        Args:
+            first: of each protocol's scopes the first alone.
+        """
         found = dict.fromkeys(
-            (self.generators_under(name), scope) for name in self.protocols for scope in self.scopes(name)
+            (self.generators_under(name), scope)
+            for name in self.protocols
+            for scope in (self.scopes(name)[:1] if first else self.scopes(name))
         )
         return [
             pattern.format(protocol=name, seed=seed, scope=scope, source=source)
@@ -101,6 +124,10 @@ class SynthesisGrid(Grid):
             for seed in self.seeds
             for source in sources
         ]
+
+    def every_measured(self, pattern: str, sources: Sequence[str] = ("",)) -> list[str]:
+        """As `every_scope`, of the scopes that quality is measured in."""
+        return self.every_scope(pattern, sources, first=self.settings.quality.scopes == "first")
 
     def every_cell(self, file: str) -> list[str]:
         """A file of every cell of the grid."""
@@ -133,17 +160,35 @@ class SynthesisGrid(Grid):
 
     def histories(self, source: str) -> list[str]:
         """The losses of the trainings behind the samples that the report shows."""
-        names = [*HISTORIES.get(type(self.sources[source]), ()), *(["base_history"] if self.native(source) else [])]
-        return [f"{self.source}/{name}.parquet".format(**self.first_scope, source=source) for name in names]
+        names = HISTORIES.get(type(self.sources[source]), ())
+        own = [f"{self.source}/{name}.parquet".format(**self.first_scope, source=source) for name in names]
+        return own + ([f"{self.base}/base_history.parquet".format(source=source)] if self.native(source) else [])
 
     def source_of(self, condition: str) -> str | None:
         """The synthesizer of a condition, or None for those that use real wafers alone."""
         source = self.conditions[condition].source
         return source if source in self.sources else None
 
-    def budget(self, condition: str) -> Budget | None:
-        """The budget of a condition, or None where it adds nothing to the real training wafers."""
-        return None if self.conditions[condition].source == "none" else self.settings.budget
+    def budgeted(self, source: str, judged: bool) -> BudgetedSource:
+        """What is known of a source's samples before any is drawn.
+
+        Args:
+            judged: whether only what the judge confirms is wanted.
+        """
+        reserved = isinstance(self.sources[source], Oracle) and self.settings.dataset.source != "simulated"
+        n_accepted = self.settings.pool.n_accepted
+        return BudgetedSource(name=source, n_accepted=n_accepted, reserved=reserved, judged=judged)
+
+    @cached_property
+    def budgeted_sources(self) -> list[BudgetedSource]:
+        """The same of every source of the study."""
+        judged = {condition.source for condition in self.conditions.values() if condition.keep_if_judged}
+        return [self.budgeted(name, name in judged) for name in self.sources]
+
+    @cached_property
+    def synthetic(self) -> list[str]:
+        """The conditions that add samples of a source."""
+        return [name for name in self.conditions if self.source_of(name)]
 
     def filtered(self, source: str | None) -> bool:
         """Whether the shape filter's verdict decides which samples of a source are accepted."""
@@ -157,7 +202,7 @@ class SynthesisGrid(Grid):
     def native(self, source: str) -> bool:
         """Whether a source's diffusion base is pretrained by this study."""
         entry = self.sources[source]
-        return isinstance(entry, Lora) and entry.base == "native"
+        return isinstance(entry, DieLora) or (isinstance(entry, Lora) and entry.base == "native")
 
     def drawn(self, condition: str | None = None) -> Drawn:
         """How a classifier's wafers become images; of a condition, or of what it has learned from real wafers alone.
@@ -190,4 +235,5 @@ class SynthesisGrid(Grid):
             "backbones": {name: define.backbones[name] for name in self.settings.backbones},
             "sources": self.sources,
         }
-        return MakeReport.of(self.settings, define=define.model_copy(update=used))
+        folds = self.settings.folds.model_copy(update={"protocols": tuple(self.protocols)})
+        return MakeReport.of(self.settings, define=define.model_copy(update=used), folds=folds)

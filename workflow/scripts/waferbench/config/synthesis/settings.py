@@ -9,7 +9,7 @@ from pydantic import Field
 from waferbench.config.classification import Backbone, ClassifierSettings, SvmSettings
 from waferbench.config.section import Count, Name, NotNegative, Once, Positive, Section, Text
 from waferbench.config.study import StudySettings
-from waferbench.config.synthesis.sources import DieFlow, Gan, Lora, Source
+from waferbench.config.synthesis.sources import DieFlow, DieLora, Gan, Lora, Oracle, Source
 
 SomeNames = Annotated[tuple[str, ...], Field(min_length=1), Once]
 
@@ -24,11 +24,11 @@ class Generators(Section):
 class Pool(Section):
     """What the generators draw; quality is measured on it."""
 
-    n_accepted: Annotated[int, Field(ge=2)] = 40
+    n_accepted: Annotated[int, Field(ge=2)] = 60
     """Wanted accepted samples a class."""
-    max_raw: Annotated[int, Field(ge=2)] = 75
+    max_raw: Annotated[int, Field(ge=2)] = 180
     """Raw samples drawn a class at most, where the shape filter rejects some."""
-    shard: Count = 25
+    shard: Count = 30
     """Samples drawn between two looks at how many were accepted; a kill costs one shard."""
 
 
@@ -71,7 +71,7 @@ class Judge(Section):
 
     backbone: str = "tf_efficientnet_lite0"
     """Of the study's backbones."""
-    condition: str = "real"
+    condition: str = "real_aug"
     """Of real wafers alone."""
 
 
@@ -95,7 +95,16 @@ class QualityMeasures(Section):
 class QualitySettings(QualityMeasures):
     """How good the samples are."""
 
+    scopes: Literal["all", "first"] = "first"
+    """all (every fold or replicate) | first (one of each protocol and seed)."""
     judge: Judge = Judge()
+
+
+class OracleSettings(Section):
+    """The ceiling: further real wafers in place of synthetic ones."""
+
+    reserve: Annotated[float, Field(ge=0, le=0.8)] = 0.0
+    """Share of each class's training wafers that all other conditions go without; simulated wafers are drawn fresh."""
 
 
 class Budget(Section):
@@ -103,12 +112,16 @@ class Budget(Section):
 
     reading: Literal["topup_train", "topup_full", "min_full", "all"] = "topup_train"
     """How the paper's sentence is read."""
-    target: Annotated[int, Field(ge=0)] = 40
+    target: Annotated[int, Field(ge=0)] = 60
     """Per class; the paper: 5,000."""
     cap: NotNegative = 3.0
     """At most so many times the real count."""
     exclude: tuple[str, ...] = ()
     """Class names that get none."""
+    everywhere: NotNegative = 0.2
+    """At least so many times the real count for every class, so that looking synthetic tells no class."""
+    equal: bool = True
+    """Refuse conditions that cannot add the same counts as the others; false: each adds what it has, as published."""
 
 
 class Statistics(Section):
@@ -131,6 +144,10 @@ class Condition(Section):
     """none, repeat (real wafers again), or one of define.sources."""
     augment: bool = True
     """Flips and rotations of training images."""
+    keep_if_judged: bool = False
+    """Only samples whose class the judge confirms: tells wrong labels from all else that may be wrong."""
+    exclude: tuple[str, ...] = ()
+    """Class names that this condition alone adds nothing to, as published; not with budget.equal."""
 
 
 class NamedCondition(Condition):
@@ -154,9 +171,12 @@ class Define(Section):
         "real": Condition(source="none", augment=False),
         "real_aug": Condition(source="none"),
         "oversample": Condition(source="repeat"),
+        "oracle": Condition(source="oracle"),
         "gan": Condition(source="gan"),
         "lora": Condition(source="lora"),
+        "die_lora": Condition(source="die_lora"),
         "die_flow": Condition(source="die_flow"),
+        "die_flow_judged": Condition(source="die_flow", keep_if_judged=True),
     }
     """What a classifier is trained on: a source and augmentation."""
     backbones: dict[Name, Backbone] = {
@@ -164,7 +184,13 @@ class Define(Section):
         **{name: Backbone() for name in PRETRAINED},
     }
     """timm names."""
-    sources: dict[Name, Source] = {"gan": Gan(), "lora": Lora(), "die_flow": DieFlow()}
+    sources: dict[Name, Source] = {
+        "oracle": Oracle(),
+        "gan": Gan(),
+        "lora": Lora(),
+        "die_lora": DieLora(),
+        "die_flow": DieFlow(),
+    }
     """The synthesizers; `kind` picks the code, the rest its settings."""
 
 
@@ -175,10 +201,11 @@ class SynthesisSettings(StudySettings):
     pool: Pool = Pool()
     shape_filter: ShapeFilterSettings = ShapeFilterSettings()
     quality: QualitySettings = QualitySettings()
+    oracle: OracleSettings = OracleSettings()
     budget: Budget = Budget()
-    conditions: SomeNames = ("real", "real_aug", "oversample", "gan", "lora")
+    conditions: SomeNames = ("real_aug", "oversample", "oracle", "gan", "lora", "die_lora", "die_flow")
     """Of define.conditions."""
-    backbones: SomeNames = ("tf_efficientnet_lite0", "test_resnet.r160_in1k")
+    backbones: SomeNames = ("tf_efficientnet_lite0",)
     """Of define.backbones."""
     baseline: Text = "real_aug"
     """The condition that gains are measured against, beside `real`."""

@@ -48,9 +48,9 @@ class Gan(GanSampling):
     """A round; "2:1 G:D" read literally."""
     steps_discriminator: Count = 1
     """A round."""
-    stage1_iterations: Count = 90
+    stage1_iterations: Count = 130
     """Rounds on all classes pooled."""
-    stage2_iterations: Annotated[int, Field(ge=0)] = 20
+    stage2_iterations: Annotated[int, Field(ge=0)] = 36
     """Rounds per class, from stage 1."""
     augment: bool = True
     """The wafer's eight symmetries on real batches."""
@@ -63,35 +63,26 @@ class Gan(GanSampling):
 
 
 class NativeBase(Section):
-    """The wafer-native diffusion base: trained on all classes without their names."""
+    """The wafer-native diffusion base: trained once a study on simulated wafers of all classes without their names. Its
+    autoencoder is set and loses nothing, so that the UNet works on every pixel."""
 
     caption: Text = "a photo of a wafer map"
     """The one caption of all wafers."""
     drop_caption: Fraction = 0.1
-    """Share of wafers shown without it, so that guidance has something to guide away from."""
-    vae_channels: Annotated[Widths, Field(min_length=1)] = (8, 16, 32)
-    """Widths of the autoencoder; each further one halves."""
-    latent_channels: Count = 16
-    """Of the latents."""
-    vae_steps: Count = 240
-    """Optimiser steps of the autoencoder."""
-    vae_batch: Count = 4
-    """Images of one of them."""
-    vae_lr: Positive = 3e-3
-    """Learning rate at its peak."""
-    kl_weight: NotNegative = 1e-6
-    """Of the latents' divergence from a normal distribution."""
-    unet_channels: Annotated[Widths, Field(min_length=1)] = (32, 64)
+    """Share of wafers shown without it, for guidance against the prompt."""
+    wafers: Count = 4000
+    """Simulated wafers that it learns from, none of them the study's."""
+    unet_channels: Annotated[Widths, Field(min_length=1)] = (16, 32, 48, 64)
     """Widths of the UNet; each further one halves."""
-    attention_from: Annotated[int, Field(ge=0)] = 0
+    attention_from: Annotated[int, Field(ge=0)] = 3
     """First level of the UNet with attention, 0 = all."""
-    unet_steps: Count = 170
+    unet_steps: Count = 800
     """Optimiser steps of the UNet."""
     unet_batch: Count = 8
-    """Latents of one of them."""
+    """Images of one of them."""
     unet_lr: Positive = 2e-3
     """Learning rate at its peak."""
-    ema: Decay = 0.0
+    ema: Decay = 0.99
     """UNet weights averaged; 0 = off."""
     text_width: Annotated[int, Field(ge=8)] = 32
     """Of the caption's embedding."""
@@ -121,19 +112,19 @@ class LoraTraining(BaseSettings):
 
     instance_prompt: Text = "a photo of sks wafer map"
     """The one prompt of all adapters."""
-    rank: Count = 32
-    """Of the adapters."""
-    alpha: NotNegative = 32.0
+    rank: Count = 8
+    """Of the adapters; the paper: 32."""
+    alpha: NotNegative = 8.0
     """They are scaled by alpha / rank."""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = (
-        *("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj"),
+        *("conv1", "conv2", "conv_shortcut", "time_emb_proj", "to_q", "to_k", "to_v", "to_out.0"),
     )
-    """Layers of the UNet that get one; names that it lacks do nothing."""
-    steps: Count = 16
+    """Layers of the UNet that get one, linear or convolutions; names that it lacks do nothing."""
+    steps: Count = 26
     """Per class."""
     batch: Count = 8
     """Latents of one step."""
-    lr: Positive = 3e-3
+    lr: Positive = 4e-3
     """Learning rate, constant."""
     weight_decay: NotNegative = 1e-2
     """Of AdamW."""
@@ -152,10 +143,12 @@ class LoraTraining(BaseSettings):
 class Denoising(Section):
     """How images are drawn from noise."""
 
-    sampler_steps: Count = 6
+    sampler_steps: Count = 8
     """Of UniPC."""
-    guidance: NotNegative = 1.0
+    guidance: NotNegative = 3.0
     """1 or less: none, half the work; the paper: 7.5."""
+    guidance_against: Literal["base", "prompt"] = "base"
+    """base (without the adapter: the direction of the class) | prompt (the empty one, as published)."""
     guidance_interval: Annotated[tuple[Fraction, ...], Field(min_length=2, max_length=2)] = (0.0, 1.0)
     """Part of the noise schedule in which it acts, 0 = clean, 1 = noise."""
 
@@ -187,6 +180,10 @@ class DieFlowSampling(Section):
     """auto (bf16 on a GPU, float32 on a CPU) | float32 | bf16."""
     sampler_steps: Count = 8
     """Looks at the wafer, each revealing some of its dies."""
+    guidance: NotNegative = 2.0
+    """Logits move this far from those without a label towards those with it; 1 = no guidance, half the work."""
+    guidance_ramp: Literal["none", "rising", "falling"] = "none"
+    """How it changes from the first look to the last: not, from 1 on, or down to 1."""
     sample_batch: Count = 64
     """Maps drawn at once."""
 
@@ -208,6 +205,10 @@ class DieFlowTraining(Section):
     """Weights averaged for sampling; 0 = off."""
     balance: Fraction = 1.0
     """Classes are drawn by their wafers (0), all alike (1), or between."""
+    drop_label: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Share of wafers shown without their label, for guidance to start from."""
+    hidden: Literal["uniform", "mostly"] = "mostly"
+    """Share of a wafer's dies that is hidden: u, uniform in 0 to 1, or 1 - u^2, where labels matter most."""
     augment: bool = True
     """The wafer's eight symmetries, of training wafers and of the grids drawn on."""
     precision: Precision = "auto"
@@ -221,4 +222,88 @@ class DieFlow(DieFlowTraining, DieFlowSampling):
     """Picks the code."""
 
 
-Source = Annotated[Gan | Lora | DieFlow, Field(discriminator="kind")]
+FEWEST_WAFERS = 5  # that an adapter learns from
+
+
+class DieBase(Section):
+    """The frozen base of a die LoRA: trained on simulated wafers of all classes without their names."""
+
+    wafers: Count = 4000
+    """Simulated ones that it learns from, none of them the study's."""
+    steps: Count = 550
+    """Optimiser steps."""
+    batch: Count = 16
+    """Wafers of one of them."""
+    lr: Positive = 2e-3
+    """Learning rate at its peak."""
+    weight_decay: NotNegative = 1e-2
+    """Of AdamW."""
+    ema: Decay = 0.99
+    """Weights averaged; 0 = off."""
+    hidden: Literal["uniform", "mostly"] = "mostly"
+    """Share of a wafer's dies that is hidden: u, uniform in 0 to 1, or 1 - u^2, where a class shows."""
+
+
+class DieNetwork(Section):
+    """What is known of a die LoRA's base before it is there."""
+
+    channels: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=2)] = (32, 48, 64)
+    """Width of each level; the first holds two by two dies, each further one halves."""
+    augment: bool = True
+    """The wafer's eight symmetries, of simulated and training wafers and of the grids drawn on."""
+    precision: Precision = "auto"
+    """auto (bf16 on a GPU, float32 on a CPU) | float32 | bf16."""
+    alpha: Positive = 16.0
+    """Adapters are scaled by alpha / rank."""
+
+
+class DieBaseTraining(DieNetwork):
+    """What pretraining the base of a die LoRA reads."""
+
+    native: DieBase = DieBase()
+
+
+class DieLoraTraining(DieNetwork):
+    """What training adapters of a die LoRA reads."""
+
+    rank: Count = 16
+    """Of the adapters."""
+    max_wafers: Annotated[int, Field(ge=FEWEST_WAFERS)] = 100
+    """Training wafers of a class that its adapter sees at most, the first by hash."""
+    steps: Count = 20
+    """Per class."""
+    batch: Count = 8
+    """Wafers of one of them."""
+    lr: Positive = 1e-2
+    """Learning rate at its peak."""
+    weight_decay: NotNegative = 1e-2
+    """Of AdamW."""
+    ema: Decay = 0.8
+    """Adapter weights averaged for sampling; 0 = off."""
+    hidden: Literal["uniform", "mostly"] = "mostly"
+    """Share of a wafer's dies that is hidden: u, uniform in 0 to 1, or 1 - u^2, where a class shows."""
+
+
+class DieLoraSampling(DieNetwork, DieFlowSampling):
+    """What drawing with a die LoRA reads."""
+
+    guidance: NotNegative = 2.0
+    """Logits move this far from the frozen base's towards the adapter's; 1 = no guidance, half the work."""
+
+
+class DieLora(DieLoraTraining, DieLoraSampling, DieBaseTraining):
+    """Die LoRA: a frozen network that draws dies of any wafer, and one small adapter a class."""
+
+    kind: Literal["die_lora"] = "die_lora"
+    """Picks the code."""
+
+
+class Oracle(Section):
+    """No synthesizer: further real wafers, the most that one could add. Simulated ones are drawn fresh, real ones come
+    out of `oracle.reserve`."""
+
+    kind: Literal["oracle"] = "oracle"
+    """Picks the code."""
+
+
+Source = Annotated[Gan | Lora | DieLora | DieFlow | Oracle, Field(discriminator="kind")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from waferbench.config.classification import (
     Augmentation,
     ClassifierInput,
@@ -11,7 +13,7 @@ from waferbench.config.classification import (
 )
 from waferbench.config.section import Section
 from waferbench.config.stages import NetworkWeights, Run
-from waferbench.config.study import Classes, Drawing, Drawn
+from waferbench.config.study import Classes, Drawing, Drawn, Simulator
 from waferbench.config.synthesis.settings import (
     Budget,
     NamedCondition,
@@ -21,9 +23,13 @@ from waferbench.config.synthesis.settings import (
     SynthesisSettings,
 )
 from waferbench.config.synthesis.sources import (
+    BaseSettings,
     BaseTraining,
+    DieBaseTraining,
     DieFlowSampling,
     DieFlowTraining,
+    DieLoraSampling,
+    DieLoraTraining,
     Gan,
     GanSampling,
     LoraSampling,
@@ -32,6 +38,7 @@ from waferbench.config.synthesis.sources import (
 )
 
 ClassesOf = dict[str, Classes]  # by protocol
+Variant = Literal["standard", "elsewhere"]  # of the simulator, see `waferbench.wafers.simulate.grids`
 
 
 class CheckedBackbone(Section):
@@ -50,6 +57,9 @@ class CheckedSource(Section):
     native: NativeBase
     target_modules: tuple[str, ...]
     instance_prompt: str
+    alpha: float
+    guidance: float
+    guidance_against: str
 
 
 class CheckedQuality(Section):
@@ -86,9 +96,14 @@ class SampleGan(Generating):
     pool: Pool
 
 
-class PretrainBase(Generating):
+class PretrainBase(Section):
+    """Nothing of the study's own wafers: one base serves all folds, and all studies that ask for the same."""
+
     source: BaseTraining
     render: Drawing
+    seed: int
+    variant: Variant
+    """Of the simulator that it learns from."""
 
 
 class TrainLora(Generating):
@@ -115,6 +130,33 @@ class SampleDieFlow(Generating):
     pool: Pool
 
 
+class PretrainDieBase(Section):
+    """Nothing of the study's own wafers: one base serves all folds, and all studies that ask for the same."""
+
+    source: DieBaseTraining
+    render: Drawing
+    seed: int
+    variant: Variant
+    """Of the simulator that it learns from."""
+
+
+class TrainDieLora(Generating):
+    source: DieLoraTraining
+
+
+class SampleDieLora(Generating):
+    source: DieLoraSampling
+    render: Drawing
+    pool: Pool
+
+
+class DrawOracle(Generating):
+    render: Drawing
+    n_accepted: int
+    simulator: Simulator | None
+    """None: real wafers, which are taken out of the reserve."""
+
+
 class FitShapeFilter(Generating):
     shape_filter: ShapeFilterFit
     render: Drawing
@@ -135,6 +177,19 @@ class MeasureQuality(Run):
     n_accepted: int
 
 
+class JudgeReconstructions(Run):
+    """Held-out wafers through the autoencoder of a diffusion base, before a classifier of real wafers."""
+
+    source: BaseSettings
+    base_files: str
+    render: Drawing
+    backbone: str
+    weights: NetworkWeights
+    classifier: ClassifierUse
+    drawn: Drawn
+    classes: Classes
+
+
 class JudgeSamples(Run):
     backbone: str
     weights: NetworkWeights
@@ -143,11 +198,44 @@ class JudgeSamples(Run):
     classes: Classes
 
 
+class PlanBudget(Run):
+    budget: Budget
+    classes: Classes
+    max_train_per_class: int
+
+
+class BudgetedSource(Section):
+    """What is known of a source's samples before any is drawn."""
+
+    name: str
+    n_accepted: int
+    """Of each class, at most."""
+    reserved: bool
+    """Whether it has no more than the fold's wafers in reserve."""
+    judged: bool
+    """Whether a condition keeps only what a judge confirms."""
+
+
+class CheckBudget(Section):
+    budget: Budget
+    sources: tuple[BudgetedSource, ...]
+
+
 class MakeInjection(Run):
     source: str
-    budget: Budget | None
-    n_accepted: int
+    pool: BudgetedSource | None
+    """Of a synthesizer; None: real wafers again, or nothing."""
+    take_all: bool
+    """Whether everything in the pool is added."""
+    exclude: tuple[str, ...]
+    equal: bool
+    max_train_per_class: int
+
+
+class MeasureTexture(Run):
+    drawn: Drawn
     classes: Classes
+    max_train_per_class: int
 
 
 class ChosenBackbone(Section):
@@ -185,6 +273,11 @@ class Compared(Section):
     confidence: float
 
 
+class CompareConditions(Compared):
+    references: tuple[str, ...]
+    """Conditions that all others are compared with, beside `real` and the baseline."""
+
+
 class ResampleWafers(Scored, Compared):
     conditions: tuple[NamedCondition, ...]
     seed: int
@@ -199,6 +292,13 @@ class MeasureBackbone(Section):
 
 class AnalyseGrid(Compared):
     conditions: tuple[NamedCondition, ...]
+    oracles: tuple[str, ...]
+    """Sources that add further real wafers: the ceiling of all others."""
+
+
+class MakeFindings(Scored, AnalyseGrid):
+    protocols: tuple[str, ...]
+    """In the study's order: findings are of the first that compares conditions."""
 
 
 class MeasureRareRecall(Scored, Compared):
@@ -223,6 +323,8 @@ class ExplainMistakes(Section):
 class ChooseModel(Scored):
     protocols: tuple[str, ...]
     leaky: tuple[str, ...]
+    backbones: tuple[str, ...]
+    conditions: tuple[str, ...]
 
 
 class MakeReport(SynthesisSettings):
