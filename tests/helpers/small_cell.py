@@ -28,7 +28,7 @@ LABELS = {"Center": "center", "Edge <b>Ring</b>": "edge-b-ring-b", "Random": "ra
 CLASSIFIER = ClassifierUse(image_size=48)
 DRAWN = Drawn(size=32)
 CELL = {"protocol": "cv5", "seed": 42, "replicate": 0, "fold": 1, "backbone": TINY, "condition": "real_aug"}
-COUNTS = {"n_train_real": 45, "n_train_synthetic": 0, "n_train_repeated": 0}
+COUNTS = {"n_train_real": 45, "n_train_synthetic": 0, "n_train_repeated": 0, "n_added": 0, "steps": 9}
 CPU = torch.device("cpu")
 
 

@@ -13,7 +13,7 @@ from waferbench.base.tables import INJECTION
 from waferbench.classification import train as module
 from waferbench.classification.data import Split, fit_samples, real_splits, with_injected
 from waferbench.classification.train import Normaliser, augment, focal_loss, predict, train_classifier
-from waferbench.config.classification import Augmentation, ClassifierTraining
+from waferbench.config.classification import Augmentation, ClassifierSettings, ClassifierTraining
 from waferbench.config.study import Drawn
 from waferbench.images.store import write_images
 from waferbench.learning.backbones import create_backbone
@@ -24,7 +24,7 @@ from waferbench.wafers.store import WaferStore
 
 CPU = torch.device("cpu")
 TINY = "test_resnet.r160_in1k"
-SETTINGS = ClassifierTraining(image_size=32, epochs=4)
+SETTINGS = ClassifierTraining(image_size=32, steps=12, looks=4)
 AUGMENTATION = Augmentation()
 DRAWN = Drawn(size=64)
 
@@ -73,7 +73,7 @@ def test_training_set_of_synthetic_and_repeated(splits, tmp_path):
     sets, counts = with_injected(splits, injection, [tmp_path / "edge.h5"], ["center", "edge"], DRAWN)
     joined = sets["train"]
     assert len(sets["val"]) == len(splits["val"]) and len(sets["test"]) == len(splits["test"])
-    assert counts == {"n_train_real": 36, "n_train_synthetic": 2, "n_train_repeated": 1}
+    assert counts == {"n_train_real": 36, "n_train_synthetic": 2, "n_train_repeated": 1, "n_added": 3}
     assert np.array_equal(joined.images[36], splits["train"].images[7])
     assert joined.images[37:, 0, 0].tolist() == [4, 1] and joined.labels[37:].tolist() == [1, 1]
     assert joined.ids[37] == "gan/edge/4"
@@ -91,7 +91,23 @@ def test_a_leaky_protocol_adds_to_every_split_and_names_what_it_adds(splits, tmp
     sets, counts = with_injected(splits, injection, [tmp_path / "edge.h5"], ["center", "edge"], DRAWN)
     assert np.array_equal(sets["train"].images[-1], splits["test"].images[2]), "a test wafer's copy trains: the leak"
     assert sets["test"].ids[-1] == f"repeat/{wafer}/0" and sets["val"].ids[-1] == "gan/edge/3"
-    assert counts == {"n_train_real": 36, "n_train_synthetic": 0, "n_train_repeated": 1}
+    assert counts == {"n_train_real": 36, "n_train_synthetic": 0, "n_train_repeated": 1, "n_added": 1}
+
+
+def test_training_wafers_are_capped_by_hash_and_the_other_splits_stay(splits):
+    store, table, folds = wafers()
+    hashes = [f"{7919 * i % 101:03d}" for i in range(len(table))]
+    table = table.assign(sha256=hashes)
+    few = real_splits(store, table, folds, 0, ["center", "edge"], DRAWN, most=5)
+    assert np.array_equal(few["test"].ids, splits["test"].ids) and np.array_equal(few["val"].ids, splits["val"].ids)
+    train = table[table["wafer_id"].isin(splits["train"].ids)]
+    first = [part.sort_values("sha256")["wafer_id"].head(5) for _, part in train.groupby("label")]
+    assert set(few["train"].ids) == set(pd.concat(first)) and len(few["train"]) == 10
+    assert list(few["train"].ids) == [name for name in splits["train"].ids if name in set(few["train"].ids)]
+    again = real_splits(store, table.sample(frac=1, random_state=1), folds, 0, ["center", "edge"], DRAWN, most=5)
+    assert set(again["train"].ids) == set(few["train"].ids), "whatever the order"
+    everything = real_splits(store, table, folds, 0, ["center", "edge"], DRAWN, most=100)
+    assert np.array_equal(everything["train"].ids, splits["train"].ids)
 
 
 def test_a_class_without_training_wafers_and_a_single_class_are_named():
@@ -212,12 +228,27 @@ def test_resumed_training_is_bit_equal(changed, tmp_path):
 
 
 def test_the_rate_rises_over_a_fraction_of_the_steps(splits):
-    _, _, history = fit(splits, None, SETTINGS.model_copy(update={"epochs": 2, "warmup": 1.0}))
+    _, _, history = fit(splits, None, SETTINGS.model_copy(update={"steps": 6, "looks": 2, "warmup": 1.0}))
     assert [row["lr"] for row in history] == pytest.approx([SETTINGS.lr / 2, SETTINGS.lr])
 
 
+def test_the_strong_recipe_stands_in_the_settings_of_the_job_as_values():
+    plain, strong = ClassifierSettings(), ClassifierSettings(recipe="strong", ema=0.5, lr=1e-4)
+    job = ClassifierTraining.of(strong)
+    assert (job.ema, job.drop_path, job.logit_offsets, job.symmetries, job.lr) == (0.999, 0.1, True, True, 1e-4)
+    assert Augmentation.of(strong) == Augmentation(rotation=180, flip=True)
+    assert ClassifierSettings.model_validate_json(strong.model_dump_json()) == strong
+    assert not plain.logit_offsets and not plain.symmetries and plain.ema == 0
+
+
+def test_more_looks_than_steps_are_refused():
+    with pytest.raises(ValueError, match="looks = 9, expected at most one a step"):
+        ClassifierSettings(steps=8, looks=9)
+    assert ClassifierSettings(steps=8, looks=9, epochs=3).epochs == 3
+
+
 def test_a_diverged_training_is_named(splits):
-    with pytest.raises(InputError, match=r"the loss is not finite in epoch \d; lower classifier\.lr"):
+    with pytest.raises(InputError, match=r"the loss is not finite within \d+ steps; lower classifier\.lr"):
         fit(splits, None, SETTINGS.model_copy(update={"lr": 1e30}))
 
 
@@ -230,8 +261,8 @@ def test_the_average_is_what_validation_chooses_among(splits):
     assert not torch.equal(plain.conv1[0].weight, averaged.conv1[0].weight)
 
 
-def test_it_learns_and_keeps_the_best_epoch(splits):
-    model, normalise, history = fit(splits, None, SETTINGS.model_copy(update={"epochs": 12}))
+def test_it_learns_and_keeps_the_best_look(splits):
+    model, normalise, history = fit(splits, None, SETTINGS.model_copy(update={"steps": 36, "looks": 12}))
     best = max(row["val_accuracy"] for row in history)
     _, probabilities = predict(model, normalise, splits["val"].images, CPU, "auto")
     assert (probabilities.argmax(1) == splits["val"].labels).mean() == best
@@ -240,15 +271,15 @@ def test_it_learns_and_keeps_the_best_epoch(splits):
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
 
 
-def test_equal_validation_accuracy_keeps_the_later_epoch(splits, monkeypatch):
+def test_equal_validation_accuracy_keeps_the_later_look(splits, monkeypatch):
     constant = np.tile(np.array([[0.9, 0.1]], np.float32), (len(splits["val"]), 1))
     monkeypatch.setattr(module, "predict", lambda *_: (None, constant))
-    two, _, _ = fit(splits, None, SETTINGS.model_copy(update={"epochs": 2}))
+    two, _, _ = fit(splits, None, SETTINGS.model_copy(update={"steps": 6, "looks": 2}))
     assert two.bn1.num_batches_tracked == 2 * 3
 
 
 def test_checkpoint_opens_in_timm(splits, tmp_path):
-    model, normalise, _ = fit(splits, None, SETTINGS.model_copy(update={"epochs": 1}))
+    model, normalise, _ = fit(splits, None, SETTINGS.model_copy(update={"steps": 3, "looks": 1}))
     write_weights(tmp_path / "model.safetensors", model.state_dict())
     stock = timm.create_model(TINY, num_classes=2, checkpoint_path=str(tmp_path / "model.safetensors")).eval()
     batch = normalise(torch.from_numpy(splits["test"].images).float())
@@ -257,10 +288,15 @@ def test_checkpoint_opens_in_timm(splits, tmp_path):
         np.testing.assert_allclose(stock(batch).softmax(1).numpy(), probabilities, atol=1e-5)
 
 
-def test_a_last_batch_of_one_is_left_out():
-    train = Split(np.zeros((17, 32, 32), np.uint8), np.arange(17) % 2, np.array([str(i) for i in range(17)]))
-    _, _, history = fit({"train": train, "val": train}, None, SETTINGS.model_copy(update={"epochs": 1}))
-    assert np.isfinite(history[0]["loss"])
+def test_steps_and_looks_do_not_depend_on_how_much_is_trained_on_unless_epochs_are_asked_for(splits):
+    train = splits["train"]
+    short = Split(train.images[::2], train.labels[::2], train.ids[::2])
+    short.labels[0] = 1 - short.labels[1]  # of both classes
+    steps = [[row["step"] for row in fit({**splits, "train": part}, None)[2]] for part in (train, short)]
+    assert steps == [[3, 6, 9, 12]] * 2
+    published = SETTINGS.model_copy(update={"epochs": 2})
+    steps = [[row["step"] for row in fit({**splits, "train": part}, None, published)[2]] for part in (train, short)]
+    assert steps == [[3, 6], [2, 4]]  # 36 and 18 wafers in batches of 16
 
 
 def test_another_thread_count_decides_alike():

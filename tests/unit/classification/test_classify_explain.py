@@ -101,7 +101,7 @@ def test_what_has_no_map_is_refused():
 def test_surest_mistakes():
     p = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.3, 0.6, 0.1]], np.float32)
     names = {"protocol": "cv5", "seed": 1, "replicate": 0, "fold": 0, "backbone": "net", "condition": "real"}
-    names |= {"n_train_real": 9, "n_train_synthetic": 0, "n_train_repeated": 0}
+    names |= {"n_train_real": 9, "n_train_synthetic": 0, "n_train_repeated": 0, "n_added": 0, "steps": 1}
     ids = np.array(["a", "b", "c", "d"])
     table = prediction_table(names, "softmax", ids, np.array([0, 2, 0, 0]), p.argmax(1), LABELS, p)
     found = surest_mistakes(table, LABELS, 2)

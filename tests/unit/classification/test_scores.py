@@ -2,17 +2,18 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from waferbench.base.errors import InputError
-from waferbench.base.tables import TABLES
+from waferbench.base.tables import PREDICTIONS, TABLES
 from waferbench.classification.predictions import prediction_table
-from waferbench.classification.scores import collect
+from waferbench.classification.scores import collect, macro_f1
 
 LABELS = ["a", "b", "c"]
 
 
 def cell(fold=0, condition="real", **changes):
-    counts = {"n_train_real": 9, "n_train_synthetic": 4, "n_train_repeated": 0}
+    counts = {"n_train_real": 9, "n_train_synthetic": 4, "n_train_repeated": 0, "n_added": 4, "steps": 60}
     names = {"protocol": "cv5", "seed": 1, "replicate": 0, "fold": fold, "backbone": "net", "condition": condition}
     return names | counts | changes
 
@@ -27,7 +28,12 @@ def test_scores_by_hand():
     predictions, scores, per_class = collect([table([0, 0, 1, 1], [0, 0, 1, 0])], {"cv5": LABELS})
     row = scores.iloc[0]
     assert row["macro_f1"] == pytest.approx((4 / 5 + 2 / 3 + 0) / 3)
-    assert row["accuracy"] == 0.75 and row["n_test"] == 4 and row["n_train_synthetic"] == 4
+    assert (
+        row["accuracy"] == 0.75
+        and row["n_test"] == 4
+        and row["n_train_synthetic"] == row["n_added"] == 4
+        and row["steps"] == 60
+    )
     by_label = per_class.set_index("label")
     assert by_label.loc["a", "precision"] == pytest.approx(2 / 3) and by_label.loc["b", "recall"] == 0.5
     assert list(by_label["support"]) == [2, 2, 0]
@@ -47,6 +53,24 @@ def test_probabilities_are_columns():
     frame = prediction_table(cell(), "softmax", np.array(["w"]), np.array([0]), np.array([0]), LABELS, p)
     assert frame["p_b"].iloc[0] == pytest.approx(0.2)
     assert "p_b" not in collect([frame], {"cv5": LABELS})[0]
+
+
+def test_the_spread_over_code_books_is_that_of_their_scores():
+    ids, y = np.array([f"w{i}" for i in range(6)]), np.array([0, 0, 1, 1, 2, 2])
+    books = np.array([[0, 0, 1, 1, 2, 2], [0, 0, 1, 2, 2, 2], [1, 0, 1, 1, 2, 0]])
+    svm = prediction_table(cell(), "ecoc_svm", ids, y, books[0], LABELS, by_book=books)
+    predictions, scores, _ = collect([svm, table([0, 1, 2], [0, 1, 2])], {"cv5": LABELS})
+    by_head = scores.set_index("head")["code_spread"]
+    alone = [f1_score(y, called, average="macro") for called in books]
+    assert by_head["ecoc_svm"] == pytest.approx(np.std(alone, ddof=1)) and by_head["softmax"] == 0
+    assert tuple(predictions) == PREDICTIONS
+
+
+def test_macro_f1_counts_a_class_that_is_neither_there_nor_called_as_zero():
+    rng = np.random.default_rng(0)
+    y, called = rng.integers(0, 4, 50), rng.integers(0, 4, 50)
+    assert macro_f1(y, called, 4) == pytest.approx(f1_score(y, called, average="macro"))
+    assert macro_f1(y, called, 5) == pytest.approx(f1_score(y, called, average="macro") * 4 / 5)
 
 
 def test_doubled_and_unknown_are_errors():

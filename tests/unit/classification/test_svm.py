@@ -50,6 +50,24 @@ def test_same_code_book_and_predictions_as_sklearn(overlap, seed, k):
     np.testing.assert_allclose(ours.decision_function(z), outputs, atol=5e-3)
 
 
+def test_several_code_books_average_their_distances(tmp_path):
+    x, y = features(400, 20, 6, 3, 3.0)
+    z, _ = features(200, 20, 6, 103, 3.0)
+    alone = [fit_ecoc_svm(x, y, SvmSettings(seed=seed)) for seed in (5, 6, 7)]
+    together = fit_ecoc_svm(x, y, SvmSettings(seed=5, code_seeds=3))
+    together.write(tmp_path / "svm.h5")
+    together = EcocSvm.read(tmp_path / "svm.h5")
+    outputs = together.decision_function(z)
+    assert outputs.shape == (200, 36) and together.code_book.shape == (6, 36)
+    by_book = together.nearest_by_book(outputs)
+    assert all(np.array_equal(called, model.predict(z)) for called, model in zip(by_book, alone, strict=True))
+    distances = sum(
+        np.linalg.norm(model.decision_function(z)[:, None] - model.code_book[None], axis=2) for model in alone
+    )
+    assert np.array_equal(together.predict(z), together.classes[distances.argmin(1)])
+    assert (by_book[0] != by_book[1]).any() and (by_book[0] != together.predict(z)).any()
+
+
 def test_problems_of_one_sided_targets_are_constant_as_in_sklearn():
     settings = SvmSettings(code_size=5)
     x, y = features(120, 12, 2, 5, 1.0)  # two classes: about half of ten columns are constant

@@ -27,7 +27,7 @@ from waferbench.learning.backbones import (
     unfold_batch_norms,
     unpinned,
 )
-from waferbench.learning.epochs import Plan, fit_epochs
+from waferbench.learning.looks import Plan, fit_steps
 from waferbench.learning.runtime import Checkpoint
 
 TINY = "test_resnet.r160_in1k"
@@ -136,7 +136,7 @@ def test_the_published_backbones_train_a_step(name):
         return torch.nn.functional.cross_entropy(model(images[rows]), labels[rows])
 
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    history = fit_epochs("it", model, loss_of, lambda _: 1.0, Plan(4, 4, 1), optimizer, 0, Checkpoint(None))
+    history = fit_steps("it", model, loss_of, lambda _: 1.0, Plan(4, 4, 1, 1), optimizer, 0, Checkpoint(None))
     assert np.isfinite(history[0]["loss"])
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
     with torch.inference_mode():

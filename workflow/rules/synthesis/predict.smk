@@ -14,7 +14,8 @@ EVALUATED = f"{STUDY}/evaluation/{OWN_NAME}"
 checkpoint choose_model:
     input:
         scores=rules.collect_scores.output.scores,
-        validation=VALIDATION,
+        validation=VALIDATION + SYNTHESIS.every_cell("ecoc_svm_validation.parquet"),
+        backbones=rules.analyse_grid.output.backbones,
     output:
         model=f"{STUDY}/model.json",
     log:
@@ -30,6 +31,7 @@ checkpoint choose_model:
             protocols=list(SYNTHESIS.protocols),
             leaky=[name for name in SYNTHESIS.protocols if SYNTHESIS.pooled(name)],
             classes=SYNTHESIS.classes_of,
+            conditions=SYNTHESIS.choosable,
         ),
         code=code("synthesis/choose_model"),
     script:

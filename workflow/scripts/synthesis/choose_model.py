@@ -1,4 +1,4 @@
-"""Makes the choice of the cell that predicts: the recipe by test scores, its fold by validation scores."""
+"""Makes the choice of the cell that predicts, by validation scores; a tie goes to the simplest recipe."""
 
 from waferbench.config.synthesis.stages import ChooseModel
 from waferbench.engine.job import Job, run
@@ -21,7 +21,14 @@ def choose(job: Job[ChooseModel]) -> None:
     tables = (read_table(path) for path in job.input.validation)
     first = next((name for name in protocols if (scores["protocol"] == name).any()), protocols[0])
     names = settings.classes[first]
-    cell = choose_cell(scores, tables, [first], labels_of(names))
+    costs = job.input.get("backbones")
+    sizes = read_table(costs).set_index("backbone")["parameters"].to_dict() if costs else None
+    cell = choose_cell(
+        scores, tables, [first], labels_of(names), settings.backbones, settings.conditions, parameters=sizes
+    )
+    if len(cell["tied"]) > 1:
+        others = ", ".join(" ".join(recipe.values()) for recipe in cell["tied"][1:])
+        print(f"a tie on validation wafers, won by the simplest; tied with it: {others}", file=sys.stderr)
     write_json(job.output.model, {**cell, "classes": names, "leaky": not sound}, job.provenance)
 
 

@@ -12,21 +12,25 @@ def train(job: Job[TrainClassifier]) -> None:
 
     from waferbench.base.artifacts import read_table, write_h5, write_table, write_weights
     from waferbench.base.names import labels_of
+    from waferbench.base.protocols import replicate_of
     from waferbench.base.scope import Fold
     from waferbench.base.seeds import derive_seed
     from waferbench.classification.data import real_splits, with_injected
+    from waferbench.classification.offsets import move_head, moved, tune_offsets
     from waferbench.classification.predictions import prediction_table
+    from waferbench.classification.symmetries import Symmetric
     from waferbench.classification.train import Normaliser, predict, train_classifier
     from waferbench.learning.backbones import create_backbone, folded, unfold_batch_norms, unpinned
     from waferbench.learning.runtime import Checkpoint, device, seed_everything
-    from waferbench.wafers.folds import wafers_of
+    from waferbench.wafers.folds import capped, wafers_of
     from waferbench.wafers.leakage import fitted_on
     from waferbench.wafers.store import read_store
 
     settings, classifier, output = job.settings, job.settings.classifier, job.output
     labels, drawn, name = labels_of(settings.classes), settings.drawn, settings.backbone.name
     selected, folds = read_table(job.input.selected), read_table(job.input.folds)
-    real = real_splits(read_store(job.input.store), selected, folds, job.fold, labels, drawn)
+    most, store = classifier.max_train_per_class, read_store(job.input.store)
+    real = real_splits(store, selected, folds, job.fold, labels, drawn, most)
     injection = read_table(job.input.injection)
     sets, counts = with_injected(real, injection, job.input.get("samples", []), labels, drawn)
 
@@ -48,15 +52,21 @@ def train(job: Job[TrainClassifier]) -> None:
     history = train_classifier(
         model, normalise, sets["train"], sets["val"], classifier, settings.augmentation, seed, target, states
     )
+    asked = Symmetric(model) if classifier.symmetries else model
     outputs = {
-        split: predict(model, normalise, part.images, target, classifier.precision) for split, part in sets.items()
+        split: predict(asked, normalise, part.images, target, classifier.precision) for split, part in sets.items()
     }
+    if classifier.logit_offsets:
+        offsets = tune_offsets(outputs["val"][1], sets["val"].labels)
+        move_head(model, offsets, name)
+        outputs = {split: (features, moved(chances, offsets)) for split, (features, chances) in outputs.items()}
 
     cell = {
-        **{"protocol": settings.protocol, "seed": settings.seed, "replicate": 0, "fold": job.fold},
-        **{"backbone": name, "condition": job.wildcards["condition"], **counts},
+        **{"protocol": settings.protocol, "seed": settings.seed},
+        **{"replicate": replicate_of(settings.protocol, job.fold), "fold": job.fold},
+        **{"backbone": name, "condition": job.wildcards["condition"], **counts, "steps": history[-1]["step"]},
     }
-    trained_on = fitted_on(wafers_of(selected, folds, Fold(job.fold)))
+    trained_on = fitted_on(capped(wafers_of(selected, folds, Fold(job.fold)), most))
     provenance = {**job.provenance, **trained_on, "cell": cell}
     arrays = {"classes": np.array(labels)}
     for split, part in sets.items():

@@ -1,4 +1,4 @@
-"""Training of one classifier: focal loss, AdamW, cosine schedule, best validation accuracy.
+"""Training of one classifier: focal loss, AdamW, cosine schedule, best validation accuracy; and what it says of wafers.
 
 The images stay on the device as bytes; resizing, flips, rotations and normalisation happen there, a batch at a time.
 """
@@ -18,7 +18,7 @@ from torch import nn
 from waferbench.classification.data import Split
 from waferbench.config.classification import Augmentation, ClassifierTraining
 from waferbench.learning.depthwise import speed_up_depthwise
-from waferbench.learning.epochs import Plan, fit_epochs
+from waferbench.learning.looks import Plan, fit_steps, steps_of_epochs
 from waferbench.learning.runtime import Checkpoint, HalvingBatches, autocast
 from waferbench.learning.schedule import warmup_cosine
 
@@ -124,13 +124,15 @@ def train_classifier(
 ) -> list[dict[str, float]]:
     """Train in place; the model ends with the weights of best validation accuracy (the latest of equals).
 
-    Each epoch is seeded by its number alone, so a run resumed from ``checkpoint`` is bit-equal on the CPU.
+    All that is compared takes ``settings.steps`` steps of whole batches and ``settings.looks`` looks at validation,
+    whatever it is trained on; ``settings.epochs`` instead takes passes over ``train``, a look each. A run resumed from
+    ``checkpoint`` is bit-equal on the CPU.
 
     Args:
         augmentation: None where the condition does not augment.
 
     Returns:
-        One row per epoch: epoch, loss, val_accuracy, lr (of its last step).
+        One row per look: step (done by then), loss, val_accuracy, lr (of the last step).
 
     Raises:
         InputError: the loss is no longer finite, or the GPU's memory does not hold a batch.
@@ -154,17 +156,19 @@ def train_classifier(
         probabilities = predict(judged, normalise, val_images, device, settings.precision)[1]
         return float((probabilities.argmax(1) == val.labels).mean())
 
+    n, batch, epochs = len(train), settings.batch, settings.epochs
     plan = Plan(
-        n=len(train),
-        batch=settings.batch,
-        epochs=settings.epochs,
+        n=n,
+        batch=batch,
+        steps=steps_of_epochs(n, batch, epochs) if epochs else settings.steps,
+        looks=epochs or settings.looks,
         schedule=lambda step, steps: warmup_cosine(step, steps, int(steps * settings.warmup)),
         ema=settings.ema,
         scaled=settings.precision == "fp16",
         if_not_finite=f"lower classifier.lr ({settings.lr})",
-        if_too_large=f"lower classifier.batch ({settings.batch}) or image_size",
+        if_too_large=f"lower classifier.batch ({batch}) or image_size",
     )
-    return fit_epochs("classifier", model, loss_of, accuracy, plan, optimizer, seed, checkpoint)
+    return fit_steps("classifier", model, loss_of, accuracy, plan, optimizer, seed, checkpoint)
 
 
 def predict(

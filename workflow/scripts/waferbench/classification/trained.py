@@ -9,8 +9,9 @@ from torch import nn
 
 from waferbench.base.artifacts import read_provenance, read_weights
 from waferbench.base.errors import InputError
+from waferbench.classification.symmetries import Symmetric
 from waferbench.classification.train import Normaliser
-from waferbench.config.classification import ClassifierInput
+from waferbench.config.classification import ClassifierInput, ClassifierUse
 from waferbench.config.stages import WeightSearch
 from waferbench.learning.backbones import create_backbone
 
@@ -28,7 +29,8 @@ def load_classifier(
     Args:
         checkpoint: ``checkpoint.safetensors`` of the cell.
         labels: slugs of the classes that it must tell apart.
-        classifier: the input that it was trained on.
+        classifier: the input that it was trained on. Given as `ClassifierUse`, the network comes as it is to be asked,
+            over a wafer's symmetries where that says so; else it comes bare.
         levels: grey of off-wafer, passing, failing.
         weights: of which the manifest's mean and deviation are used.
 
@@ -45,7 +47,9 @@ def load_classifier(
     model, mean, std = create_backbone(backbone, len(labels), False, weights, classifier.image_size)
     _require_tensors(checkpoint, state, model.state_dict(), backbone, labels)
     model.load_state_dict(state)
-    return model.eval(), Normaliser(mean, std, classifier.image_size, classifier.input, levels)
+    symmetric = isinstance(classifier, ClassifierUse) and classifier.symmetries
+    asked = Symmetric(model) if symmetric else model
+    return asked.eval(), Normaliser(mean, std, classifier.image_size, classifier.input, levels)
 
 
 def _require_tensors(path: str | Path, state: Mapping, wanted: Mapping, backbone: str, labels: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ class ClassifierTraining(ClassifierUse):
     looks: Count = 3
     """Looks at validation, evenly spaced; the best is kept."""
     epochs: Annotated[int, Field(ge=0)] = 0
-    """0 = the steps above; else passes over whatever a condition trains on, a look each, as published: unequal steps."""
+    """0 = the steps above; else passes over whatever a condition trains on, a look each (the paper): unequal steps."""
     batch: Annotated[int, Field(ge=2)] = 16
     """The paper: 128."""
     lr: Positive = 3e-3

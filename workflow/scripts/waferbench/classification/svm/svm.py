@@ -3,7 +3,8 @@
 Equal to scikit-learn's ``OutputCodeClassifier(SVC(C, gamma="scale"), code_size, random_state)`` on standardised
 features, of which it keeps the code book and the predictions; but all binary problems share one kernel matrix,
 which is computed once, and the fitted model is plain arrays. Where that matrix exceeds the memory, the problems are
-solved on working sets (`waferbench.classification.svm.smo`) to the tolerance of the whole.
+solved on working sets (`waferbench.classification.svm.smo`) to the tolerance of the whole. A random code book may be a
+poor one (of nine classes some words lie three bits apart): with several, the distances to a class's words are averaged.
 Dietterich and Bakiri 1995 (output codes); the paper's section on classifier heads.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.metrics import pairwise_distances_argmin
+from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import StandardScaler
 
 from waferbench.base.artifacts import read_h5, write_h5
@@ -28,11 +30,13 @@ from waferbench.config.classification import SvmSettings
 
 @dataclass(frozen=True)
 class EcocSvm:
-    """A fitted model of K classes, M binary problems, V support vectors (of any problem), D features.
+    """A fitted model of K classes, B code books, M binary problems of all of them, V support vectors (of any problem),
+    D features.
 
-    classes: int (K,); code_book: float64 (K, M) of -1 and 1; mean, scale: float64 (D,), the standardisation;
-    support_vectors: float64 (V, D), standardised; dual_coef: float64 (M, V); intercept: float64 (M,); gamma:
-    float64 (). A problem whose training targets are all alike has no support vectors and its target as intercept.
+    classes: int (K,); code_book: float64 (K, M) of -1 and 1, the books side by side; books: int (), their number;
+    mean, scale: float64 (D,), the standardisation; support_vectors: float64 (V, D), standardised; dual_coef: float64
+    (M, V); intercept: float64 (M,); gamma: float64 (). A problem whose training targets are all alike has no support
+    vectors and its target as intercept.
     """
 
     classes: np.ndarray
@@ -43,6 +47,7 @@ class EcocSvm:
     dual_coef: np.ndarray
     intercept: np.ndarray
     gamma: np.ndarray
+    books: np.ndarray
 
     def decision_function(self, features: np.ndarray, memory_gb: float = 2.0) -> np.ndarray:
         """Outputs of the binary problems: features (N, D) to float64 (N, M), kernel held in blocks of rows."""
@@ -51,12 +56,28 @@ class EcocSvm:
         return rbf_product(scaled, self.support_vectors, weights, gamma, memory_gb) + self.intercept
 
     def predict(self, features: np.ndarray, memory_gb: float = 2.0) -> np.ndarray:
-        """The class whose code word is nearest to the outputs (Euclidean): features (N, D) to int (N,).
+        """The class whose code words are nearest to the outputs (mean Euclidean distance): (N, D) to int (N,).
 
         A class that was not in training is never predicted.
         """
-        outputs = np.asfortranarray(self.decision_function(features, memory_gb))
-        return self.classes[pairwise_distances_argmin(outputs, self.code_book, metric="euclidean")]
+        return self.nearest(self.decision_function(features, memory_gb))
+
+    def nearest(self, outputs: np.ndarray) -> np.ndarray:
+        """The same of outputs (N, M) of the binary problems."""
+        (outputs, words), *others = self._by_book(outputs)
+        if not others:
+            return self.classes[pairwise_distances_argmin(np.asfortranarray(outputs), words, metric="euclidean")]
+        distances = sum((euclidean_distances(*pair) for pair in others), euclidean_distances(outputs, words))
+        return self.classes[distances.argmin(1)]
+
+    def nearest_by_book(self, outputs: np.ndarray) -> np.ndarray:
+        """What each code book by itself would call: outputs (N, M) to int (B, N)."""
+        return np.stack([self.classes[euclidean_distances(*pair).argmin(1)] for pair in self._by_book(outputs)])
+
+    def _by_book(self, outputs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Outputs and code words of each book."""
+        parts = (np.split(array, int(self.books), axis=1) for array in (outputs, self.code_book))
+        return list(zip(*parts, strict=True))
 
     def write(self, path: str | Path, provenance: Mapping | None = None) -> None:
         """Write the arrays to HDF5."""
@@ -94,7 +115,8 @@ def fit_ecoc_svm(features: np.ndarray, y: np.ndarray, settings: SvmSettings, thr
     mean, scale = _standardisation(features)
     scaled = np.ascontiguousarray((features - mean) / scale)
     gamma = _gamma(settings.gamma, scaled)
-    book = code_book(len(classes), settings.code_size, settings.seed)
+    seeds = range(settings.seed, settings.seed + settings.code_seeds)
+    book = np.hstack([code_book(len(classes), settings.code_size, seed) for seed in seeds])
     if book.shape[1] < 1:
         raise InputError(f"svm.code_size: {settings.code_size} x {len(classes)} classes gives no binary problem")
     targets = book[place].astype(int)
@@ -104,7 +126,8 @@ def fit_ecoc_svm(features: np.ndarray, y: np.ndarray, settings: SvmSettings, thr
     for m, (support, coefficients, offset) in enumerate(solved):
         dual[m, support], intercept[m] = coefficients, offset
     used = np.flatnonzero((dual != 0).any(0))
-    return EcocSvm(classes, book, mean, scale, scaled[used], dual[:, used], intercept, np.float64(gamma))
+    gamma, books = np.float64(gamma), np.int64(settings.code_seeds)
+    return EcocSvm(classes, book, mean, scale, scaled[used], dual[:, used], intercept, gamma, books)
 
 
 def warn_of_unseen(train: np.ndarray, test: np.ndarray, names: Sequence[str]) -> list[str]:

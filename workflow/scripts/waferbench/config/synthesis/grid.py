@@ -76,6 +76,12 @@ class SynthesisGrid(Grid):
         return [NamedCondition.of(condition, name=name) for name, condition in self.conditions.items()]
 
     @cached_property
+    def choosable(self) -> list[str]:
+        """The conditions whose classifiers may be put to work: a ceiling is none."""
+        oracles = self.of_kind(Oracle)
+        return [name for name, condition in self.conditions.items() if condition.source not in oracles]
+
+    @cached_property
     def real_only(self) -> str:
         """The condition whose networks no generator has touched: the baseline, or else the first such; "" for none."""
         names = (self.settings.baseline, *self.conditions)

@@ -222,9 +222,6 @@ class DieFlow(DieFlowTraining, DieFlowSampling):
     """Picks the code."""
 
 
-FEWEST_WAFERS = 5  # that an adapter learns from
-
-
 class DieBase(Section):
     """The frozen base of a die LoRA: trained on simulated wafers of all classes without their names."""
 
@@ -268,7 +265,7 @@ class DieLoraTraining(DieNetwork):
 
     rank: Count = 16
     """Of the adapters."""
-    max_wafers: Annotated[int, Field(ge=FEWEST_WAFERS)] = 100
+    max_wafers: Annotated[int, Field(ge=5)] = 100
     """Training wafers of a class that its adapter sees at most, the first by hash."""
     steps: Count = 20
     """Per class."""

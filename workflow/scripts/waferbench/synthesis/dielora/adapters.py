@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from waferbench.base.errors import InputError
 from waferbench.base.seeds import derive_seed
-from waferbench.config.synthesis.sources import FEWEST_WAFERS, DieFlowTraining, DieLoraTraining
+from waferbench.config.synthesis.sources import DieFlowTraining, DieLoraTraining
 from waferbench.learning.runtime import Checkpoint, autocast
 from waferbench.learning.training import fit, step_generator
 from waferbench.synthesis.dieflow.network import HIDDEN, DieNet, losses
@@ -22,6 +22,7 @@ from waferbench.synthesis.dielora.base import one_label
 
 UNTOUCHED = ("stem", "head")  # what goes in and comes out is the same for every class
 DOWN, UP = "lora_A.weight", "lora_B.weight"  # peft's names
+FEWEST = 5  # wafers of a class that an adapter learns from
 
 
 def targets(network: DieNet) -> dict[str, Tensor]:
@@ -91,9 +92,9 @@ def train_adapters(
         InputError: a class has fewer wafers than an adapter can learn from, or the loss is no longer finite.
     """
     for label, own in maps.items():
-        if len(own) < FEWEST_WAFERS:
+        if len(own) < FEWEST:
             raise InputError(
-                f"die lora: class {label!r} has {len(own)} training wafers, and an adapter needs {FEWEST_WAFERS} at "
+                f"die lora: class {label!r} has {len(own)} training wafers, and an adapter needs {FEWEST} at "
                 "least; add wafers (dataset.simulated.counts for simulated ones) or drop it from dataset.classes"
             )
     adapters, parts = {}, []

@@ -1,0 +1,72 @@
+"""Offsets of the classes' logits: what they gain, and that the network's head carries them."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from waferbench.base.errors import InputError
+from waferbench.classification.offsets import CANDIDATES, move_head, moved, tune_offsets
+from waferbench.classification.scores import macro_f1
+from waferbench.learning.backbones import create_backbone
+
+TINY = "test_resnet.r160_in1k"
+
+
+def shy(n: int, seed: int, shift: float = 2.5) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities that call the third class, a rare one, too seldom."""
+    rng = np.random.default_rng(seed)
+    y = rng.choice(3, n, p=[0.5, 0.4, 0.1])
+    logits = rng.normal(size=(n, 3)) + 2.0 * np.eye(3)[y] - [0, 0, shift]
+    p = np.exp(logits)
+    return (p / p.sum(1, keepdims=True)).astype(np.float32), y
+
+
+def test_a_class_called_too_seldom_is_called_more_and_new_wafers_gain_too():
+    (p, y), (new, truth) = shy(2000, 0), shy(2000, 1)
+    offsets = tune_offsets(p, y)
+    assert offsets[2] - offsets[:2].mean() > 0.5
+    before, after = (macro_f1(y, part.argmax(1), 3) for part in (p, moved(p, offsets)))
+    assert after > before + 0.02
+    assert macro_f1(truth, moved(new, offsets).argmax(1), 3) > macro_f1(truth, new.argmax(1), 3) + 0.01
+
+
+def test_no_single_offset_of_a_finer_search_does_better():
+    p, y = shy(300, 3)
+    offsets = tune_offsets(p, y)
+    best = macro_f1(y, moved(p, offsets).argmax(1), 3)
+    for k in range(3):
+        for candidate in CANDIDATES:
+            other = np.where(np.arange(3) == k, candidate, offsets)
+            assert macro_f1(y, moved(p, other).argmax(1), 3) <= best + 1e-9
+
+
+def test_what_is_right_stays_as_it_is():
+    y = np.arange(30) % 3
+    assert tune_offsets((0.9 * np.eye(3) + 0.05)[y], y).tolist() == [0, 0, 0]
+
+
+def test_moved_probabilities_are_those_of_moved_logits():
+    p, _ = shy(20, 4)
+    offsets = np.array([0.3, -0.2, 1.0])
+    expected = torch.softmax(torch.from_numpy(np.log(p.astype(float)) + offsets), 1).numpy()
+    np.testing.assert_allclose(moved(p, offsets), expected, rtol=1e-4)
+    assert moved(np.array([[1.0, 0.0]]), np.array([0.0, 1.0]))[0] == pytest.approx([1, 0], abs=1e-9)
+
+
+def test_the_head_carries_the_offsets():
+    torch.set_num_threads(1)
+    model, _, _ = create_backbone(TINY, 3, False, image_size=32)
+    images, offsets = torch.randn(4, 3, 32, 32), np.array([0.5, 0.0, -1.0])
+    with torch.inference_mode():
+        before = model.eval()(images)
+    move_head(model, offsets, TINY)
+    with torch.inference_mode():
+        np.testing.assert_allclose(model(images) - before, np.tile(offsets, (4, 1)), atol=1e-5)
+
+
+def test_a_head_without_a_bias_is_named():
+    model = nn.Module()
+    model.get_classifier = lambda: nn.Linear(3, 2, bias=False)
+    with pytest.raises(InputError, match=r"classifier\.logit_offsets: the head of odd has no bias"):
+        move_head(model, np.zeros(2), "odd")
