@@ -22,6 +22,7 @@ def heads_table():
 
 def ranks_tables(tested):
     test = {"n_backbones": 8, "statistic": 18.2, "p_value": 0.0004, "critical_difference": 1.66, "verdict": ""}
+    test["n_blocks"] = 5
     none = dict.fromkeys(("statistic", "p_value", "critical_difference"), np.nan)
     test = test if tested else {"n_backbones": 3, **none, "verdict": TOO_FEW}
     ids = {"protocol": "cv5", "head": "ecoc_svm"}

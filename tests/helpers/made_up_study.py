@@ -108,9 +108,9 @@ def make_synthesis(rng, folder, folds):
                     for reference in ("test", "train"):
                         row = {**IDS, "fold": fold, "source": source, "label": label, "stage": stage}
                         row |= {"reference": reference, "n": 14, "n_real": 20, "network": "tf_efficientnet_lite0"}
-                        for metric in ("frechet", "frechet_matched", "floor_frechet", "kid", "floor_kid"):
-                            value = 30 + 10 * (stage == "raw") if "frechet" in metric else 0.02
-                            measured.append({**row, "metric": metric, "value": value, "low": 0.01, "high": 0.03})
+                        for metric in ("frechet", "frechet_matched", "floor_frechet", "kid_x1000", "floor_kid_x1000"):
+                            value = 30 + 10 * (stage == "raw") if "frechet" in metric else 20
+                            measured.append({**row, "metric": metric, "value": value, "low": 10, "high": 30})
                         for metric in ("precision", "recall", "density", "coverage", "floor_precision", "copy_rate"):
                             measured.append({**row, "metric": metric, "value": 0.7, "low": None, "high": None})
     for source in ("gan", "lora"):
@@ -136,7 +136,7 @@ def make_histories(folder):
     gan = pd.DataFrame({"stage": "stage1", "label": "", "iteration": steps, "loss_d": 1.0, "loss_g": 0.0})
     gan = pd.concat([gan, *(gan.head(50).assign(stage="stage2", label=label) for label in LABELS)])
     gan = gan.assign(d_real=0.5, d_fake=-0.5)
-    base = pd.concat([pd.DataFrame({"stage": s, "step": steps, "loss": 1 / steps}) for s in ("vae", "unet")])
+    base = pd.DataFrame({"stage": "unet", "step": steps, "loss": 1 / steps})
     adapters = pd.concat([pd.DataFrame({"label": label, "step": steps, "loss": 1 / steps}) for label in LABELS])
     paths = []
     for source, name, frame in (

@@ -13,8 +13,9 @@ from waferbench.base.artifacts import write_json, write_table
 from waferbench.report.kit.origins import cost
 from waferbench.report.synthesis import read_study, render_page
 from waferbench.report.synthesis.figures import gain_figure, samples_figure
-from waferbench.report.synthesis.generators import agreement, quality, shape_reasons
-from waferbench.report.synthesis.summary import gain_text, summarise, weak_classes
+from waferbench.report.synthesis.generators import quality, shape_reasons
+from waferbench.report.synthesis.judged import agreement, weak_classes
+from waferbench.report.synthesis.summary import gain_text, summarise
 from waferbench.report.synthesis.tables import confusion, table1, table1_frame
 
 

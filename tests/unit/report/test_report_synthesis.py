@@ -13,7 +13,8 @@ from waferbench.base.scope import Fold
 from waferbench.images.store import write_images
 from waferbench.report.synthesis import read_study
 from waferbench.report.synthesis.figures import examples_that_fit, sample_rows
-from waferbench.report.synthesis.generators import agreement, corruptions, filter_agreement, quality, shape_reasons
+from waferbench.report.synthesis.generators import corruptions, filter_agreement, quality, shape_reasons
+from waferbench.report.synthesis.judged import agreement
 from waferbench.report.synthesis.making import binned, borderline, closest_pairs, priors, training_curves
 from waferbench.report.synthesis.reading import tidy, with_wafer_intervals
 
@@ -66,13 +67,7 @@ def test_tables_may_lack_columns_and_comparisons_are_called_by_short_names():
 
 def test_curves_show_every_training_and_pairs_the_closest(study):
     text = training_curves(study)
-    for title in (
-        "gan: discriminator",
-        "stage 2",
-        "lora: autoencoder",
-        "denoising, all classes",
-        "denoising, adapters",
-    ):
+    for title in ("gan: discriminator", "stage 2", "lora: frozen base", "lora: adapters"):
         assert title in text
     steps, means = binned(np.arange(1000.0))
     assert len(steps) == 120 and steps[-1] == 1000 and means[0] == pytest.approx(4)

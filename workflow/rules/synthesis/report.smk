@@ -10,6 +10,7 @@ rule make_report:
         scores=rules.collect_scores.output.scores,
         per_class=rules.collect_scores.output.per_class,
         predictions=rules.collect_scores.output.predictions,
+        findings=rules.make_findings.output.findings,
         comparisons=rules.compare_conditions.output.comparisons,
         intervals=rules.resample_wafers.output.intervals,
         backbones=rules.analyse_grid.output.backbones,
@@ -18,6 +19,8 @@ rule make_report:
         rank_pairs=rules.analyse_grid.output.rank_pairs,
         decomposition=rules.analyse_grid.output.decomposition,
         saturation=rules.analyse_grid.output.saturation,
+        ceiling=rules.analyse_grid.output.ceiling,
+        mixed_model=rules.analyse_grid.output.mixed_model,
         calibration=rules.calibrate.output.calibration,
         reliability=rules.calibrate.output.reliability,
         rare_recall=rules.measure_rare_recall.output.rare_recall,
@@ -26,6 +29,9 @@ rule make_report:
         quality=rules.gather_quality.output.table,
         shape_filter=rules.gather_shape_filter.output.table,
         agreement=rules.gather_agreement.output.table,
+        reconstruction=rules.gather_reconstruction.output.table,
+        texture=rules.gather_texture.output.table,
+        budget=rules.check_budget.output.budget,
         audit=rules.gather_splits.output.audit,
         store=rules.ingest.output.store,
         selected=selected_wafers(SimpleNamespace(**SYNTHESIS.first)),
@@ -34,9 +40,7 @@ rule make_report:
         closest=of_first(f"{RUN}/{{scope}}/quality/{{source}}_closest.parquet"),
         histories=[path for source in SYNTHESIS.sources for path in SYNTHESIS.histories(source)],
         priors=[
-            path
-            for path in of_first(f"{SYNTHESIS.source}/base_samples.h5")
-            if SYNTHESIS.native(Path(path).parent.name)
+            path for path in of_first(f"{SYNTHESIS.base}/base_samples.h5") if SYNTHESIS.native(Path(path).parent.name)
         ],
         thresholds=SYNTHESIS.every_scope(f"{SYNTHESIS.shape}/{FILTER['thresholds']}") if SYNTHESIS.sources else [],
         facts=SYNTHESIS.every_scope(f"{SYNTHESIS.source}/facts.json", SYNTHESIS.of_kind(Gan)),

@@ -22,7 +22,9 @@ class Frame:
     """What stands around a track's own sections: above them the answer, below them what it was made from.
 
     study: the study's name. question: that the page answers, its heading.
-    answer: sentences, the last of which says how far to trust it.
+    answer: sentences, the first of which is the answer and the last of which says how far to trust it.
+    findings: what else was found, short sentences in an order.
+    alarms: what makes the numbers of the page unfair to one another, sentences; said loudly.
     tiles: (caption, number, note, tone) of the numbers that matter most; tone: good, bad or nothing.
     cautions: reasons to hold back, plain words without a full stop, the gravest first.
     settings: of the study, shown whole.
@@ -39,6 +41,8 @@ class Frame:
     runs: Sequence[Mapping[str, Any]] = ()
     origins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warning: str = ""
+    findings: Sequence[str] = ()
+    alarms: Sequence[str] = ()
 
 
 def write_page(template: str | Path, output: str | Path, frame: Frame, sections: Mapping[str, Any]) -> None:
@@ -53,6 +57,8 @@ def write_page(template: str | Path, output: str | Path, frame: Frame, sections:
         "study": frame.study,
         "question": frame.question,
         "answer": frame.answer,
+        "findings": frame.findings,
+        "alarms": frame.alarms,
         "tiles": frame.tiles,
         "cautions": frame.cautions,
         "warning": frame.warning,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from waferbench.report.kit.words import known, points
+from waferbench.report.kit.words import known, points, reach
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ def gap(difference: float | None, low: float | None, high: float | None, note: s
     if not known(difference):
         return BLANK
     tone = ""
-    if known(low) and known(high):
+    if interval := reach(low, high, "points"):
         tone = "good" if low > 0 else "bad" if high < 0 else ""
-        note = f"{points(low)} to {points(high)}" + (f"; {note}" if note else "")
+        note = f"{interval}; {note}" if note else interval
     return Cell(points(difference), float(difference), note, tone)
 
 
-def spread(std: float | None, interval: tuple[float, float] | None = None) -> str:
+def spread(std: float | None, interval: tuple[float, float] | None = None, unit: str = "fold") -> str:
     """What stands below a mean over folds: its deviation; of one fold the interval over test wafers, where known."""
     if known(std):
         return f"± {std:.4f}"
-    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "one fold"
+    return (reach(*interval, ".3f") if interval else "") or f"one {unit}"

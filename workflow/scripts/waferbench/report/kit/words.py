@@ -19,6 +19,18 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}".replace("-", "−")
 
 
+def reach(low: Any, high: Any, form: str = ".2f") -> str:
+    """``−0.1 to +1.7``, an interval; empty where there is none, or where both ends read alike and so say nothing.
+
+    Args:
+        form: of one end, or ``points``.
+    """
+    if not known(low) or not known(high):
+        return ""
+    ends = [points(v) if form == "points" else format(float(v), form).replace("-", "−") for v in (low, high)]
+    return "" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
 def score(mean: float, std: float | None = None) -> str:
     """0.9459 ± 0.0074."""
     return f"{mean:.4f} ± {std:.4f}" if known(std) else f"{mean:.4f}"

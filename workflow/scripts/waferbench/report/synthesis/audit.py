@@ -20,7 +20,7 @@ CHECKS = {
     "known_lots": "Wafers with a known lot",
     "crossing_lots": "Wafers whose lot is also in training",
 }
-SPLITS = {"train": "training", "val": "validation", "test": "test", "": "all"}
+SPLITS = {"train": "training", "val": "validation", "test": "test", "reserve": "reserve", "": "all"}
 MOST_ROWS = 200
 
 
@@ -46,7 +46,7 @@ def audit(study: Study) -> Table | None:
                 *(_count(by_fold, fold) for fold in folds),
             ]
         )
-    return Table(["What", "Split", "Whole study", *(f"Fold {f}" for f in folds)], rows[:MOST_ROWS])
+    return Table(["What", "Split", "Whole study", *(f"{study.unit.title()} {f}" for f in folds)], rows[:MOST_ROWS])
 
 
 def _count(values: pd.Series, fold: int) -> Cell:

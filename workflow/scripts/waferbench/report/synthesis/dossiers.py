@@ -10,8 +10,8 @@ from waferbench.report.kit.tables import BLANK, Table, gap, name, number
 from waferbench.report.kit.words import known, points
 from waferbench.report.synthesis import mistakes, tables, trust
 from waferbench.report.synthesis.study import HEADS, Study
-from waferbench.report.synthesis.summary import REFERENCE
 from waferbench.report.synthesis.tables import spread
+from waferbench.report.synthesis.worth import seen
 
 
 def dossiers(study: Study) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def dossiers(study: Study) -> list[dict[str, Any]]:
 
 def best_condition(study: Study, backbone: str) -> str:
     """The condition with a backbone's best mean under the head that the report speaks of."""
-    return str(study.means(study.head)["mean"][backbone].idxmax())
+    return str(study.ours(study.means(study.head))["mean"][backbone].idxmax())
 
 
 def _dossier(study: Study, backbone: str) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def recipes(study: Study, backbone: str) -> Table:
     """A backbone's row of Table 1, turned: a row a condition, with the gains of the head that the report speaks of."""
     means = {head: study.means(head) for head in study.heads}
     top = {head: m["mean"].get(backbone, pd.Series(dtype=float)).max() for head, m in means.items()}
-    references = list(dict.fromkeys([REFERENCE, study.baseline]))
+    references = study.references
     rows = []
     for condition in study.conditions:
         row = [name(condition)]
@@ -83,6 +83,10 @@ def recipes(study: Study, backbone: str) -> Table:
 
 
 def _p(row: pd.Series) -> str:
+    """p, and the least effect that the comparison could have seen."""
+    told = []
     if known(row["p_holm"]):
-        return f"p {row['p_holm']:.3f} (Holm)"
-    return f"p {row['p_value']:.3f}" if known(row["p_value"]) else ""
+        told.append(f"p {row['p_holm']:.3f} (Holm)")
+    elif known(row["p_value"]):
+        told.append(f"p {row['p_value']:.3f}")
+    return "; ".join(filter(None, [*told, seen(row["power_effect"])]))

@@ -11,9 +11,8 @@ import pandas as pd
 from waferbench.images.store import read_images
 from waferbench.report.kit import figures as kit
 from waferbench.report.kit.figures import INK, MUTED, clean, panels, save, sheet, svg
-from waferbench.report.kit.words import known
-from waferbench.report.synthesis.study import HEADS, Study
-from waferbench.report.synthesis.summary import REFERENCE
+from waferbench.report.kit.words import known, reach
+from waferbench.report.synthesis.study import HEADS, REFERENCE, Study
 from waferbench.wafers.folds import wafers_of
 from waferbench.wafers.pictures import palette_image
 from waferbench.wafers.render import render
@@ -24,6 +23,12 @@ SAMPLE_BYTES = 1_800_000  # of all strips together, so that the page stays below
 def colours(study: Study) -> dict[str, str]:
     """Condition -> its colour in every figure."""
     return kit.colours(study.conditions)
+
+
+def source_colours(study: Study) -> dict[str, str]:
+    """Source -> the colour of the first condition that adds its samples."""
+    palette = colours(study)
+    return {study.source_of(c): palette[c] for c in reversed(study.conditions) if study.source_of(c)}
 
 
 def gain_limits(study: Study) -> tuple[float, float]:
@@ -43,7 +48,7 @@ def limits_of(differences: pd.DataFrame) -> tuple[float, float]:
 
 
 def _draw_gains(axes, study: Study, backbone: str, limits: tuple[float, float]) -> None:
-    """One backbone: a row a condition; filled against the baseline, hollow against `real`."""
+    """One backbone: a row a condition; filled against the baseline, hollow against the `hollow` reference."""
     palette = colours(study)
     rows = [c for c in study.conditions if any(study.gain(backbone, c, r) is not None for r in _references(study))]
     axes.axvline(0, color=MUTED, lw=1)
@@ -63,7 +68,7 @@ def _draw_gains(axes, study: Study, backbone: str, limits: tuple[float, float]) 
 
 def draw_difference(axes, y: float, row, colour: str, filled: bool = True) -> None:
     """A difference in points: a dot on its interval over folds or, dashed, on that over test wafers alone."""
-    if known(row["low"]) and known(row["high"]):
+    if reach(row["low"], row["high"], "points"):
         axes.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour, lw=2, alpha=0.75)
     elif known(row["wafer_low"]):
         ends = [100 * row["wafer_low"], 100 * row["wafer_high"]]
@@ -72,8 +77,15 @@ def draw_difference(axes, y: float, row, colour: str, filled: bool = True) -> No
     axes.plot([100 * row["difference"]], [y], "o", ms=6.5, mec=colour, mew=1.6, mfc=face, zorder=3)
 
 
+def hollow(study: Study) -> str:
+    """The second reference of the gain figures: repeated real wafers, the fair one, or else `real`; "" for neither."""
+    return next((c for c in (study.repeated, REFERENCE) if c in study.conditions and c != study.baseline), "")
+
+
 def _references(study: Study) -> dict[str, float]:
-    return {study.baseline: 0.0} if study.baseline == REFERENCE else {study.baseline: -0.14, REFERENCE: 0.14}
+    """Reference -> how far its marks stand off the row's middle."""
+    second = hollow(study)
+    return {study.baseline: -0.14, second: 0.14} if second else {study.baseline: 0.0}
 
 
 def gain_panels(study: Study) -> dict[str, str]:
@@ -99,14 +111,18 @@ def gain_figure(study: Study, path: str | Path) -> None:
             _draw_gains(axes, study, backbone, gain_limits(study))
             axes.set_title(study.short(backbone), color=INK, fontsize=10, loc="left")
             axes.set_xlabel("points of macro-F1", color=MUTED)
-        what = f"filled: against {study.baseline}, hollow: against {REFERENCE}"
+        what = f"filled: against {study.baseline}"
+        what += f", hollow: against {hollow(study)}" if hollow(study) else ""
         mark = "; leaky protocol" if study.leaky else ""
         figure.suptitle(f"Which data makes which backbone better? ({what}{mark})", color=INK)
         save(figure, path)
 
 
 def sample_rows(study: Study, label: str, examples: int) -> list[tuple[str, str, np.ndarray, int]]:
-    """Rows of one class: (title, kind real / kept / rejected, images uint8 (n, S, S), how many there are)."""
+    """Rows of one class: (title, kind, images uint8 (n, S, S), how many there are).
+
+    kind: real (training wafers), oracle (the further real wafers that one could add), kept, rejected.
+    """
     rows = []
     if study.store is not None:
         wafers = wafers_of(study.selected, study.folds, study.sample_scope)
@@ -119,7 +135,8 @@ def sample_rows(study: Study, label: str, examples: int) -> list[tuple[str, str,
             continue
         images = read_images(path).images
         kept, rejected = _verdicts(study, source, label, len(images))
-        rows.append((source, "kept", images[_spread(kept, examples)], len(kept)))
+        kind = "oracle" if source in study.oracles else "kept"
+        rows.append((source, kind, images[_spread(kept, examples)], len(kept)))
         if len(rejected):
             rows.append((source, "rejected", images[_spread(rejected, examples)], len(rejected)))
     return rows

@@ -1,15 +1,16 @@
-"""The tables about samples: quality, agreement of the judge, the shape filter."""
+"""The tables about samples: quality and the shape filter."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from waferbench.report.kit.tables import BLANK, Cell, Table, name, number
-from waferbench.report.kit.words import known
+from waferbench.report.kit.words import known, reach
 from waferbench.report.synthesis.study import Study
-from waferbench.report.synthesis.summary import AGREEMENT_LIMIT, accepted
 
 ALL = "all"
+KID = "kid_x1000"  # the kernel distance times 1,000, as the table has it
+ENDS = (("", ""), ("", "_matched"), ("floor_", ""))  # of the names of a metric: of all samples, of as many as the floor
 REASONS = {
     "iou": "outline is no disc",
     "off_disc": "dies outside the disc",
@@ -44,20 +45,35 @@ def quality(study: Study, reference: str) -> Table | None:
                 _plain(get("raw", distance), ".1f"),
                 _plain(get("kept", distance), ".1f"),
                 _plain(get("kept", f"{distance}_matched"), ".1f"),
-                _plain(get("kept", f"floor_{distance}"), ".1f", "muted"),
-                _kid(get("raw", "kid"), False),
-                _kid(get("kept", "kid")),
-                _kid(get("kept", "floor_kid"), False),
+                _floor(get("kept", f"floor_{distance}"), n),
+                _kid(get("raw", KID), False),
+                _kid(get("kept", KID)),
+                _kid(get("kept", f"floor_{KID}"), False),
             ]
-            for metric in [*SHARES, *extra]:
-                floor = get("kept", f"floor_{metric}")
-                note = f"real {floor['value']:.2f}" if floor is not None and known(floor["value"]) else ""
-                value = get("kept", metric)
-                row.append(number(value["value"] if value is not None else None, ".2f", note))
+            row += [_share(*(get("kept", f"{before}{metric}{after}") for before, after in ENDS)) for metric in SHARES]
+            row += [_share(get("kept", metric), None, get("kept", f"floor_{metric}")) for metric in extra]
             rows.append(row)
     head = ["Samples", "n", "raw", "kept", "kept, floor’s n", "floor", "raw", "kept", "floor"]
     groups = [("", 2), (f"{title} distance", 4), ("KID × 1000", 3), ("Kept samples", len(SHARES) + len(extra))]
     return Table([*head, *SHARES.values(), *extra.values()], rows, groups) if rows else None
+
+
+def _share(value: pd.Series | None, matched: pd.Series | None, floor: pd.Series | None) -> Cell:
+    """A share, and below it that of real wafers: of as many as there are samples, or beside as many samples."""
+    if value is None:
+        return BLANK
+    note = f"real {floor['value']:.2f}" if floor is not None and known(floor["value"]) else ""
+    if note and matched is not None and known(matched["value"]) and round(floor["n"]) < round(value["n"]):
+        note = f"of {floor['n']:.0f}: {matched['value']:.2f}, {note}"
+    return number(value["value"], ".2f", note)
+
+
+def _floor(floor: pd.Series | None, kept: pd.Series | None) -> Cell:
+    """The floor's distance, with its own number where that is another one than the samples'."""
+    if floor is None:
+        return BLANK
+    other = kept is not None and round(floor["n"]) != round(kept["n"])
+    return number(floor["value"], ".1f", f"n {floor['n']:.0f}" if other else "", "muted")
 
 
 def _group(study: Study, source: str, label: str) -> Cell:
@@ -72,49 +88,19 @@ def _getter(means: pd.DataFrame, source: str, label: str):
     return get
 
 
-def _plain(row: pd.Series | None, form: str, tone: str = "") -> Cell:
-    return number(row["value"], form, tone=tone) if row is not None else BLANK
+def _plain(row: pd.Series | None, form: str) -> Cell:
+    return number(row["value"], form) if row is not None else BLANK
 
 
 def _kid(row: pd.Series | None, interval: bool = True) -> Cell:
     if row is None or not known(row["value"]):
         return BLANK
-    note = ""
-    if interval and known(row["low"]) and known(row["high"]):
-        note = f"{1000 * row['low']:.1f} to {1000 * row['high']:.1f}".replace("-", "−")
-    return number(1000 * row["value"], ".1f", note)
+    return number(row["value"], ".1f", reach(row["low"], row["high"], ".1f") if interval else "")
 
 
 def networks(study: Study) -> list[str]:
     """The feature networks of the quality table."""
     return sorted(set(study.quality["network"].dropna().astype(str)))
-
-
-def agreement(study: Study) -> Table | None:
-    """Share of the accepted samples that the judge gives the class asked for; low ones marked."""
-    t = accepted(study)
-    if not len(t):
-        return None
-    t = t.assign(right=t["y_judge"] == t["label"])
-    sources = [s for s in study.sources if s in set(t["source"])] or sorted(set(t["source"]))
-    rows = []
-    for label in study.names:
-        row = [name(study.names[label])]
-        for source in sources:
-            mine = t[(t["source"] == source) & (t["label"] == label)]
-            if not len(mine):
-                row.append(BLANK)
-                continue
-            share = float(mine["right"].mean())
-            wrong = mine.loc[~mine["right"], "y_judge"].value_counts()
-            note = f"of {len(mine):,}"
-            if len(wrong):
-                note += f"; else mostly {study.names.get(wrong.index[0], wrong.index[0])}"
-            flag = share < AGREEMENT_LIMIT
-            text = f"⚑ {share:.0%}" if flag else f"{share:.0%}"
-            row.append(Cell(text, share, note, "bad" if flag else "", share if not flag else None))
-        rows.append(row)
-    return Table(["Class", *sources], rows, kind="heat")
 
 
 def shape_reasons(study: Study) -> Table | None:

@@ -9,7 +9,6 @@ from waferbench.report.kit.tables import BLANK, Cell, Table, gap, name, number, 
 from waferbench.report.kit.words import listed, points, score
 from waferbench.report.synthesis.figures import colours
 from waferbench.report.synthesis.study import HEADS, Study, is_leaky
-from waferbench.report.synthesis.summary import REFERENCE
 
 CHEAP = 0.2  # of the dearest cost: the paper's cheap backbone needs about a fifth
 LEAKY = "leaky: copies or samples of test wafers are trained on"
@@ -34,7 +33,7 @@ def table2(study: Study) -> Table | None:
 
 def _own(part: Study) -> list[Cell]:
     """The row of this study's best mean under one protocol, over all heads."""
-    means = pd.concat({head: part.means(head) for head in part.heads})
+    means = pd.concat({head: part.ours(part.means(head)) for head in part.heads})
     head, backbone, condition = means["mean"].idxmax()
     best = means.loc[(head, backbone, condition)]
     tone = "bad" if part.leaky else "best"
@@ -45,7 +44,11 @@ def _own(part: Study) -> list[Cell]:
         Cell(str(classes), classes),
         Cell(
             part.protocol,
-            note=LEAKY if part.leaky else f"{int(best['n'])} {part.over}" if best["n"] > 1 else "one split or fold",
+            note=LEAKY
+            if part.leaky
+            else f"{int(best['n'])} {part.over}"
+            if best["n"] > 1
+            else f"one split or {part.unit}",
         ),
         number(best["mean"], ".4f", _spread(best["std"]), tone),
         number(best["accuracy"], ".4f", _spread(best["accuracy_std"]), tone),
@@ -73,7 +76,7 @@ def heads(study: Study) -> Table | None:
 
 def best_conditions(study: Study) -> pd.DataFrame:
     """Per backbone: its best condition, mean macro-F1 and macs; only backbones whose cost is known."""
-    means = study.means(study.head)["mean"]
+    means = study.ours(study.means(study.head))["mean"]
     best = means.groupby(level="backbone").idxmax()
     rows = [(b, best[b][1], means[best[b]], study.costs["macs"].get(b)) for b in study.backbones if b in best.index]
     table = pd.DataFrame(rows, columns=["backbone", "condition", "mean", "macs"]).set_index("backbone")
@@ -168,23 +171,23 @@ def protocols(study: Study) -> Table | None:
             for condition in study.conditions:
                 m = present.get(condition)
                 tone = "bad" if leaky else "best" if m is not None and m["mean"] == top else ""
-                note = "" if m is None else spread(m["std"])
+                note = "" if m is None else spread(m["std"], unit=part.unit)
                 row.append(BLANK if m is None else number(m["mean"], ".4f", note, tone))
             rows.append([*row, number(means["n"].max(), ".0f"), number(part.n_seeds, ".0f")])
-    return Table(["Protocol", "Backbone", *study.conditions, "Folds", "Seeds"], rows)
+    return Table(["Protocol", "Backbone", *study.conditions, "Folds or replicates", "Seeds"], rows)
 
 
 def protocol_verdicts(study: Study) -> list[tuple[str, bool]]:
-    """(sentence, leaky) per protocol: the best condition over backbones, and its gain against real."""
+    """(sentence, leaky) per protocol: the best condition over backbones, and its gain over real wafers alone."""
     told = []
     for protocol in study.protocols if len(study.protocols) > 1 else []:
         part = study.of(protocol)
-        means = part.means(part.head)["mean"].unstack("condition").mean()
+        means = part.ours(part.means(part.head))["mean"].unstack("condition").mean()
         best = means.idxmax()
         text = f"{protocol}{' (leaky)' if part.leaky else ''}: best on average over backbones is {best}, "
         text += score(means[best])
-        if best != REFERENCE and REFERENCE in means and not part.leaky:
-            text += f", {points(means[best] - means[REFERENCE])} points against {REFERENCE}"
+        if best != part.real and part.real in means and not part.leaky:
+            text += f", {points(means[best] - means[part.real])} points against {part.real}"
         told.append((text + ".", part.leaky))
     return told
 

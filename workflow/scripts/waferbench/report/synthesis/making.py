@@ -8,8 +8,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
+from waferbench.config.synthesis.sources import DieFlow, DieLora, Gan, Lora, Oracle
 from waferbench.images.store import read_images
 from waferbench.report.kit.figures import INK, LINE, MUTED, SERIES, panels, sheet, svg
+from waferbench.report.kit.tables import Cell, Table, name
 from waferbench.report.synthesis.study import Study
 from waferbench.wafers.pictures import strip
 from waferbench.wafers.render import render, snap_greys
@@ -21,13 +23,9 @@ POINTS = 120  # of a curve: longer trainings are averaged to that many
 def curves(source: str, file: str, history: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     """Panels of one history: title -> name of a line -> loss of each step."""
     if file == "base_history":
-        return {
-            f"{source}: {title}": {"": part["loss"].to_numpy()}
-            for stage, title in (("vae", "autoencoder"), ("unet", "denoising, all classes"))
-            if len(part := history[history["stage"] == stage])
-        }
+        return {f"{source}: frozen base": {"": history["loss"].to_numpy()}}
     if file == "adapters_history":
-        return {f"{source}: denoising, adapters": _by_label(history, "loss")}
+        return {f"{source}: adapters": _by_label(history, "loss")}
     if "loss_d" in history:
         pooled, own = history[history["stage"] == "stage1"], history[history["stage"] == "stage2"]
         sides = {"real": pooled["d_real"].to_numpy(), "drawn": pooled["d_fake"].to_numpy()}
@@ -62,9 +60,9 @@ def training_curves(study: Study) -> str | None:
 
 
 def _draw(axes, study: Study, title: str, series: Mapping[str, np.ndarray]) -> None:
-    for k, (name, values) in enumerate(series.items()):
+    for k, (line, values) in enumerate(series.items()):
         steps, means = binned(values)
-        axes.plot(steps, means, color=SERIES[(k + 1) % len(SERIES)], lw=1.3, label=study.names.get(name, name))
+        axes.plot(steps, means, color=SERIES[(k + 1) % len(SERIES)], lw=1.3, label=study.names.get(line, line))
     axes.set_title(title, color=INK, fontsize=9, loc="left")
     axes.set_facecolor("none")
     for side in ("top", "right"):
@@ -85,10 +83,74 @@ def binned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def priors(study: Study) -> list[dict]:
-    """Strips {title, image} of what each diffusion base draws without an adapter."""
+    """Strips {title, image} of what each base draws without an adapter."""
     count, levels = study.settings.report.examples, study.settings.render.levels
     images = {source: read_images(path).images[:count] for source, path in study.priors.items()}
     return [{"title": source, "image": strip(some, levels, count)} for source, some in images.items()]
+
+
+VARIANTS = {
+    "standard": "the study’s own simulator",
+    "elsewhere": "another simulator than the study’s: other patterns, other die grids",
+}
+
+
+def bases(study: Study) -> list[str]:
+    """What each frozen base has seen, a sentence each."""
+    told = []
+    for source in study.generators:
+        entry, seen = study.settings.define.sources.get(source), study.bases.get(source)
+        if seen:
+            variant = str(seen["variant"])
+            simulator = VARIANTS.get(variant, variant) if study.simulated else "the simulator"
+            text = f"{source}: {seen['simulated_wafers']:,} simulated wafers, without their classes, of {simulator}"
+            text += "; no wafer of this study"
+            if not study.simulated:
+                text += f". But the simulator was tuned on {seen['simulator_tuned_on']}"
+            told.append(f"{text}.")
+        elif isinstance(entry, Lora) and entry.base != "native":
+            told.append(f"{source}: the ready base {entry.base}; what it has seen is not known here.")
+    return told
+
+
+def drawing(study: Study) -> Table | None:
+    """How each source's samples were drawn: what its generator learned from, adapters, steps, guidance."""
+    rows = []
+    for source in study.generators:
+        entry = study.settings.define.sources.get(source)
+        if entry is not None:
+            rows.append([name(source, entry.kind), *map(Cell, _drawing(entry))])
+    head = ["Source", "Learns from", "Adapters", "Sampler steps", "Guidance"]
+    return Table(head, rows) if rows else None
+
+
+def _drawing(entry: Gan | Lora | DieLora | DieFlow | Oracle) -> tuple[str, str, str, str]:
+    of_fold = "training wafers"
+    if isinstance(entry, Gan):
+        return of_fold, "–", "1", "–"
+    if isinstance(entry, DieFlow):
+        return of_fold, "–", f"{entry.sampler_steps}", _guidance(entry.guidance, "the wafer without a label", entry)
+    if isinstance(entry, DieLora):
+        adapters = f"rank {entry.rank}, alpha {entry.alpha:g}, {entry.steps} steps a class"
+        learned = f"at most {entry.max_wafers} training wafers a class"
+        return learned, adapters, f"{entry.sampler_steps}", _guidance(entry.guidance, "the frozen base", entry)
+    if isinstance(entry, Lora):
+        adapters = f"rank {entry.rank}, alpha {entry.alpha:g}, {entry.steps} steps a class"
+        against = "the frozen base" if entry.guidance_against == "base" else "the empty prompt"
+        return of_fold, adapters, f"{entry.sampler_steps}", _guidance(entry.guidance, against, entry)
+    return "–", "–", "–", "–"
+
+
+def _guidance(strength: float, against: str, entry: DieFlow | DieLora | Lora) -> str:
+    none = strength <= 1 if isinstance(entry, Lora) else strength == 1
+    if none:
+        return "none"
+    text = f"{strength:g} against {against}"
+    ramp = getattr(entry, "guidance_ramp", "none")
+    if ramp != "none":
+        text += f", {ramp}"
+    low, high = getattr(entry, "guidance_interval", (0.0, 1.0))
+    return text if (low, high) == (0.0, 1.0) else f"{text}, noise {low:g} to {high:g} of the schedule"
 
 
 def borderline(study: Study) -> list[dict]:

@@ -15,19 +15,22 @@ from waferbench.report.synthesis import (
     figures,
     generators,
     grid,
+    judged,
     making,
     mistakes,
     statistics,
     tables,
     trust,
+    worth,
 )
-from waferbench.report.synthesis.study import Study
-from waferbench.report.synthesis.summary import REFERENCE, Summary, summarise
+from waferbench.report.synthesis.study import REFERENCE, Study
+from waferbench.report.synthesis.summary import Summary, summarise
 from waferbench.wafers.pictures import strip
 
 TEMPLATE = TEMPLATES / "synthesis" / "report.html.j2"
 QUESTION = "Which synthetic wafers make the classifier better?"
 LEAKY = "leaky: copies or samples of test wafers are trained on"
+KINDS = {"real": "training", "oracle": "further real wafers"}  # of strips of samples, as they are called below them
 REFERENCES = {"test": "Against test wafers, which no generator saw", "train": "Against the generators’ training wafers"}
 
 
@@ -50,6 +53,8 @@ def render_page(study: Study, output: str | Path) -> None:
         runs=study.runs,
         origins=study.origins,
         warning=LEAKY if main.leaky else "",
+        findings=summary.findings,
+        alarms=summary.alarms,
     )
     write_page(TEMPLATE, output, frame, sections(study, summary))
 
@@ -60,7 +65,8 @@ def sections(whole: Study, summary: Summary) -> dict[str, Any]:
     return {
         "study": study,
         "head": figures.head_name(study),
-        "reference": REFERENCE,
+        "real": study.real,
+        "hollow": figures.hollow(study),
         "confidence": f"{study.confidence:.0%}",
         **_scores(study, summary),
         "table2": grid.table2(whole),
@@ -79,6 +85,12 @@ def _scores(study: Study, summary: Summary) -> dict[str, Any]:
     return {
         "best_backbone": study.short(summary.backbone),
         "table1": tables.table1(study),
+        "training": worth.training(study),
+        "budget": worth.budget(study),
+        "pooled": worth.pooled(study),
+        "worth": worth.worth(study),
+        "repeated": study.repeated,
+        "code_books": worth.code_books(study),
         "heads": grid.heads(study),
         "cost_figure": grid.cost_figure(study),
         "cheap": grid.cheap_sentence(study),
@@ -96,10 +108,14 @@ def _statistics(study: Study) -> dict[str, Any]:
     return {
         "decomposition": statistics.decomposition(study),
         "decomposition_figure": statistics.decomposition_figure(study),
+        "decomposition_judged": any(step == "judging" for step, _, _ in statistics.steps(study)),
         "ranks": statistics.ranks(study),
         "rank_pairs": statistics.rank_pairs(study),
         "rank_figure": statistics.rank_figure(study),
         "rank_verdict": statistics.verdict(study.ranks, study.head),
+        "ranks_tested": statistics.tested_ranks(study),
+        "mixed": worth.mixed(study),
+        "mixed_verdict": statistics.verdict(study.mixed_model, study.head),
         "saturation": statistics.saturation(study),
         "saturation_verdict": statistics.verdict(study.saturation, study.head),
         "saturation_figure": statistics.saturation_figure(study),
@@ -128,11 +144,16 @@ def _synthesis(study: Study) -> dict[str, Any]:
         "samples": _samples(study),
         "curves": making.training_curves(study),
         "priors": making.priors(study),
+        "bases": making.bases(study),
+        "drawing": making.drawing(study),
         "closest": making.closest_pairs(study),
         "quality": _quality(study),
         "networks": listed(generators.networks(study)),
         "inception": any("inception" in n for n in generators.networks(study)),
-        "agreement": generators.agreement(study),
+        "measured_once": _measured_once(study),
+        "agreement": judged.agreement(study),
+        "agreement_figure": judged.agreement_figure(study),
+        "texture": judged.texture(study),
         "shape": generators.shape_reasons(study),
         "real_rates": generators.real_rates(study),
         "filter_agreement": generators.filter_agreement(study),
@@ -142,6 +163,8 @@ def _synthesis(study: Study) -> dict[str, Any]:
 
 
 def _wins(study: Study) -> str:
+    if len(study.backbones) < 2:
+        return ""
     told = [
         f"{r.condition} on {r.above} of {r.backbones} (interval above zero on {r.clear})"
         for r in figures.wins(study).itertuples()
@@ -159,16 +182,23 @@ def _samples(study: Study) -> dict[str, list[dict[str, Any]]]:
         name: [
             {
                 "title": title,
-                "kind": kind,
+                "kind": "real" if kind == "oracle" else kind,
+                "below": KINDS.get(kind, kind),
                 "total": total,
                 "image": strip(images, levels, count) if len(images) else "",
-                "alt": f"{len(images)} wafer maps of class {name}: {title}, {kind}",
+                "alt": f"{len(images)} wafer maps of class {name}: {title}, {KINDS.get(kind, kind)}",
             }
             for title, kind, images, total in rows
         ]
         for label, name in study.names.items()
         if (rows := figures.sample_rows(study, label, count))
     }
+
+
+def _measured_once(study: Study) -> str:
+    """Where quality was measured, if not in every fold; "" else."""
+    once = study.settings.quality.scopes == "first" and len(study.folds_run) > 1 and not study.pooled
+    return f"Measured in the first {study.unit} alone." if once else ""
 
 
 def _quality(study: Study) -> dict[str, Table]:

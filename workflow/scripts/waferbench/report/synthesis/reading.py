@@ -49,6 +49,11 @@ def read_study(inputs: Mapping[str, Any], settings: MakeReport, folder: str | Pa
         sample_scope=Scope.parse(min((made[path]["scope"] for path in samples), default="pooled")),
         histories={(made[path]["source"], path.stem): read_table(path) for path in files.get("histories", [])},
         priors={made[path]["source"]: path for path in files.get("priors", [])},
+        bases={
+            made[path]["source"]: told
+            for path in files.get("priors", [])
+            if (told := read_provenance(path).get("pretrained_on"))
+        },
         explanations={made[path]["backbone"]: path for path in files.get("explanations", [])},
         thresholds=[
             {"protocol": made[path]["protocol"], "scope": Scope.parse(made[path]["scope"]), **read_json(path)}

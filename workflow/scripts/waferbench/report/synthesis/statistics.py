@@ -8,12 +8,12 @@ import pandas as pd
 
 from waferbench.report.kit.figures import INK, LINE, MUTED, clean, log_axis, sheet, svg
 from waferbench.report.kit.tables import BLANK, Cell, Table, gap, name, number
-from waferbench.report.kit.words import known, points
+from waferbench.report.kit.words import known, reach
 from waferbench.report.synthesis.figures import colours, draw_difference, limits_of
 from waferbench.report.synthesis.study import HEADS, Study
-from waferbench.report.synthesis.summary import REFERENCE
+from waferbench.report.synthesis.worth import least
 
-STEPS = ("augmentation", "repetition", "synthesis")
+STEPS = ("augmentation", "repetition", "synthesis", "judging")
 AGAINST = {  # what gains are set against: title, unit of the slope in points of gain, factor from the table's
     "parameters": ("parameters", "points per tenfold", 100),
     "real_score": ("macro-F1 on real wafers alone", "points per point", 1),
@@ -39,21 +39,23 @@ def decomposition(study: Study) -> Table | None:
             mine = t[(t["head"] == head) & (t["backbone"] == backbone)]
             row = [name(study.short(backbone)), Cell(HEADS.get(head, head))]
             for step, condition, reference in steps(study):
-                row.append(_gap(mine, step=step, condition=condition, reference=reference))
+                sees = least(study, backbone, condition, reference, head)
+                row.append(_gap(mine, sees, step=step, condition=condition, reference=reference))
             rows.append(row)
     head = ["Backbone", "Head", *(f"{step}: {condition} − {reference}" for step, condition, reference in steps(study))]
     return Table(head, rows)
 
 
-def _gap(table: pd.DataFrame, **where: str) -> Cell:
+def _gap(table: pd.DataFrame, sees: str, **where: str) -> Cell:
     for column, value in where.items():
         table = table[table[column] == value]
     if not len(table):
         return BLANK
     r = table.iloc[0]
     notes = [f"p {r['p_value']:.3f}"] if known(r["p_value"]) else []
-    if known(r["wafer_low"]):
-        notes.append(f"test wafers alone {points(r['wafer_low'])} to {points(r['wafer_high'])}")
+    if alone := reach(r["wafer_low"], r["wafer_high"], "points"):
+        notes.append(f"test wafers alone {alone}")
+    notes += [sees] if sees else []
     return gap(r["difference"], r["low"], r["high"], "; ".join(notes))
 
 
@@ -84,19 +86,27 @@ def decomposition_figure(study: Study) -> str | None:
 
 
 def ranks(study: Study) -> Table | None:
-    """Mean rank of every condition over backbones, with the Friedman test's verdict, per head."""
+    """Mean rank of every condition over backbones, with the Friedman test's verdict, per head; None of one backbone."""
     t = study.ranks
-    if not len(t):
+    if not len(t) or len(study.backbones) < 2:
         return None
-    tested, rows = bool(t["statistic"].notna().any()), []
+    tested, rows = tested_ranks(study), []
     for r in t.itertuples():
         row = [name(r.condition), Cell(HEADS.get(r.head, r.head)), number(r.mean_rank, ".2f")]
         row.append(number(r.n_backbones, ".0f"))
         if tested:
-            row += [number(r.statistic, ".2f"), number(r.p_value, ".4f"), number(r.critical_difference, ".2f")]
+            blocks = f"orders permuted in {r.n_blocks:.0f} blocks" if known(r.n_blocks) else ""
+            how = "for these generators alone" if r.verdict else blocks
+            row += [number(r.statistic, ".2f"), number(r.p_value, ".4f", how)]
+            row.append(number(r.critical_difference, ".2f"))
         rows.append(row)
     head = ["Condition", "Head", "Mean rank", "Backbones"]
-    return Table(head + (["Friedman χ²", "p (Iman, Davenport)", "Critical difference"] if tested else []), rows)
+    return Table(head + (["Friedman χ²", "p", "Critical difference"] if tested else []), rows)
+
+
+def tested_ranks(study: Study) -> bool:
+    """Whether backbones and conditions were enough for a test of their ranks."""
+    return bool(study.ranks["statistic"].notna().any())
 
 
 def rank_pairs(study: Study) -> Table | None:
@@ -111,7 +121,7 @@ def rank_pairs(study: Study) -> Table | None:
         ]
         for r in t.itertuples()
     ]
-    return Table(["Condition", "Against", "Head", "p (Nemenyi)"], rows) if rows else None
+    return Table(["Condition", "Against", "Head", "p"], rows) if rows else None
 
 
 def verdict(table: pd.DataFrame, head: str) -> str:
@@ -124,7 +134,7 @@ def rank_figure(study: Study) -> str | None:
     """Inline SVG of the critical difference diagram (Demšar 2006); None where ranks were not tested."""
     t = study.ranks[study.ranks["head"] == study.head].drop_duplicates("condition")
     pairs = study.rank_pairs[study.rank_pairs["head"] == study.head].dropna(subset=["p_value"])
-    if len(t) < 3 or not len(pairs) or verdict(study.ranks, study.head):
+    if len(t) < 3 or not len(pairs) or not known(t["critical_difference"].iloc[0]):
         return None
     from scikit_posthocs import critical_difference_diagram  # four seconds, and only for this figure
 
@@ -161,7 +171,7 @@ def saturation(study: Study) -> Table | None:
     for r in t.itertuples():
         title, unit, factor = AGAINST.get(r.against, (str(r.against), "", 1))
         slope, low, high = (factor * v if known(v) else None for v in (r.slope, r.slope_low, r.slope_high))
-        note = f"{low:+.2f} to {high:+.2f}".replace("-", "−") if low is not None and high is not None else ""
+        note = reach(low, high)
         few = Cell(str(r.verdict), tone="muted") if isinstance(r.verdict, str) and r.verdict else Cell("")
         rows.append(
             [
@@ -185,10 +195,10 @@ def saturation_figure(study: Study) -> str | None:
     """
     means = study.means(study.head)["mean"].unstack("condition")
     synthetic = [c for c in study.conditions if study.synthetic(c) and c in means]
-    if study.leaky or not {REFERENCE, study.baseline} <= set(means) or len(means) < 3 or not synthetic:
+    if study.leaky or not {study.real, study.baseline} <= set(means) or len(means) < 3 or not synthetic:
         return None
     sizes = (study.costs["parameters"] / 1e6).reindex(means.index)
-    panels = [("macro-F1 on real wafers alone", means[REFERENCE], False)]
+    panels = [("macro-F1 on real wafers alone", means[study.real], False)]
     if sizes.notna().sum() >= 3:
         panels.insert(0, ("parameters, millions (log)", sizes, True))
     with sheet(4.6 * len(panels), 3.0) as figure:

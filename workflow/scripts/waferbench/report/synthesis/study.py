@@ -15,12 +15,14 @@ from waferbench.base import protocols
 from waferbench.base.names import slugs
 from waferbench.base.scope import POOLED, Scope
 from waferbench.base.tables import CLOSEST, TABLES, WAFERS
+from waferbench.config.synthesis.sources import Oracle
 from waferbench.config.synthesis.stages import MakeReport
 from waferbench.wafers.store import WaferStore
 
+REFERENCE = "real"  # real wafers as they are; not every study has them
 HEADS = {"ecoc_svm": "ECOC-SVM", "softmax": "softmax"}
 READ = {**TABLES, "closest": CLOSEST, "selected": WAFERS}  # the tables of a study, and their columns
-OF_ONE_SEED = ("audit", "folds", "shape_filter", "agreement")
+OF_ONE_SEED = ("audit", "folds", "shape_filter", "agreement", "budget")
 SPEEDS = ["latency_ms", "images_per_second"]
 
 
@@ -32,7 +34,8 @@ class Study:
     samples: (source, label) -> HDF5 file of raw samples of the first scope.
     sample_scope: that scope.
     histories: (source, name of its file) -> losses of a training behind these samples.
-    priors: source -> HDF5 file of what its diffusion base draws without an adapter.
+    priors: source -> HDF5 file of what its base draws without an adapter.
+    bases: source -> what a base that the study pretrained has seen, as its provenance says.
     explanations: backbone -> HDF5 file of wafers and what the network looked at.
     thresholds: facts of every fitted shape filter, with its protocol and scope.
     trainings: (protocol, scope, source, facts) of every GAN: stage1 and labels -> converged, reason.
@@ -47,6 +50,7 @@ class Study:
     sample_scope: Scope = POOLED
     histories: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     priors: Mapping[str, Path] = field(default_factory=dict)
+    bases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     explanations: Mapping[str, Path] = field(default_factory=dict)
     thresholds: Sequence[Mapping[str, Any]] = ()
     trainings: Sequence[tuple[str, Scope, str, Mapping[str, Any]]] = ()
@@ -109,9 +113,19 @@ class Study:
         return max(1, self.scores["seed"].nunique())
 
     @property
+    def replicated(self) -> bool:
+        """Folds of the protocol are replicates: training sets of their own and one test set for all."""
+        return protocols.protocol(self.protocol).replicates > 0 if self.protocol else False
+
+    @property
+    def unit(self) -> str:
+        """What the protocol makes several of: ``fold`` or ``replicate``."""
+        return "replicate" if self.replicated else "fold"
+
+    @property
     def over(self) -> str:
         """What means are taken over, in words."""
-        return "folds" if self.n_seeds == 1 else f"folds and {self.n_seeds} seeds"
+        return f"{self.unit}s" if self.n_seeds == 1 else f"{self.unit}s and {self.n_seeds} seeds"
 
     @cached_property
     def costs(self) -> pd.DataFrame:
@@ -164,15 +178,26 @@ class Study:
 
     @property
     def sources(self) -> list[str]:
-        """Synthesizers of the study: sources that have samples, quality or shape scores."""
+        """Where added wafers come from: sources that have samples, quality or shape scores, oracles first."""
         order = [self.source_of(condition) for condition in self.settings.conditions]
         found = {s for s, _ in self.samples} | set(self.quality["source"]) | set(self.shape_filter["source"])
-        return [s for s in dict.fromkeys(order) if s in found] + sorted(found - set(order))
+        known = [s for s in dict.fromkeys(order) if s in found] + sorted(found - set(order))
+        return sorted(known, key=lambda source: source not in self.oracles)
 
     def source_of(self, condition: str) -> str:
         """What a condition adds to the real wafers: a synthesizer, ``none``, ``repeat``, or empty where undefined."""
         defined = self.settings.define.conditions.get(condition)
         return defined.source if defined else ""
+
+    @property
+    def oracles(self) -> list[str]:
+        """Sources that add further real wafers: the ceiling of all others."""
+        return [name for name, source in self.settings.define.sources.items() if isinstance(source, Oracle)]
+
+    @property
+    def generators(self) -> list[str]:
+        """The synthesizers among `sources`."""
+        return [source for source in self.sources if source not in self.oracles]
 
     @property
     def simulated(self) -> bool:
@@ -186,8 +211,23 @@ class Study:
 
     @property
     def baseline(self) -> str:
-        """The condition that gains are measured against, beside `real`."""
+        """The condition that gains are measured against first of all."""
         return self.settings.baseline
+
+    @property
+    def real(self) -> str:
+        """The condition of real wafers alone that scores are set against: `real`, or the baseline without it."""
+        return REFERENCE if REFERENCE in self.conditions else self.baseline
+
+    @property
+    def repeated(self) -> str:
+        """The condition that repeats real wafers, the fair reference of all that add any; "" for none."""
+        return next((c for c in self.conditions if self.source_of(c) == "repeat"), "")
+
+    @property
+    def references(self) -> list[str]:
+        """The conditions that gains are measured against."""
+        return [c for c in dict.fromkeys([REFERENCE, self.baseline, self.repeated]) if c in self.conditions]
 
     @property
     def confidence(self) -> float:
@@ -209,12 +249,21 @@ class Study:
             accuracy_std=("accuracy", "std"),
         )
 
+    def ours(self, means: pd.DataFrame) -> pd.DataFrame:
+        """The rows of `means` that are somebody's recipe: without oracles, whose wafers nobody else has; else all."""
+        found = means[[self.source_of(c) not in self.oracles for c in means.index.get_level_values("condition")]]
+        return found if len(found) else means
+
     def synthetic(self, condition: str) -> bool:
         """The condition adds samples of a synthesizer."""
-        return self.source_of(condition) not in ("", "none", "repeat")
+        return self.source_of(condition) not in ("", "none", "repeat", *self.oracles)
+
+    def adds(self, condition: str) -> bool:
+        """The condition adds wafers: samples, further real ones or real ones again."""
+        return self.source_of(condition) not in ("", "none")
 
     def gain(self, backbone: str, condition: str, against: str, head: str | None = None) -> pd.Series | None:
-        """The comparison of two conditions: difference, low, high, wafer_low, wafer_high, p_value, n_folds."""
+        """The comparison of two conditions: difference, low, high, wafer_low, wafer_high, p_value, power_effect, ..."""
         t = self.comparisons
         mine = t[
             (t["backbone"] == backbone)

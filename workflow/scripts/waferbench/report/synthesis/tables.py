@@ -7,9 +7,9 @@ import pandas as pd
 
 from waferbench.report.kit import tables as kit
 from waferbench.report.kit.tables import BLANK, Cell, Table, name, number
-from waferbench.report.kit.words import known, points, score
+from waferbench.report.kit.words import known, points, reach, score
 from waferbench.report.synthesis.study import HEADS, Study
-from waferbench.report.synthesis.summary import REFERENCE
+from waferbench.report.synthesis.worth import COUNTS
 
 COST = ("Parameters, M", "GMACs", "Latency, ms")
 
@@ -90,27 +90,36 @@ def table1_frame(study: Study) -> pd.DataFrame:
             "accuracy_std": m["accuracy_std"],
             "n_folds": int(m["n"]),
             "n_seeds": part.n_seeds,
+            **{column: counts[column].get((backbone, head, condition)) for column in ("n_added", "steps")},
             "paper_macro_f1": None if part.leaky else study.paper_score(backbone, condition, head),
         }
         for protocol in study.protocols
         for part in [study.of(protocol)]
+        for counts in [_counts(part)]
         for head in part.heads
         for (backbone, condition), m in part.means(head).iterrows()
     ]
     return pd.DataFrame(rows)
 
 
+def _counts(study: Study) -> pd.DataFrame:
+    """Means of `COUNTS` by backbone, head and condition."""
+    keys = ["backbone", "head", "condition"]
+    numbers = study.scores[list(COUNTS)].apply(pd.to_numeric, errors="coerce")
+    return numbers.join(study.scores[keys]).groupby(keys).mean()
+
+
 def spread(study: Study, std: float, backbone: str, condition: str, head: str) -> str:
     """What stands below a score: its deviation over folds; with one fold its interval over test wafers."""
-    return kit.spread(std, None if known(std) else study.score_interval(backbone, condition, head))
+    return kit.spread(std, None if known(std) else study.score_interval(backbone, condition, head), study.unit)
 
 
 def comparisons(study: Study) -> Table | None:
-    """Every comparison with its interval, p-values and standardised effect."""
+    """Every comparison with its interval, p-values, standardised effect and the least effect it could have seen."""
     rows, corrected = [], bool(study.comparisons["p_holm"].notna().any())
     for r in study.comparisons.itertuples():
-        low, high = (points(v) if known(v) else "–" for v in (r.low, r.high))
-        tone = "good" if known(r.low) and r.low > 0 else "bad" if known(r.high) and r.high < 0 else ""
+        interval = reach(r.low, r.high, "points")
+        tone = "" if not interval else "good" if r.low > 0 else "bad" if r.high < 0 else ""
         rows.append(
             [
                 name(study.short(r.backbone)),
@@ -118,30 +127,29 @@ def comparisons(study: Study) -> Table | None:
                 Cell(r.condition),
                 Cell(r.against),
                 Cell(points(r.difference), float(r.difference), tone=tone) if known(r.difference) else BLANK,
-                Cell(f"{low} to {high}", float(r.low)) if known(r.low) else BLANK,
+                Cell(interval, float(r.low)) if interval else BLANK,
                 gap_of_wafers(r),
+                number(100 * r.power_effect if known(r.power_effect) else None, ".1f"),
                 number(r.p_value, ".3f"),
                 *((number(r.p_holm, ".3f"), _effect(r)) if corrected else ()),
                 number(r.n_folds, ".0f"),
             ]
         )
     head = ["Backbone", "Head", "Condition", "Against", "Gain (points)", f"{study.confidence:.0%} interval"]
-    head += ["Over test wafers alone", "p"]
+    head += ["Over test wafers alone", "Smallest effect seen", "p"]
     head += ["p, Holm", "Effect"] if corrected else []
-    head += ["Folds"]
+    head += [f"{study.unit.title()}s"]
     return Table(head, rows) if rows else None
 
 
 def gap_of_wafers(row) -> Cell:
     """The interval of a difference over test wafers alone."""
-    if not known(row.wafer_low):
-        return BLANK
-    return Cell(f"{points(row.wafer_low)} to {points(row.wafer_high)}", float(row.wafer_low))
+    interval = reach(row.wafer_low, row.wafer_high, "points")
+    return Cell(interval, float(row.wafer_low)) if interval else BLANK
 
 
 def _effect(row) -> Cell:
-    note = f"{row.effect_low:.2f} to {row.effect_high:.2f}" if known(row.effect_low) and known(row.effect_high) else ""
-    return number(row.effect, ".2f", note.replace("-", "−"))
+    return number(row.effect, ".2f", reach(row.effect_low, row.effect_high))
 
 
 def per_class(study: Study, backbone: str | None = None) -> Table:
@@ -150,15 +158,16 @@ def per_class(study: Study, backbone: str | None = None) -> Table:
     t = t if backbone is None else t[t["backbone"] == backbone]
     means = t.pivot_table(index="label", columns="condition", values="f1", aggfunc="mean")
     wide = means.reindex(index=[n for n in study.names if n in means.index], columns=study.conditions)
-    support = t.drop_duplicates(["fold", "label"]).groupby("label")["support"].sum()
+    counted = ["label"] if study.replicated else ["fold", "label"]  # replicates share their test wafers
+    support = t.drop_duplicates(counted).groupby("label")["support"].sum()
     values = wide.to_numpy(float)
     low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
     rows = []
     for label, row in wide.iterrows():
         cells = [name(study.name_of(label)), number(support.get(label), ",.0f")]
         for condition in study.conditions:
-            comparable = REFERENCE in row and condition != REFERENCE and not study.leaky
-            change = row[condition] - row[REFERENCE] if comparable else None
+            comparable = study.real in row and condition != study.real and not study.leaky
+            change = row[condition] - row[study.real] if comparable else None
             note = points(change) if known(change) else ""
             tone = "best" if row[condition] == row.max() else ""
             heat = (row[condition] - low) / max(high - low, 1e-9) if known(row[condition]) else None

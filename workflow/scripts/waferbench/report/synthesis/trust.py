@@ -7,7 +7,7 @@ import pandas as pd
 
 from waferbench.report.kit.figures import INK, LINE, MUTED, SERIES, clean, panels, sheet, svg
 from waferbench.report.kit.tables import BLANK, Cell, Table, gap, name, number
-from waferbench.report.kit.words import known
+from waferbench.report.kit.words import known, reach
 from waferbench.report.synthesis.figures import colours
 from waferbench.report.synthesis.study import Study
 
@@ -26,7 +26,7 @@ def rare_recall(study: Study) -> Table | None:
     if not len(t):
         return None
     t = t.drop_duplicates(["backbone", "label", "condition"]).set_index(["backbone", "label", "condition"])
-    rows = []
+    rows, average = [], bool(t["average_precision"].notna().any())
     for label in dict.fromkeys(t.index.get_level_values("label")):
         for backbone in study.backbones:
             present = {c: t.loc[(backbone, label, c)] for c in study.conditions if (backbone, label, c) in t.index}
@@ -34,9 +34,18 @@ def rare_recall(study: Study) -> Table | None:
             for condition, r in present.items():
                 names = [name(study.name_of(label)), Cell(study.short(backbone)), Cell(condition)]
                 gain = gap(r["gain"], r["gain_low"], r["gain_high"])
-                rows.append([*names, number(r["n_positive"], ",.0f"), *_found(r, top), gain, _thresholds(r)])
+                row = [*names, number(r["n_positive"], ",.0f"), *_found(r, top), gain, _thresholds(r)]
+                rows.append([*row, *_average(r)] if average else row)
     head = ["Class", "Backbone", "Trained on", "Wafers", "Found", "Precision reached"]
-    return Table([*head, f"Gain against {study.baseline}, points", "Thresholds"], rows)
+    head += [f"Gain against {study.baseline}, points", "Thresholds"]
+    head += ["Average precision", f"its gain against {study.baseline}, points"] if average else []
+    return Table(head, rows)
+
+
+def _average(row: pd.Series) -> tuple[Cell, Cell]:
+    """Average precision, which needs no threshold, and its gain."""
+    mean = number(row["average_precision"], ".3f", reach(row["ap_low"], row["ap_high"]))
+    return mean, gap(row["ap_gain"], row["ap_gain_low"], row["ap_gain_high"])
 
 
 def _found(row: pd.Series, top: float | None) -> tuple[Cell, Cell]:
@@ -49,7 +58,7 @@ def _found(row: pd.Series, top: float | None) -> tuple[Cell, Cell]:
 
 
 def _range(low: float, high: float) -> str:
-    return f"{low:.0%} to {high:.0%}" if known(low) and known(high) else ""
+    return reach(low, high, ".0%")
 
 
 def _thresholds(row: pd.Series) -> Cell:
