@@ -1,7 +1,8 @@
 """LoRA sampling against a plain loop over the stock pipeline: same adapter, steps, guidance, precision.
 
 python benchmarks/lora_sampling.py --images 32 --steps 20
-The plain loop asks diffusers' StableDiffusionPipeline for one batch after another, of one image and of --batch.
+The plain loop asks diffusers' StableDiffusionPipeline for one batch after another, of one image and of --batch. It knows
+guidance against the empty prompt alone, so that both have that one. What guidance against the base costs: generators.py
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from waferbench.wafers.simulate.dataset import simulate
 def main() -> None:
     """One line a figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--overlay", default="wm811k-small", help="of config/, whose networks are sampled")
+    parser.add_argument("--overlay", default="wm811k", help="of config/, whose networks are sampled")
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--batch", type=int, default=32, help="of the plain loop")
     parser.add_argument("--steps", type=int, default=20)
@@ -37,6 +38,7 @@ def main() -> None:
     say_device()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     changes = {"steps": 2, "batch": 2, "sampler_steps": args.steps, "guidance": args.guidance, "precision": "float32"}
+    changes |= {"guidance_against": "prompt"}
     settings = source_settings("lora", args.overlay).model_copy(update=changes)
     size = settings.size
     with tempfile.TemporaryDirectory() as name:

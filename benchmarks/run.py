@@ -1,7 +1,7 @@
 """All benchmarks within a given number of minutes, shortest first; a row a figure in a CSV file.
 
 python benchmarks/run.py --minutes 30
-python benchmarks/run.py --minutes 60 --real wm811k_labelled.npz --study results/wm811k-small   (those with data, too)
+python benchmarks/run.py --minutes 60 --real wm811k_labelled.npz --study results/wm811k   (those with data, too)
 python benchmarks/run.py --list
 
 Rows are added as figures come, so that what ends this command loses no figure. A benchmark that would not end in time

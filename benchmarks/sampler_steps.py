@@ -1,6 +1,6 @@
 """KID of LoRA samples against the number of sampling steps, in a finished study: what justifies the default.
 
-python benchmarks/sampler_steps.py results/wm811k-small --images 40
+python benchmarks/sampler_steps.py results/wm811k --images 40
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
     wafers = TrainingWafers.read(files, scope, settings.classes, "val")
     wafers = wafers.at(real_wafers(wafers.labels, scope, "val", 2000, 0))
     real = network(wafers.images(settings.render))
-    base = load_base(source / "base", device)
+    base = load_base(args.study / "bases" / args.source / "base", device)
     for steps in args.steps:
         start, parts = time.perf_counter(), []
         how = settings.source.model_copy(update={"sampler_steps": steps})
@@ -60,7 +60,7 @@ def main() -> None:
         of = f"{steps} UniPC steps, {len(drawn)} images"
         figure(f"LoRA samples, {of}", len(drawn) / seconds, "images/s")
         for what, value in (("", kid), (", low end of its 95% interval", low), (", high end", high)):
-            figure(f"KID, {of}{what}", value, "")
+            figure(f"KID x 1000, {of}{what}", 1000 * value, "")
         figure(f"Frechet distance, {of}", frechet_of_features(drawn, real), "")
     peak_memory("all")
 

@@ -137,7 +137,7 @@ def test_the_weight_one_is_the_adapted_network_alone(base):
 def test_a_class_with_too_few_wafers_is_named(base):
     maps = {"left": wafers("left"), "right": wafers("right", 4)}
     with pytest.raises(
-        InputError, match=r"class 'right' has 4 training wafers.*5 at least.*dataset\.simulated\.counts"
+        InputError, match=r"class 'right' has 4 training wafers.*6 at least.*dataset\.simulated\.counts"
     ):
         train_adapters(base, maps, SMALL, 1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from waferbench.base.records import run_records
 
-VERSION = "0.3.0"
+VERSION = "0.4.0"
 
 
 def made_by_others(study: Path) -> list[str]:

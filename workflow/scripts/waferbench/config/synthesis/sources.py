@@ -265,7 +265,7 @@ class DieLoraTraining(DieNetwork):
 
     rank: Count = 16
     """Of the adapters."""
-    max_wafers: Annotated[int, Field(ge=5)] = 100
+    max_wafers: Annotated[int, Field(ge=6)] = 100
     """Training wafers of a class that its adapter sees at most, the first by hash."""
     steps: Count = 20
     """Per class."""

@@ -22,7 +22,7 @@ from waferbench.synthesis.dielora.base import one_label
 
 UNTOUCHED = ("stem", "head")  # what goes in and comes out is the same for every class
 DOWN, UP = "lora_A.weight", "lora_B.weight"  # peft's names
-FEWEST = 5  # wafers of a class that an adapter learns from
+FEWEST = 6  # wafers of a class that an adapter learns from
 
 
 def targets(network: DieNet) -> dict[str, Tensor]:
