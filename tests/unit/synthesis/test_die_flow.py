@@ -6,12 +6,15 @@ import torch
 
 from waferbench.base.errors import InputError
 from waferbench.base.scope import Fold
+from waferbench.config.resolve import resolve
 from waferbench.config.synthesis.sources import DieFlow
 from waferbench.learning import training
 from waferbench.learning.runtime import Checkpoint
 from waferbench.synthesis.dieflow.network import DieNet, losses, padding
+from waferbench.synthesis.dieflow.reveal import guided, weight_at
 from waferbench.synthesis.dieflow.sample import Sampler
-from waferbench.synthesis.dieflow.train import Batches, shapes_of, stack, train_die_flow
+from waferbench.synthesis.dieflow.train import Batches, hidden_shares, shapes_of, stack, train_die_flow
+from waferbench.tracks import all_tracks, checks_of, settings_model
 from waferbench.wafers.symmetries import under_symmetry
 
 CPU = torch.device("cpu")
@@ -98,6 +101,56 @@ def test_batches_draw_classes_by_their_balance():
     assert shares[0.0] == pytest.approx(4 / 24, abs=0.04) and shares[1.0] == pytest.approx(0.5, abs=0.05)
 
 
+def test_mostly_hides_two_thirds_of_the_dies_and_spreads_them():
+    random = torch.Generator().manual_seed(0)
+    uniform, mostly = (hidden_shares(300, kind, random).sort().values for kind in ("uniform", "mostly"))
+    middle = (torch.arange(300) + 0.5) / 300
+    torch.testing.assert_close(uniform, middle, atol=1 / 300, rtol=0)
+    torch.testing.assert_close(mostly, 1 - middle.flip(0) ** 2, atol=2 / 300, rtol=0)
+    assert mostly.mean() == pytest.approx(2 / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("drop_label, learned", [(0.0, False), (0.5, True)])
+def test_the_place_of_no_label_is_learned_where_labels_are_dropped(drop_label, learned):
+    start, end = (fitted(drop_label=drop_label, steps=steps, lr=1e-9 if steps == 1 else 1e-2)[0] for steps in (1, 8))
+    none = [state["label.weight"][len(CLASSES)] for state in (start, end)]
+    assert torch.allclose(*none, atol=1e-6) != learned
+    assert not torch.allclose(start["label.weight"][0], end["label.weight"][0], atol=1e-6)
+
+
+def test_guidance_moves_logits_from_those_without_a_label_towards_and_beyond_those_with_it():
+    labelled, unlabelled = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 0.0])
+    assert torch.equal(guided(labelled, unlabelled, 0), unlabelled)
+    assert torch.equal(guided(labelled, unlabelled, 1), labelled)
+    assert torch.equal(guided(labelled, unlabelled, 3), torch.tensor([2.0, -6.0]))
+
+
+@pytest.mark.parametrize(
+    "ramp, expected", [("none", [3, 3, 3, 3, 3]), ("rising", [1, 1.5, 2, 2.5, 3]), ("falling", [3, 2.5, 2, 1.5, 1])]
+)
+def test_guidance_is_ramped_over_the_looks(ramp, expected):
+    settings = small(guidance=3.0, guidance_ramp=ramp, sampler_steps=5)
+    assert [weight_at(look, settings) for look in range(5)] == pytest.approx(expected)
+
+
+def test_samples_carry_their_label_the_more_the_stronger_they_are_guided():
+    state, _ = fitted(steps=60, augment=False, ema=0.5, drop_label=0.3)
+    shares = []
+    for guidance in (0.0, 1.0, 3.0):
+        maps = Sampler(state, grids(), small(augment=False, guidance=guidance), 5, Fold(0), CPU).draw("left", 0, 24)
+        shares.append(np.mean([(m[:, : m.shape[1] // 2] == 2).sum() / max(1, (m == 2).sum()) for m in maps]))
+    assert shares[0] < shares[1] < shares[2]
+
+
+@pytest.mark.parametrize("guidance, ramp, rows", [(1.0, "none", 4), (2.0, "none", 8), (2.0, "falling", 7)])
+def test_only_guided_looks_cost_twice(guidance, ramp, rows):
+    sampler = Sampler(fitted()[0], grids(), small(guidance=guidance, guidance_ramp=ramp), 5, Fold(0), CPU)
+    seen = []
+    sampler.network.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    sampler.draw("left", 0, 1)
+    assert sum(seen) == rows
+
+
 def test_it_learns_which_half_fails():
     state, history = fitted(steps=150, augment=False, ema=0.9)
     assert list(history) == ["step", "loss"] and history["loss"].tail(20).mean() < 0.7 * history["loss"].head(5).mean()
@@ -159,3 +212,14 @@ def test_a_class_without_wafers_is_named():
     maps, labels = wafers()
     with pytest.raises(InputError, match="no training wafer of class 'donut'"):
         train_die_flow(maps, labels, ["donut"], SMALL, 1, CPU)
+
+
+def test_guidance_without_dropped_labels_is_refused_with_advice_that_works():
+    def study(**changes):
+        config = {"define": {"sources": {"die_flow": changes}}}
+        return resolve(config, settings_model(all_tracks()), checks_of(all_tracks()))
+
+    with pytest.raises(InputError, match=r"die_flow\.guidance: 2\.0, but with drop_label = 0 .* guidance to 1"):
+        study(drop_label=0)
+    assert study(drop_label=0, guidance=1).define.sources["die_flow"].guidance == 1
+    assert study(drop_label=0.15).define.sources["die_flow"].drop_label == 0.15

@@ -26,14 +26,14 @@ class DieNet(nn.Module):
     """Logits of failing for each die.
 
     Args:
-        classes: number of classes.
+        labels: number of labels; a die flow's last one stands for none.
         channels: width of each level; every level but the last halves rows and columns.
     """
 
-    def __init__(self, classes: int, channels: Sequence[int]):
+    def __init__(self, labels: int, channels: Sequence[int]):
         super().__init__()
         width = 2 * channels[0]
-        self.label = nn.Embedding(classes, width)
+        self.label = nn.Embedding(labels, width)
         self.facts = nn.Sequential(nn.Linear(3, width), nn.SiLU(), nn.Linear(width, width))
         self.stem = nn.Conv2d(PLANES * PATCH**2, channels[0], 3, padding=1)
         self.down = nn.ModuleList(_Block(c, c, width) for c in channels)
@@ -50,7 +50,7 @@ class DieNet(nn.Module):
         Args:
             dies: int64 (B, H, W): 0 off-wafer or padding, 1 pass, 2 fail, 3 hidden; H and W multiples of `padding`.
             shapes: float (B, 2), rows and columns before padding.
-            labels: int64 (B,), position of each wafer's class.
+            labels: int64 (B,), position of each wafer's label.
         """
         on = (dies > 0).flatten(1).sum(1).clamp(min=1)
         hidden = (dies == HIDDEN).flatten(1).sum(1) / on
@@ -119,7 +119,11 @@ class _Attention(nn.Module):
 
 
 def losses(logits: Tensor, truth: Tensor, hidden: Tensor) -> Tensor:
-    """Each wafer's mean cross-entropy over its hidden dies, float (B,): the flow's bound in nats a die.
+    """Each wafer's mean cross-entropy over its hidden dies, float (B,), in nats a die.
+
+    Its mean is the flow's bound where the hidden share s is uniform. Where it is 1 - u^2, of density
+    1 / (2 sqrt(1 - s)), it is the bound reweighted towards wafers of which little is known: higher, and not to be
+    compared with the other.
 
     Args:
         logits: float (B, H, W) of failing. truth: int64 (B, H, W) dies. hidden: bool (B, H, W).

@@ -47,7 +47,7 @@ def train_die_flow(
     labels = np.asarray(labels)
     require_each(classes, labels, "die flow")
     seed_everything(derive_seed(seed, "die flow"))
-    network = DieNet(len(classes), settings.channels).to(device, memory_format=torch.channels_last).train()
+    network = DieNet(len(classes) + 1, settings.channels).to(device, memory_format=torch.channels_last).train()
     positions = np.array([list(classes).index(label) for label in labels])
     batches = Batches(maps, positions, settings, derive_seed(seed, "die flow batches"))
 
@@ -55,9 +55,10 @@ def train_die_flow(
         dies, shapes, chosen = (part[rows].to(device) for part in batches.draw(step))
         random = step_generator(derive_seed(seed, "hide"), step)
         n, size = settings.batch, dies.shape[1:]
-        # shares of hidden dies spread over the batch
-        share = (torch.randperm(n, generator=random) + torch.rand(n, generator=random)) / n
+        share = hidden_shares(n, settings.hidden, random)
         hidden = (torch.rand((n, *size), generator=random) < share[:, None, None])[rows].to(device) & (dies > 0)
+        unlabelled = (torch.rand(n, generator=random) < settings.drop_label)[rows].to(device)
+        chosen = torch.where(unlabelled, len(classes), chosen)
         with autocast(device, settings.precision):
             logits = network(torch.where(hidden, HIDDEN, dies), shapes, chosen)
         return losses(logits, dies, hidden).mean()
@@ -75,6 +76,17 @@ def train_die_flow(
     )
     state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
     return state, pd.DataFrame({"step": np.arange(1, len(history) + 1), "loss": history})
+
+
+def hidden_shares(n: int, kind: str, random: torch.Generator) -> Tensor:
+    """Share of hidden dies of each wafer of a batch, float (n,), spread evenly over the batch.
+
+    Args:
+        kind: uniform: between 0 and 1; mostly: 1 - u^2, two thirds on average. What a label says is little beside the
+            noise of hundreds of dies, and is of use only while nearly all of them are hidden.
+    """
+    u = (torch.randperm(n, generator=random) + torch.rand(n, generator=random)) / n
+    return u if kind == "uniform" else 1 - u**2
 
 
 class Batches:
