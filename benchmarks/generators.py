@@ -7,7 +7,7 @@ python benchmarks/generators.py --overlay wm811k --against FOLDER --against-over
 
 Every measure is taken in a process of its own, which imports the library of one checkout: this one's and the other
 version's in turns, each at the settings of its own study, on simulated wafers. What the other version lacks is left
-out there. Trainings go as the study's jobs call them, one class each, after one that is not counted.
+out there. Trainings go as the study's jobs call them, one class each; the fastest of some counts.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ TITLE = {"gan": "GAN", "lora": "LoRA adapters", "die_lora": "die LoRA adapters",
 class Asked:
     """What one process is to measure.
 
-    library: checkout whose library is imported. overlay: of its ``config/``. part: of `PARTS`. steps: of a training.
-    pretraining: steps of a base at most, 0 = as many as the settings say. samples: drawn of a source. repeats: of a
-    training and of a drawing, the fastest of which counts; 1 has nothing that warms up. threads: of torch, 0 = its own.
+    library: checkout whose library is imported. overlay: of its ``config/``. part: of `PARTS`. steps: of a training, or
+    rounds of the GAN. pretraining: steps of a base at most, 0 = as many as the settings say. samples: drawn of a
+    source. repeats: of a training and of a drawing, the fastest of which counts; 1 has nothing that warms up. threads:
+    of torch, 0 = its own.
     """
 
     library: str
@@ -75,6 +76,8 @@ class Generators:
         self.asked, self.folder = asked, folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         overlay = Path(asked.library, f"config/{asked.overlay}.yaml")
+        if asked.overlay != DEFAULT and not overlay.exists():
+            sys.exit(f"{overlay}: no such file; name one that is there by --overlay or --against-overlay")
         written = {} if asked.overlay == DEFAULT else yaml.safe_load(overlay.read_text())
         self.settings = resolve(written, SynthesisSettings)
         self.grid = SynthesisGrid(self.settings)
@@ -99,15 +102,15 @@ class Generators:
 
     def training_gan(self, settings: Any) -> float:
         from waferbench.synthesis.gan.state import Training
-
-        rounds = -(-self.asked.steps // (settings.steps_discriminator + settings.steps_generator))
+        from waferbench.synthesis.gan.train import CHECK_EVERY
 
         def work(training: Training) -> None:
-            for _ in range(rounds):
+            for done in range(1, self.asked.steps + 1):
                 training.round()
-            training.check()
+                if done % CHECK_EVERY == 0:
+                    training.check()
 
-        steps = rounds * (settings.steps_discriminator + settings.steps_generator)
+        steps = self.asked.steps * (settings.steps_discriminator + settings.steps_generator)
         return self.pace(steps, lambda: Training(self.images, settings, 0, self.device), work)
 
     def training_lora(self, settings: Any) -> float:
@@ -314,7 +317,7 @@ def main() -> None:
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="a checkout of another version")
     parser.add_argument("--against-overlay", help="of its config/; without, that of this one")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--steps", type=int, default=48, help="of a training")
+    parser.add_argument("--steps", type=int, default=50, help="of a training; rounds of the GAN")
     parser.add_argument("--pretraining", type=int, default=0, help="steps of a base at most; 0: as the settings say")
     parser.add_argument("--samples", type=int, default=64, help="drawn of a source")
     parser.add_argument("--repeats", type=int, default=3, help="of a training and a drawing, the fastest counts")

@@ -1,8 +1,8 @@
 """LoRA sampling against a plain loop over the stock pipeline: same adapter, steps, guidance, precision.
 
 python benchmarks/lora_sampling.py --images 32 --steps 20
-The plain loop asks diffusers' StableDiffusionPipeline for one batch after another, of one image and of --batch. It knows
-guidance against the empty prompt alone, so that both have that one. What guidance against the base costs: generators.py
+The plain loop asks diffusers' StableDiffusionPipeline for one batch after another, of one image and of --batch. It
+knows guidance against the empty prompt alone, so both have that; guidance against the base: generators.py
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 python benchmarks/run.py --minutes 30
 python benchmarks/run.py --minutes 60 --real wm811k_labelled.npz --study results/wm811k   (those with data, too)
+python benchmarks/run.py --only generators --against FOLDER   (a checkout of another version, where it is compared)
 python benchmarks/run.py --list
 
 Rows are added as figures come, so that what ends this command loses no figure. A benchmark that would not end in time
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -45,8 +46,9 @@ class Benchmark:
     """A script with its arguments.
 
     ``seconds`` are what it takes on two cores of a server without a GPU, and a little more. ``data`` is the option of
-    this command that gives the path which it takes first; without it, it is left out. ``gpu`` holds its arguments where
-    there is a GPU, on which small work says little: () for the same ones, None for what runs on processors everywhere.
+    this command that gives the path which it takes last; without it, it is left out. ``also`` is an option of both that
+    gives a path which it can do without. ``gpu`` holds its arguments where there is a GPU, on which small work says
+    little: () for the same ones, None for what runs on processors everywhere.
     """
 
     name: str
@@ -54,16 +56,24 @@ class Benchmark:
     arguments: tuple[str, ...] = ()
     script: str = ""
     data: str = ""
+    also: str = ""
     gpu: tuple[str, ...] | None = None
     seed: int = 0
 
     def file(self) -> Path:
         return ROOT / "benchmarks" / f"{self.script or self.name}.py"
 
+    def paths(self, given: Mapping[str, Path | None]) -> list[str]:
+        """The arguments that are paths: rows do not tell them."""
+        needed = [str(given[self.data])] if self.data else []
+        return [f"--{self.also}", str(given[self.also]), *needed] if given.get(self.also) else needed
+
 
 LARGE_SVM = ("--train", "15000", "--test", "5000")
 STUDY = ("--overlay", "study")
 SMALL_SVM = ("--train", "3000", "--test", "1000")
+FEW = ("--steps", "24", "--repeats", "2", "--rounds", "1", "--samples", "32", "--pretraining", "30")
+REAL_SIZE = ("--overlay", "wm811k", "--against-overlay", "wm811k-small", *FEW)  # its name up to 0.3.0
 BENCHMARKS = (
     Benchmark("simulator_speed", 8),
     Benchmark("ingest_small", 8, ("--rows", "20000", "--labelled", "4000", "--pandas"), "ingest_lswmd"),
@@ -80,6 +90,8 @@ BENCHMARKS = (
     Benchmark("classifier_training", 120, ("--epochs", "1"), gpu=("--images", "8192", "--precision", "auto")),
     Benchmark("ingest_full", 120, script="ingest_lswmd"),
     Benchmark("sampler_steps", 240, data="study", gpu=()),
+    Benchmark("generators", 300, also="against", gpu=(*STUDY, "--pretraining", "100", "--samples", "512")),
+    Benchmark("generators_real_size", 330, REAL_SIZE, "generators", also="against", gpu=()),
     Benchmark("simulator_transfer", 400, ("--wafers", "8000", "--epochs", "4", "--threads", "2"), data="real"),
     Benchmark("reruns", 480, gpu=()),
     Benchmark("svm_large", 700, LARGE_SVM, "ecoc_svm"),
@@ -151,7 +163,9 @@ def end(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def measure(benchmark: Benchmark, arguments: list[str], limit: float, rows: Rows, device: str) -> str:
+def measure(
+    benchmark: Benchmark, arguments: Sequence[str], paths: Sequence[str], limit: float, rows: Rows, device: str
+) -> str:
     """Run one benchmark, its figures into ``rows`` as they come; "" or what went wrong."""
     start, told = time.monotonic(), 0
     about = {"arguments": " ".join(arguments), "device": device, "load": f"{os.getloadavg()[0]:.2f}"}
@@ -164,7 +178,7 @@ def measure(benchmark: Benchmark, arguments: list[str], limit: float, rows: Rows
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "figures"
         environment = {**os.environ, FIGURES: str(kept)}
-        command = [sys.executable, str(benchmark.file()), *arguments]
+        command = [sys.executable, str(benchmark.file()), *arguments, *paths]
         process = subprocess.Popen(command, env=environment, start_new_session=True)
         try:
             wrong = None
@@ -188,7 +202,7 @@ def run_all(chosen: list[Benchmark], minutes: float, data: dict[str, Path | None
     until, gpu, failed = time.monotonic() + 60 * minutes, gpu_name(), []
     for benchmark in sorted(chosen, key=lambda b: b.seconds):
         on_gpu = bool(gpu) and benchmark.gpu is not None
-        arguments = list(benchmark.gpu if on_gpu else benchmark.arguments)
+        arguments = benchmark.gpu if on_gpu else benchmark.arguments
         left = until - time.monotonic()
         if benchmark.data and not data[benchmark.data]:
             skipped = f"left out: needs --{benchmark.data}"
@@ -200,9 +214,8 @@ def run_all(chosen: list[Benchmark], minutes: float, data: dict[str, Path | None
         if skipped:
             rows.add(benchmark, skipped)
             continue
-        if benchmark.data:
-            arguments.insert(0, str(data[benchmark.data]))
-        wrong = measure(benchmark, arguments, min(left, SLACK * benchmark.seconds), rows, gpu if on_gpu else "cpu")
+        limit, device = min(left, SLACK * benchmark.seconds), gpu if on_gpu else "cpu"
+        wrong = measure(benchmark, arguments, benchmark.paths(data), limit, rows, device)
         if wrong:
             print(f"{benchmark.name}: {wrong}", flush=True)
             failed.append(benchmark.name)
@@ -218,6 +231,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/out/rows.csv", help="where rows are added")
     parser.add_argument("--study", type=Path, help="results/<study> of a finished study with LoRA")
     parser.add_argument("--real", type=Path, help=".npz of real wafers")
+    parser.add_argument("--against", type=Path, help="a checkout of another version, for its generators")
     parser.add_argument("--list", action="store_true", help="name them with their seconds, and end")
     args = parser.parse_args()
     chosen = [benchmark for benchmark in BENCHMARKS if not args.only or benchmark.name in args.only]
@@ -227,7 +241,8 @@ def main() -> None:
             print(f"{benchmark.name:24} {benchmark.seconds:5} s{needs}")
         return
     try:
-        failed = run_all(chosen, args.minutes, {"study": args.study, "real": args.real}, Rows(args.out, machine()))
+        data = {"study": args.study, "real": args.real, "against": args.against}
+        failed = run_all(chosen, args.minutes, data, Rows(args.out, machine()))
     except KeyboardInterrupt:
         sys.exit(f"\ninterrupted; the rows up to here: {args.out}")
     print(f"\nrows: {args.out}")

@@ -26,7 +26,7 @@ ENVIRONMENTS = {  # name: what runs in it, its direct packages
     ),
     "torch": (
         "GAN, shape filter, quality, classifiers.",
-        [*COMMON, *NETWORKS, "onnx", "onnxscript", "onnxruntime"],
+        [*COMMON, *NETWORKS, "onnx", "onnxscript", "onnxruntime", "statsmodels"],
     ),
     "diffusion": (
         "Latent diffusion and LoRA adapters.",

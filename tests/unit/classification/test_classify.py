@@ -1,5 +1,7 @@
 """Images of a cell, augmentation, loss, and training that survives a kill."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from waferbench.base.errors import InputError
 from waferbench.base.tables import INJECTION
 from waferbench.classification import train as module
 from waferbench.classification.data import Split, fit_samples, real_splits, with_injected
-from waferbench.classification.train import Normaliser, augment, focal_loss, predict, train_classifier
+from waferbench.classification.train import Normaliser, augment, focal_loss, predict, train_classifier, unseen_wafers
 from waferbench.config.classification import Augmentation, ClassifierSettings, ClassifierTraining
 from waferbench.config.study import Drawn
 from waferbench.images.store import write_images
@@ -94,20 +96,24 @@ def test_a_leaky_protocol_adds_to_every_split_and_names_what_it_adds(splits, tmp
     assert counts == {"n_train_real": 36, "n_train_synthetic": 0, "n_train_repeated": 1, "n_added": 1}
 
 
-def test_training_wafers_are_capped_by_hash_and_the_other_splits_stay(splits):
+def test_spare_wafers_train_nothing():
     store, table, folds = wafers()
-    hashes = [f"{7919 * i % 101:03d}" for i in range(len(table))]
-    table = table.assign(sha256=hashes)
-    few = real_splits(store, table, folds, 0, ["center", "edge"], DRAWN, most=5)
-    assert np.array_equal(few["test"].ids, splits["test"].ids) and np.array_equal(few["val"].ids, splits["val"].ids)
-    train = table[table["wafer_id"].isin(splits["train"].ids)]
-    first = [part.sort_values("sha256")["wafer_id"].head(5) for _, part in train.groupby("label")]
-    assert set(few["train"].ids) == set(pd.concat(first)) and len(few["train"]) == 10
-    assert list(few["train"].ids) == [name for name in splits["train"].ids if name in set(few["train"].ids)]
-    again = real_splits(store, table.sample(frac=1, random_state=1), folds, 0, ["center", "edge"], DRAWN, most=5)
-    assert set(again["train"].ids) == set(few["train"].ids), "whatever the order"
-    everything = real_splits(store, table, folds, 0, ["center", "edge"], DRAWN, most=100)
-    assert np.array_equal(everything["train"].ids, splits["train"].ids)
+    whole = real_splits(store, table, folds, 0, ["center", "edge"], DRAWN)
+    spare = folds["wafer_id"].isin(whole["train"].ids[::2]) & (folds["fold"] == 0)
+    few = real_splits(
+        store, table, folds.assign(split=folds["split"].mask(spare, "spare")), 0, ["center", "edge"], DRAWN
+    )
+    assert list(few["train"].ids) == list(whole["train"].ids[1::2])
+    assert np.array_equal(few["test"].ids, whole["test"].ids) and np.array_equal(few["val"].ids, whole["val"].ids)
+
+
+def test_steps_below_one_pass_are_told_with_what_to_raise():
+    few = ClassifierTraining(steps=10, looks=1, batch=16)
+    assert unseen_wafers(few, 160) == "" and unseen_wafers(few.model_copy(update={"epochs": 1}), 999) == ""
+    assert re.search(
+        r"0\.50 passes over the 321 training wafers.* classifier\.steps to 21 or more", unseen_wafers(few, 321)
+    )
+    assert unseen_wafers(few.model_copy(update={"steps": 21}), 321) == "", "the advice works"
 
 
 def test_a_class_without_training_wafers_and_a_single_class_are_named():

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from waferbench.base.errors import InputError
-from waferbench.classification.offsets import CANDIDATES, move_head, moved, tune_offsets
+from waferbench.classification.offsets import CANDIDATES, cross_fitted, move_head, moved, tune_offsets
 from waferbench.classification.scores import macro_f1
 from waferbench.learning.backbones import create_backbone
 
@@ -52,6 +52,44 @@ def test_moved_probabilities_are_those_of_moved_logits():
     expected = torch.softmax(torch.from_numpy(np.log(p.astype(float)) + offsets), 1).numpy()
     np.testing.assert_allclose(moved(p, offsets), expected, rtol=1e-4)
     assert moved(np.array([[1.0, 0.0]]), np.array([0.0, 1.0]))[0] == pytest.approx([1, 0], abs=1e-9)
+
+
+def test_offsets_of_other_wafers_do_not_flatter():
+    """Without a class to tell, offsets still gain on the wafers they were tuned on; cross-fitted ones do not."""
+    tuned, crossed = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        p = rng.dirichlet(np.ones(4), 160).astype(np.float32)
+        y = rng.choice(4, 160, p=[0.4, 0.3, 0.2, 0.1])
+        before = macro_f1(y, p.argmax(1), 4)
+        tuned.append(macro_f1(y, moved(p, tune_offsets(p, y)).argmax(1), 4) - before)
+        again = cross_fitted(p, y, [f"wafer {i}" for i in range(160)])
+        crossed.append(macro_f1(y, again.argmax(1), 4) - before)
+    assert np.mean(tuned) > 0.03 and np.mean(crossed) < 0.5 * np.mean(tuned)
+
+
+def test_each_half_of_every_class_gets_the_offsets_of_the_other():
+    p, y = shy(400, 5)
+    ids = np.array([f"w{i}" for i in range(len(y))])
+    found = cross_fitted(p, y, ids)
+    apart = np.log(found) - np.log(p)
+    apart = (apart - apart[:, :1]).round(3)
+    vectors, half = np.unique(apart, axis=0, return_inverse=True)
+    half = half.ravel()
+    assert len(vectors) == 2
+    for number in (0, 1):
+        offsets = tune_offsets(p[half != number], y[half != number])
+        np.testing.assert_allclose(found[half == number], moved(p[half == number], offsets), rtol=1e-5)
+    for k in range(3):
+        assert abs((half[y == k] == 0).sum() - (half[y == k] == 1).sum()) <= 1
+    order = np.random.default_rng(0).permutation(len(y))
+    np.testing.assert_array_equal(cross_fitted(p[order], y[order], ids[order]), found[order])
+
+
+def test_a_class_without_wafers_keeps_its_logit():
+    p, y = shy(300, 6)
+    offsets = tune_offsets(p[y != 0], y[y != 0])
+    assert offsets[0] == 0 and len(cross_fitted(p[:1], y[:1], ["alone"])) == 1
 
 
 def test_the_head_carries_the_offsets():

@@ -2,9 +2,11 @@
 
 import csv
 import importlib
+import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,13 +34,21 @@ def run():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "benchmarks"))
         yield importlib.import_module("run")
-        for name in ("run", "common", "page"):
+        for name in ("run", "common", "page", "generators"):
             sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")
 def page(run):
     return importlib.import_module("page")
+
+
+@pytest.fixture
+def generators(run, monkeypatch):
+    """The module that measures them, and the figures that it tells, as tuples."""
+    module, told = importlib.import_module("generators"), []
+    monkeypatch.setattr(module, "figure", lambda *figure: told.append(figure))
+    return module, told
 
 
 @pytest.fixture
@@ -104,6 +114,69 @@ def test_what_no_longer_fits_or_has_no_data_is_left_out_and_told(benchmark_of, m
     assert failed == []
     told = {row["benchmark"]: row["state"] for row in rows}
     assert told["real"] == "left out: needs --real" and told["long"].startswith("left out: takes about 600 s, ")
+
+
+def test_a_path_that_it_can_do_without_is_passed_on_where_it_is_given_and_rows_do_not_tell_it(
+    benchmark_of, measured, tmp_path
+):
+    text = "import json\nfrom pathlib import Path\n"
+    text += f"Path({str(tmp_path / 'seen')!r}).write_text(json.dumps(sys.argv[1:]))\n{FIGURE}"
+    compared = benchmark_of("compared", text, arguments=("--steps", "3"), also="against")
+    _, rows = measured(compared, data={"against": tmp_path})
+    assert json.loads((tmp_path / "seen").read_text()) == ["--steps", "3", "--against", str(tmp_path)]
+    assert {row["arguments"] for row in rows} == {"--steps 3"}
+    measured(compared)
+    assert json.loads((tmp_path / "seen").read_text()) == ["--steps", "3"]
+
+
+def test_generators_of_two_versions_are_trained_in_turns_and_what_one_lacks_has_no_ratio(generators, monkeypatch):
+    module, told = generators
+    here = module.Asked("here", "default", "training", 8, 0, 4, 1, 0)
+    other = replace(here, library="there", overlay="small")
+    answers = iter(
+        [
+            ("here", {"gan": 20.0, "die_lora": 5.0}),
+            ("there", {"gan": 8.0}),
+            ("here", {"gan": 30.0, "die_lora": 4.0}),
+            ("there", {"gan": 10.0}),
+        ]
+    )
+
+    def asked_of_another(asked) -> dict:
+        library, found = next(answers)
+        assert asked.library == library
+        return {"found": found, "version": "0.3.0", "scopes": 4}
+
+    monkeypatch.setattr(module, "asked_of_another", asked_of_another)
+    module.training(here, other, 2)
+    assert told == [
+        ("training of GAN, default study", 30.0, "steps/s", 10.0, "version 0.3.0, small"),
+        ("training of die LoRA adapters, default study", 5.0, "steps/s", None, ""),
+    ]
+
+
+def test_a_shared_base_is_held_against_one_for_each_fold_of_its_own_and_of_another_version(generators, monkeypatch):
+    module, told = generators
+    here = module.Asked("here", "default", "pretraining", 8, 0, 4, 1, 0)
+    answers = {
+        "here": {"found": {"lora": {"seconds": 50.0, "bases": 1}}, "version": "0.4.0", "scopes": 4},
+        "there": {"found": {"lora": {"seconds": 30.0, "bases": 3}}, "version": "0.3.0", "scopes": 3},
+    }
+    monkeypatch.setattr(module, "asked_of_another", lambda asked: answers[asked.library])
+    module.pretraining(here, replace(here, library="there"))
+    name = "pretraining for LoRA adapters, default study: one base for 4 folds"
+    assert [figure[:4] for figure in told] == [(name, 50.0, "s", 200.0), (name, 50.0, "s", 90.0)]
+    assert told[1][4] == "3 of version 0.3.0, default study"
+
+
+def test_each_generator_that_can_be_guided_is_trained_and_drawn_from():
+    command = [sys.executable, str(ROOT / "benchmarks/generators.py"), "--parts", "sampling", "--samples", "2"]
+    command += ["--repeats", "1", "--threads", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(",")[0] for line in done.stdout.splitlines()]
+    assert lines == [f"samples of {name}" for name in ("LoRA adapters", "die LoRA adapters", "die flow")]
+    assert all("without guidance: " in line for line in done.stdout.splitlines())
 
 
 def test_figures_are_kept_when_the_command_is_killed_and_its_benchmark_ends_with_it(benchmark_of, tmp_path):

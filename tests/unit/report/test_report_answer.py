@@ -132,7 +132,7 @@ def test_samples_start_with_real_ones_and_say_how_they_were_drawn(study):
     (told,) = making.bases(study)
     assert "4,000 simulated wafers" in told and "tuned on die grids" in told, "in a study of real wafers"
     simulated = dataclasses.replace(study, settings=settings(FAIR, source="simulated"))
-    assert "another simulator than the study’s" in making.bases(simulated)[0]
+    assert "the study’s simulator with other parameters" in making.bases(simulated)[0]
 
     def guided(**entry):
         sources = {"oracle": {"kind": "oracle"}, "gan": {"kind": "ts_hinge_gan"}}

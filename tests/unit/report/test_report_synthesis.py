@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.made_up_study import make_inputs, settings
+from helpers.made_up_study import CONDITIONS, make_inputs, settings
 from waferbench.base.errors import InputError
 from waferbench.base.scope import Fold
 from waferbench.images.store import write_images
@@ -17,6 +17,7 @@ from waferbench.report.synthesis.generators import corruptions, filter_agreement
 from waferbench.report.synthesis.judged import agreement
 from waferbench.report.synthesis.making import binned, borderline, closest_pairs, priors, training_curves
 from waferbench.report.synthesis.reading import tidy, with_wafer_intervals
+from waferbench.wafers.store import WaferStore, write_store
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_tables_may_lack_columns_and_comparisons_are_called_by_short_names():
     assert with_wafer_intervals(told, tidy("intervals", []), "against")["wafer_low"].isna().all()
 
 
-def test_curves_show_every_training_and_pairs_the_closest(study):
+def test_curves_show_every_training_and_pairs_the_closest(study, tmp_path):
     text = training_curves(study)
     for title in ("gan: discriminator", "stage 2", "lora: frozen base", "lora: adapters"):
         assert title in text
@@ -74,6 +75,13 @@ def test_curves_show_every_training_and_pairs_the_closest(study):
     assert [list(a) for a in binned(np.array([2.0, 4.0]))] == [[1, 2], [2.0, 4.0]]
     (alone,) = priors(study)
     assert alone["title"] == "lora" and alone["image"].startswith("data:image/png")
+    write_store(tmp_path / "maps.h5", WaferStore.of([np.full((5, 7), 2, np.uint8), np.ones((9, 4), np.uint8)]))
+    defined = {"conditions": CONDITIONS, "sources": {"die_lora": {"kind": "die_lora"}}}
+    maps, again = (
+        priors(dataclasses.replace(study, priors={"die_lora": tmp_path / "maps.h5"}, settings=made))
+        for made in (settings(define=defined, render={"size": size}) for size in (32, 64))
+    )
+    assert maps[0]["title"] == "die_lora" and maps[0]["image"] != again[0]["image"], "drawn as the study draws wafers"
     pairs = closest_pairs(study)
     assert list(pairs) == ["gan", "lora"]
     samples, wafers = pairs["gan"]

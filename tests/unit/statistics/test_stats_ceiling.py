@@ -9,7 +9,7 @@ from scipy import stats
 
 from waferbench.base.tables import TABLES
 from waferbench.config.synthesis.settings import NamedCondition
-from waferbench.statistics.ceiling import ABSENT, ITSELF, UNDETERMINED, fieller, share_of_ceiling
+from waferbench.statistics.ceiling import ABSENT, ITSELF, UNDETERMINED, UNLIKE, fieller, share_of_ceiling
 from waferbench.statistics.comparisons import corrected_t_test
 
 CONDITIONS = [
@@ -89,6 +89,23 @@ def test_folds_that_share_wafers_say_less():
     )
     assert fold["share"] == replicate["share"]
     assert fold["high"] - fold["low"] > 1.2 * (replicate["high"] - replicate["low"])
+
+
+def test_augmentation_enters_neither_side_of_a_share():
+    real = NamedCondition(name="real", source="none", augment=False)
+    table = scores({**GAINS, "real": -0.2})
+    found = share_of_ceiling(table, [real, *CONDITIONS], "real", ["oracle"]).set_index("condition")
+    expected = share_of_ceiling(table, CONDITIONS, "real_aug", ["oracle"]).set_index("condition")
+    columns = ["share", "low", "high", "ceiling", "ceiling_low", "ceiling_high"]
+    pd.testing.assert_frame_equal(found[columns], expected[columns])
+    assert (found["gain"] > expected["gain"] + 0.15).all(), "the gain over the baseline holds it"
+
+
+def test_a_share_needs_a_ceiling_and_real_wafers_augmented_alike():
+    plain = NamedCondition(name="gan_plain", source="gan", augment=False)
+    table = scores({**GAINS, "gan_plain": 0.03})
+    row = share_of_ceiling(table, [*CONDITIONS, plain], "real_aug", ["oracle"]).set_index("condition").loc["gan_plain"]
+    assert row["verdict"] == UNLIKE and math.isnan(row["share"]) and not math.isnan(row["gain"])
 
 
 def test_what_is_not_determined_is_said():

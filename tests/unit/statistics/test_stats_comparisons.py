@@ -17,6 +17,7 @@ from waferbench.statistics.comparisons import (
     power_effect,
     standardised_effect,
 )
+from waferbench.statistics.comparisons import test_train_ratio as ratio_of
 
 
 def test_by_hand():
@@ -95,6 +96,15 @@ def test_pairs_against_real_and_baseline():
     assert row["mean_difference"] == pytest.approx(0.06) and row["n_folds"] == 3 and row["confidence"] == 0.9
     expected = corrected_t_test([0.03, 0.06, 0.09], 10 / 30, 0.9)
     assert row["p_value"] == pytest.approx(expected["p_value"]) and row["ci_low"] == pytest.approx(expected["ci_low"])
+
+
+def test_the_correction_is_the_protocols_whatever_a_cap_leaves():
+    table = scores([0, 1, 2])
+    whole, capped = (compare_conditions(t, "real_aug") for t in (table, table.assign(n_train_real=11)))
+    pd.testing.assert_frame_equal(whole, capped)
+    shares = {"cv3": 1, "cv5": 1 / 3, "lot_cv10": 1 / 8, "replicates4": 0, "holdout_80_10_10": 1 / 8}
+    assert {name: ratio_of(name) for name in shares} == pytest.approx(shares)
+    assert ratio_of("nine_class_70_30") == pytest.approx(0.3 / 0.6)
 
 
 def test_one_fold_is_said(capsys):

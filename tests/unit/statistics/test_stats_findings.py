@@ -18,6 +18,7 @@ CONDITIONS = {
     "die_flow": NamedCondition(name="die_flow", source="die_flow"),
     "die_flow_judged": NamedCondition(name="die_flow_judged", source="die_flow", keep_if_judged=True),
 }
+OTHERS = (("real", "none"), ("oracle_plain", "oracle"))
 LEVEL = {"real_aug": 0.60, "oversample": 0.61, "oracle": 0.65, "gan": 0.63, "die_flow": 0.62, "die_flow_judged": 0.64}
 ALL = tuple(LEVEL)
 
@@ -32,7 +33,6 @@ def scores(names, level=LEVEL, noise=0.002, folds=4, backbones=("net",), seed=0)
                 "head": head,
                 "macro_f1": level[name] + noise * rng.normal() - 0.1 * (head != "ecoc_svm"),
             },
-            **{"n_test": 80, "n_train_real": 20},
         }
         for name in names
         for backbone in backbones
@@ -91,12 +91,18 @@ def test_the_whole_story_in_its_order():
     rows = table.set_index("finding")
     first = rows.loc["headline", "text"]
     assert first.startswith("Perfect synthesis adds 5.") and "the best generator (die_flow) reaches" in first
-    assert first.endswith("25% of its labels are wrong.") and " of that; " in first
-    assert rows.loc["headline", "value"] == rows.loc["ceiling", "value"] == pytest.approx(0.05, abs=0.005)
+    assert first.endswith("25% of its labels are wrong.") and "% of that (" in first
+    assert "% of that (" in first and "and adds 1." in first and "points over oversample (" in first
+    assert rows.loc["headline", "value"] == pytest.approx(0.05, abs=0.005)
+    assert rows.loc["ceiling", "value"] == pytest.approx(0.04, abs=0.005), "over repeated wafers"
+    assert "over oversample" in rows.loc["ceiling", "text"] and "over real_aug" not in rows.loc["ceiling", "text"]
     assert rows.loc["share", "value"] == pytest.approx(0.4, abs=0.1)
     assert rows.loc["share", "low"] < rows.loc["share", "value"] < rows.loc["share", "high"]
-    assert rows.loc["best_generator", "value"] == pytest.approx(0.01, abs=0.005), "over repeated wafers"
-    assert "over oversample" in rows.loc["best_generator", "text"]
+    assert "and oversample without a synthetic wafer" in rows.loc["share", "text"]
+    assert rows.loc["best_generator", "value"] == pytest.approx(0.02, abs=0.005), "over real wafers"
+    assert "over real_aug" in rows.loc["best_generator", "text"]
+    assert "oversample, which repeats" in rows.loc["best_generator", "text"]
+    assert "between die_flow and oversample" in rows.loc["power", "text"]
     wrong = rows.loc["agreement"]
     assert wrong["value"] == pytest.approx(1 - 0.6 / 0.8) and 0 < wrong["low"] < wrong["value"] < wrong["high"]
     assert wrong["n"] == 200 and "60%" in wrong["text"] and "80%" in wrong["text"]
@@ -120,11 +126,83 @@ def test_the_best_generator_is_chosen_on_validation_and_by_the_first_head():
     assert found.loc["best_generator", "subject"] == "gan"
 
 
+def test_rebalancing_is_told_apart_from_synthesis():
+    table = find(evidence(scores=scores(ALL, {**LEVEL, "oracle": 0.63, "oversample": 0.62}))).set_index("finding")
+    first = table.loc["headline", "text"]
+    assert "reaches 6" in first and "points over oversample (" in first and "may be chance)" in first
+    assert table.loc["headline", "text"] != table.loc["ceiling", "text"]
+    worse = find(evidence(scores=scores(ALL, {**LEVEL, "die_flow": 0.59, "oracle": 0.62}))).set_index("finding")
+    assert "reaches none of that (" in worse.loc["headline", "text"] and "and loses" in worse.loc["headline", "text"]
+
+
+def test_a_share_that_may_be_none_says_so():
+    level = {**LEVEL, "die_flow": 0.605}
+    text = find(evidence(scores=scores(ALL, level, noise=0.01))).set_index("finding").loc["headline", "text"]
+    assert ": cannot be told from none) and " in text, text
+
+
+def test_an_oracle_is_no_generator():
+    table = find(evidence(best="oracle")).set_index("finding")
+    assert table.loc["best_generator", "subject"] == "gan"
+    table = find(evidence(("real_aug", "oversample", "oracle"), best="oracle")).set_index("finding")
+    assert not {"best_generator", "share"} & set(table.index) and table.loc["headline", "subject"] == "oracle"
+    assert "between oracle and real_aug" in table.loc["power", "text"]
+
+
+def test_augmentation_is_no_part_of_the_ceiling():
+    real = NamedCondition(name="real", source="none", augment=False)
+    given = scores(("real", *ALL), {**LEVEL, "real": 0.5})
+    conditions = [real, *CONDITIONS.values()]
+    table = find(evidence(scores=given, conditions=conditions, baseline="real")).set_index("finding")
+    assert table.loc["headline", "text"].startswith("Perfect synthesis adds 5.")
+    assert table.loc["share", "value"] == pytest.approx(0.4, abs=0.1)
+
+
+def test_a_ceiling_augmented_otherwise_gives_no_share():
+    plain = [NamedCondition(name=name, source=source, augment=False) for name, source in OTHERS]
+    given = scores((*ALL, "real", "oracle_plain"), {**LEVEL, "real": 0.5, "oracle_plain": 0.7})
+    conditions = [c for c in [*CONDITIONS.values(), *plain] if c.name != "oracle"]
+    table = find(evidence(scores=given, conditions=conditions)).set_index("finding")
+    assert "no ceiling is augmented as it is" in table.loc["share", "text"] and math.isnan(table.loc["share", "value"])
+    both = find(evidence(scores=given, conditions=[*plain, *CONDITIONS.values()])).set_index("finding")
+    assert both.loc["headline", "subject"] == "oracle" and not math.isnan(both.loc["share", "value"])
+
+
+def test_equal_scores_are_said_to_be_equal():
+    table = find(evidence(scores=scores(ALL, {**LEVEL, "die_flow": 0.61}, noise=0))).set_index("finding")
+    assert "adds nothing over oversample (the same score in every fold)" in table.loc["headline", "text"]
+    assert "between die_flow and oversample is the same in every fold" in table.loc["power", "text"]
+    assert not table["text"].str.contains("0.0 to 0.0").any() and not table["text"].str.contains("-0.0").any()
+    tiny = find(evidence(scores=scores(ALL, noise=1e-5))).set_index("finding")
+    assert "difference of less than 0.1 points" in tiny.loc["power", "text"]
+
+
 def test_a_ceiling_that_may_be_nothing_gives_no_share():
     flat = evidence(scores=scores(ALL, {**LEVEL, "oracle": 0.6}, noise=0.02))
     rows = find(flat).set_index("finding")
     assert "may be chance" in rows.loc["headline", "text"] and "of that" not in rows.loc["headline", "text"]
     assert math.isnan(rows.loc["share", "value"]) and "not determined" in rows.loc["share", "text"]
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)], ids=str)
+def test_samples_that_folds_share_count_once(seeds):
+    one = agreement({"real": {"a": 0.9}, "die_flow": {"a": 0.6}})
+    judged = pd.concat(
+        [one.assign(protocol="cv4", fold=fold, seed=seed) for fold in range(4) for seed in seeds], ignore_index=True
+    )
+    for pooled, count in ((False, 400), (True, 100)):  # of each seed; held-out wafers are 400 whatever the seeds
+        row = find(evidence(agreement=judged, pooled=pooled)).set_index("finding").loc["agreement"]
+        error = math.sqrt(0.6 * 0.4 / (count * len(seeds)) + (0.6 / 0.9) ** 2 * 0.9 * 0.1 / 400) / 0.9
+        assert row["n"] == count * len(seeds) and row["value"] == pytest.approx(1 / 3)
+        assert row["high"] - row["low"] == pytest.approx(2 * 1.959964 * error, rel=1e-4)
+
+
+def test_held_out_wafers_that_replicates_share_count_once():
+    one = agreement({"real": {"a": 0.9}, "die_flow": {"a": 0.6}})
+    judged = pd.concat([one.assign(fold=fold) for fold in range(4)], ignore_index=True)
+    shared = find(evidence(agreement=judged)).set_index("finding").loc["agreement"]
+    folds = find(evidence(agreement=judged.assign(protocol="cv4"))).set_index("finding").loc["agreement"]
+    assert shared["high"] - shared["low"] > folds["high"] - folds["low"]
 
 
 def test_labels_without_a_floor_and_labels_that_are_right():
@@ -140,6 +218,7 @@ def test_labels_without_a_floor_and_labels_that_are_right():
     "names, start",
     [
         (("real_aug", "oversample", "gan"), "The best generator (gan) adds 2.2 points over oversample (2."),
+        (("real_aug", "oracle", "gan"), "Perfect synthesis adds"),
         (("real_aug", "gan"), "The best generator (gan) adds 2.8 points over real_aug (2."),
         (("real_aug", "oversample", "oracle"), "Perfect synthesis adds"),
         (("real_aug", "oversample"), "No generator was tried: repeating real wafers adds"),
@@ -161,7 +240,7 @@ def test_one_fold_has_no_interval_and_no_power():
 
 def test_backbones_are_averaged_before_folds_are_compared():
     two = find(evidence(scores=scores(ALL, backbones=("a", "b")))).set_index("finding")
-    assert two.loc["ceiling", "n"] == 4 and two.loc["ceiling", "value"] == pytest.approx(0.05, abs=0.003)
+    assert two.loc["headline", "n"] == 4 and two.loc["headline", "value"] == pytest.approx(0.05, abs=0.003)
 
 
 def test_a_study_of_leaky_protocols_alone_compares_nothing():

@@ -1,12 +1,16 @@
 """The mixed model: its components by analysis of variance, its coverage, and when there is none."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.regression.mixed_linear_model import MixedLM
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from waferbench.base.tables import TABLES
-from waferbench.statistics.mixed import fit_components, mixed_effects
+from waferbench.statistics.mixed import NOT_CONVERGED, fit_components, mixed_effects
 
 
 def scores(differences, protocol="replicates4", seeds=(1,)):
@@ -69,6 +73,30 @@ def test_the_interval_holds_the_truth_at_least_as_often_as_it_says():
 def test_too_few_levels_are_said(folds, backbones, verdict):
     found = mixed_effects(scores(draw(np.random.default_rng(0), folds, backbones)), "real_aug")
     assert found["verdict"].tolist() == [verdict] and found[["effect", "low", "p_value"]].isna().all(axis=None)
+
+
+def test_a_fit_that_does_not_converge_is_said(monkeypatch):
+    fit = MixedLM.fit
+    monkeypatch.setattr(
+        MixedLM, "fit", lambda self, **given: fit(self, **{**given, "method": ["powell"], "maxiter": 1})
+    )
+    d = 0.05 + 0.01 * draw(np.random.default_rng(1))
+    assert fit_components(d) is None
+    row = mixed_effects(scores(d), "real_aug").iloc[0]
+    assert row["verdict"] == NOT_CONVERGED and row[["effect", "low", "p_value"]].isna().all()
+
+
+def test_other_warnings_are_heard(monkeypatch):
+    fit = MixedLM.fit
+
+    def warned(self, **given):
+        warnings.warn("a singular matrix", RuntimeWarning, stacklevel=1)
+        return fit(self, **given)
+
+    monkeypatch.setattr(MixedLM, "fit", warned)
+    with pytest.warns(RuntimeWarning, match="a singular matrix") as heard:
+        fit_components(np.outer([0.1, 0.2, 0.3, 0.5], np.ones(4)) + 0.001 * draw(np.random.default_rng(0)))
+    assert not [one for one in heard if issubclass(one.category, ConvergenceWarning)]
 
 
 def test_equal_scores_and_a_missing_baseline():

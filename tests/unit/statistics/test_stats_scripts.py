@@ -58,7 +58,7 @@ def test_scripts_write_the_tables_that_they_declare(tmp_path):
     inputs = {**scores, "backbones": [tmp_path / "net.json"]}
     analysed = {name: out[name] for name in names}
     run_script("synthesis/analyse_grid", tmp_path, AnalyseGrid(**grid), inputs=inputs, outputs=analysed)
-    finding = MakeFindings(**grid, classes=classes, protocols=["leaky_80_20", "replicates4"])
+    finding = MakeFindings(**grid, classes=classes, protocols=["leaky_80_20", "replicates4"], pooled=[])
     inputs = {**scores, **beside, "validation": validation}
     run_script("synthesis/make_findings", tmp_path, finding, inputs=inputs, outputs={"findings": out["findings"]})
 
@@ -68,6 +68,7 @@ def test_scripts_write_the_tables_that_they_declare(tmp_path):
         assert "protocol" not in table or "leaky_80_20" not in set(table["protocol"]) or name == "heads"
     assert set(found["comparisons"]["reference"]) == {"real_aug", "oversample"}
     assert found["ceiling"].set_index(["head", "condition"]).loc[("softmax", "gan"), "share"] > 0
+    assert set(found["ranks"]["condition"]) == {"real_aug", "oversample", "gan"}, "the oracle is no rival"
     first = found["findings"].iloc[0]
     assert first["finding"] == "headline" and first["text"].startswith("Perfect synthesis adds") and first["n"] == 4
     assert "best generator (gan) reaches" in first["text"]

@@ -1,5 +1,7 @@
 # The circular-shape filter: fitted on a fold's training wafers, applied to every source's raw samples.
 
+UNFILTERED = [name for name in SYNTHESIS.sources if not SYNTHESIS.filtered(name)]
+
 
 rule fit_shape_filter:
     input:
@@ -26,7 +28,7 @@ rule fit_shape_filter:
         "../../scripts/synthesis/fit_shape_filter.py"
 
 
-rule apply_shape_filter:
+rule apply_shape_filter:  # to a source whose training samples it decides on
     input:
         thresholds=rules.fit_shape_filter.output.thresholds,
         cnn=rules.fit_shape_filter.output.cnn,
@@ -36,7 +38,8 @@ rule apply_shape_filter:
     log:
         f"{RUN_LOGS}-apply_shape_filter-{{scope}}-{{source}}.log",
     wildcard_constraints:
-        **held("protocol", "seed", "scope", "source"),
+        **held("protocol", "seed", "scope"),
+        source="|".join(map(re.escape, filter(SYNTHESIS.filtered, SYNTHESIS.sources))) or "(?!)",
     conda:
         "../../../envs/torch.yaml"
     threads: network_threads
@@ -47,10 +50,36 @@ rule apply_shape_filter:
     params:
         settings=lambda w: pack(
             stages.ApplyShapeFilter,
-            filtered=SYNTHESIS.filtered(w.source),
+            filtered=True,
             n_accepted=CFG.pool.n_accepted,
             **of_run(w),
         ),
+        code=code("synthesis/apply_shape_filter"),
+    script:
+        "../../scripts/synthesis/apply_shape_filter.py"
+
+
+rule score_shapes:  # of all other sources, which no cell waits for: a scope's in one job
+    input:
+        thresholds=rules.fit_shape_filter.output.thresholds,
+        cnn=rules.fit_shape_filter.output.cnn,
+        samples=SYNTHESIS.each(SYNTHESIS.raw(), UNFILTERED),
+    output:
+        scores=SYNTHESIS.each(f"{SYNTHESIS.shape}/{{source}}.parquet", UNFILTERED),
+    log:
+        f"{RUN_LOGS}-score_shapes-{{scope}}.log",
+    wildcard_constraints:
+        **held("protocol", "seed", "scope"),
+    conda:
+        "../../../envs/torch.yaml"
+    threads: network_threads
+    resources:
+        gpu=gpu,
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        settings=lambda w: pack(stages.ApplyShapeFilter, filtered=False, n_accepted=CFG.pool.n_accepted, **of_run(w)),
+        parts=parts_text(source=UNFILTERED),
         code=code("synthesis/apply_shape_filter"),
     script:
         "../../scripts/synthesis/apply_shape_filter.py"

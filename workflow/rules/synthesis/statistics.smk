@@ -164,7 +164,12 @@ rule make_findings:
     params:
         settings=slice_text(
             stages.MakeFindings.of(
-                CFG.statistics, CFG, classes=SYNTHESIS.classes_of, protocols=list(SYNTHESIS.protocols), **COMPARED
+                CFG.statistics,
+                CFG,
+                classes=SYNTHESIS.classes_of,
+                protocols=list(SYNTHESIS.protocols),
+                pooled=[name for name in SYNTHESIS.protocols if SYNTHESIS.pooled(name)],
+                **COMPARED,
             )
         ),
         code=code("synthesis/make_findings"),

@@ -20,7 +20,8 @@ def analyse(job: Job[AnalyseGrid]) -> None:
     scores = comparable(everything, settings.leaky)
     backbones = pd.DataFrame([read_json(path) for path in job.input.backbones])
     parameters = backbones.set_index("backbone")["parameters"].to_dict()
-    ranks, rank_pairs = rank_conditions(scores, confidence)
+    ranked = [one.name for one in settings.conditions if one.source not in settings.oracles]  # a ceiling is no rival
+    ranks, rank_pairs = rank_conditions(scores[scores["condition"].isin(ranked)], confidence)
     tables = {
         "heads": compare_heads(everything, confidence),
         "ranks": ranks,

@@ -16,23 +16,24 @@ def train(job: Job[TrainClassifier]) -> None:
     from waferbench.base.scope import Fold
     from waferbench.base.seeds import derive_seed
     from waferbench.classification.data import real_splits, with_injected
-    from waferbench.classification.offsets import move_head, moved, tune_offsets
+    from waferbench.classification.offsets import cross_fitted, move_head, moved, tune_offsets
     from waferbench.classification.predictions import prediction_table
     from waferbench.classification.symmetries import Symmetric
-    from waferbench.classification.train import Normaliser, predict, train_classifier
+    from waferbench.classification.train import Normaliser, predict, train_classifier, unseen_wafers
     from waferbench.learning.backbones import create_backbone, folded, unfold_batch_norms, unpinned
     from waferbench.learning.runtime import Checkpoint, device, seed_everything
-    from waferbench.wafers.folds import capped, wafers_of
+    from waferbench.wafers.folds import wafers_of
     from waferbench.wafers.leakage import fitted_on
     from waferbench.wafers.store import read_store
 
     settings, classifier, output = job.settings, job.settings.classifier, job.output
     labels, drawn, name = labels_of(settings.classes), settings.drawn, settings.backbone.name
     selected, folds = read_table(job.input.selected), read_table(job.input.folds)
-    most, store = classifier.max_train_per_class, read_store(job.input.store)
-    real = real_splits(store, selected, folds, job.fold, labels, drawn, most)
+    real = real_splits(read_store(job.input.store), selected, folds, job.fold, labels, drawn)
     injection = read_table(job.input.injection)
     sets, counts = with_injected(real, injection, job.input.get("samples", []), labels, drawn)
+    if told := unseen_wafers(classifier, len(sets["train"])):
+        job.warn(told)
 
     target, seed = device(job.gpus, job.threads), derive_seed(settings.seed, job.fold, name)
     seed_everything(seed)
@@ -57,16 +58,19 @@ def train(job: Job[TrainClassifier]) -> None:
         split: predict(asked, normalise, part.images, target, classifier.precision) for split, part in sets.items()
     }
     if classifier.logit_offsets:
-        offsets = tune_offsets(outputs["val"][1], sets["val"].labels)
+        known, raw = sets["val"], outputs["val"][1]
+        offsets = tune_offsets(raw, known.labels)
         move_head(model, offsets, name)
         outputs = {split: (features, moved(chances, offsets)) for split, (features, chances) in outputs.items()}
+        # what is chosen on these wafers, a head among it, must not see offsets that were tuned on them
+        outputs["val"] = outputs["val"][0], cross_fitted(raw, known.labels, known.ids)
 
     cell = {
         **{"protocol": settings.protocol, "seed": settings.seed},
         **{"replicate": replicate_of(settings.protocol, job.fold), "fold": job.fold},
         **{"backbone": name, "condition": job.wildcards["condition"], **counts, "steps": history[-1]["step"]},
     }
-    trained_on = fitted_on(capped(wafers_of(selected, folds, Fold(job.fold)), most))
+    trained_on = fitted_on(wafers_of(selected, folds, Fold(job.fold)))
     provenance = {**job.provenance, **trained_on, "cell": cell}
     arrays = {"classes": np.array(labels)}
     for split, part in sets.items():

@@ -14,7 +14,7 @@ from waferbench.base.errors import InputError
 from waferbench.base.scope import Fold
 from waferbench.config.study import Drawn
 from waferbench.images.store import read_images
-from waferbench.wafers.folds import SPLITS, capped, wafers_of
+from waferbench.wafers.folds import SPLITS, wafers_of
 from waferbench.wafers.render import RESAMPLE, render, snap_greys
 from waferbench.wafers.store import WaferStore
 
@@ -38,14 +38,12 @@ def real_splits(
     fold: int,
     labels: Sequence[str],
     drawn: Drawn,
-    most: int = 0,
 ) -> dict[str, Split]:
     """Training, validation and test images of one fold.
 
     Args:
         labels: slugs of the classes; wafers of others are left out.
         drawn: how the wafers are drawn.
-        most: training wafers of a class, see `waferbench.wafers.folds.capped`; 0 = all.
 
     Raises:
         InputError: an empty split, a class to be told that no training wafer shows, or one class alone.
@@ -54,7 +52,7 @@ def real_splits(
     splits = {}
     for split in SPLITS:
         wafers = wafers_of(selected, folds, Fold(fold), split)
-        wafers = capped(wafers[wafers["label"].isin(position)], most if split == "train" else 0)
+        wafers = wafers[wafers["label"].isin(position)]
         if wafers.empty:
             raise InputError(f"fold {fold}: no wafer in the {split} split; check folds.protocols and folds.run")
         images = render(store.take(wafers["row"]), drawn)

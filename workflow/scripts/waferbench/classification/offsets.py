@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
 
 from waferbench.base.errors import InputError
+from waferbench.base.seeds import derive_seed
 from waferbench.classification.scores import macro_f1
 
 CANDIDATES = np.linspace(-2, 2, 41)  # of one offset; e^2: a class called at a seventh of the others' probability
@@ -21,13 +24,14 @@ def tune_offsets(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
         probabilities: float (N, K), of validation wafers. y: int (N,).
 
     Returns:
-        float64 (K,); of a class's equally good offsets 0, or else the middle one of those next to 0.
+        float64 (K,); of a class's equally good offsets 0, or else the middle one of those next to 0. A class that no
+        wafer here is of keeps 0.
     """
     logits = np.log(np.maximum(probabilities.astype(np.float64), TINY))
     offsets = np.zeros(logits.shape[1])
     for _ in range(SWEEPS):
         before = offsets.copy()
-        for k in range(len(offsets)):
+        for k in np.unique(y):
             offsets[k] = _best(logits, offsets, y, k)
         if np.array_equal(before, offsets):
             break
@@ -54,6 +58,27 @@ def moved(probabilities: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     logits = np.log(np.maximum(probabilities.astype(np.float64), TINY)) + offsets
     weights = np.exp(logits - logits.max(1, keepdims=True))
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def cross_fitted(probabilities: np.ndarray, y: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+    """Probabilities (N, K), moved by offsets that were tuned on other wafers: float32 (N, K).
+
+    Wafers are halved, and each half gets the offsets of the other one. Offsets that have seen the very wafers they are
+    scored on would flatter them, and with that a choice made on validation wafers.
+
+    Args:
+        probabilities, y: as of `tune_offsets`.
+        ids: N names of wafers; each class is halved in the order of their hashes.
+    """
+    order, half = np.argsort([derive_seed("half", one) for one in ids], kind="stable"), np.empty(len(y), int)
+    for k in np.unique(y):
+        mine = order[y[order] == k]
+        half[mine] = np.arange(len(mine)) % 2
+    found = np.empty(probabilities.shape, np.float32)
+    for number in (0, 1):
+        mine, other = half == number, half != number
+        found[mine] = moved(probabilities[mine], tune_offsets(probabilities[other], y[other]))
+    return found
 
 
 @torch.no_grad()

@@ -171,6 +171,17 @@ def train_classifier(
     return fit_steps("classifier", model, loss_of, accuracy, plan, optimizer, seed, checkpoint)
 
 
+def unseen_wafers(settings: ClassifierTraining, n: int) -> str:
+    """A warning where training ends before each of ``n`` training wafers was seen once; else ""."""
+    seen = settings.steps * settings.batch
+    if settings.epochs or seen >= n:
+        return ""
+    return (
+        f"{settings.steps} steps of {settings.batch} wafers are {seen / n:.2f} passes over the {n} training wafers, so "
+        f"that some are never seen; raise classifier.steps to {math.ceil(n / settings.batch)} or more"
+    )
+
+
 def predict(
     model: nn.Module,
     normalise: Normaliser,

@@ -55,8 +55,6 @@ class ClassifierTraining(ClassifierUse):
     """Weights averaged for validation and test; 0 = off, as published."""
     logit_offsets: bool = False
     """Whether each class's logit is moved to what gives the largest macro-F1 on validation wafers."""
-    max_train_per_class: Annotated[int, Field(ge=0)] = 0
-    """Real training wafers of a class at most, the first by hash; 0 = all. Validation and test wafers stay."""
     compile: bool = False
     """torch.compile, for long trainings on a GPU."""
 
@@ -78,6 +76,9 @@ class ClassifierSettings(ClassifierTraining, Augmentation):
 
     recipe: Literal["plain", "strong"] = "plain"
     """plain: as the keys say | strong: ema .999, drop_path .1, rotation 180, flip, logit_offsets and symmetries on."""
+    max_train_per_class: Annotated[int, Field(ge=0)] = 0
+    """Real training wafers of a class at most, the first by hash, for generators and filters as well; 0 = all.
+    Validation and test wafers stay."""
     draw_real_at: Literal["render", "image"] = "render"
     """render: at render.size, then resized, as samples are | image: at image_size (the paper)."""
 

@@ -60,8 +60,12 @@ class MakeFolds(Run):
     """Splitting them."""
 
     fold_seed: int
+    classes: Classes = ()
+    """That generators draw of, and the oracle in their place."""
     reserve: float = 0.0
-    """Share of each class's training wafers that the oracle alone may read."""
+    """Share of each of these classes' training wafers that the oracle alone may read."""
+    max_train_per_class: int = 0
+    """Training wafers of a class that are not spare; 0 = all."""
 
 
 class NetworkWeights(Section):

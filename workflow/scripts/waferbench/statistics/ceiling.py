@@ -14,6 +14,7 @@ from waferbench.statistics.comparisons import Pair, align, pair_cells, power_eff
 from waferbench.statistics.gains import METRIC, Condition
 
 UNDETERMINED, ITSELF, ABSENT = "not determined", "the ceiling itself", "no ceiling in this study"
+UNLIKE = "no real wafers alone or no ceiling of the same augmentation"
 
 
 def fieller(
@@ -23,7 +24,7 @@ def fieller(
 
     Args:
         parts, wholes: J paired differences, fold by fold.
-        test_train_ratio: n_test / n_train of a fold; the variance of a mean is (1/J + this) s^2, as in
+        test_train_ratio: the variance of a mean is (1/J + this) s^2, as in
             `waferbench.statistics.comparisons.corrected_t_test`.
 
     Returns:
@@ -52,7 +53,10 @@ def share_of_ceiling(
     oracles: Collection[str],
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Each source's gain over the baseline as a share of the oracle's, per protocol, head and backbone.
+    """What each source adds to real wafers as a share of what the oracle adds, per protocol, head and backbone.
+
+    Both are measured from real wafers alone that are augmented as the source's condition is (`alone`), and the oracle
+    is the one augmented so: what augmentation brings stands in neither of them, whatever the baseline.
 
     Args:
         scores: table of `waferbench.classification.scores.collect`.
@@ -60,13 +64,12 @@ def share_of_ceiling(
         oracles: sources that add further real wafers.
 
     Returns:
-        The table ceiling, macro-F1 as fractions, a row for each condition that adds wafers: gain over the baseline and
-        ceiling, the oracle's gain, with their intervals; share of `fieller`, and where it is NaN the verdict that says
-        why. over_reference: the gain over the condition that repeats real wafers to the same counts (``reference``,
-        "" where there is none), its interval, and the smallest true one found with 80% power.
+        The table ceiling, macro-F1 as fractions, a row for each condition that adds wafers: gain over the baseline, and
+        ceiling, the oracle's gain over real wafers alone, with their intervals; share of `fieller`, and where it is NaN
+        the verdict that says why. over_reference: the gain over the condition that repeats real wafers to the same
+        counts (``reference``, "" where there is none), its interval, and the smallest true one found with 80% power.
     """
     adding = [condition for condition in conditions if condition.source != "none"]
-    ceiling = next((one.name for one in adding if one.source in oracles), "")
     rows = []
     for key, group in scores.groupby(["protocol", "head", "backbone"], sort=True):
         cells = dict(list(group.groupby("condition")))
@@ -77,19 +80,41 @@ def share_of_ceiling(
             if pair is not None:
                 names = dict(zip(("protocol", "head", "backbone"), key, strict=True))
                 names |= {"condition": one.name, "confidence": confidence, "n_folds": len(pair.values)}
-                share = _share(cells, one.name, ceiling, baseline, confidence)
+                share = _share(cells, one, conditions, oracles, confidence)
                 rows.append(
-                    {**names, **_named("gain", pair, confidence), **share, **_over(cells, one, adding, confidence)}
+                    {**names, **_named("gain", pair, confidence), **share, **_over(cells, one, conditions, confidence)}
                 )
     return pd.DataFrame(rows, columns=TABLES["ceiling"])
 
 
+def alone(conditions: Sequence[Condition], one: Condition) -> str:
+    """The condition of real wafers alone that is augmented as this one is; "" for none."""
+    return next((c.name for c in conditions if c.source == "none" and c.augment == one.augment), "")
+
+
+def repeated(conditions: Sequence[Condition], one: Condition) -> str:
+    """The condition of real wafers repeated that is augmented as this one is; "" for none."""
+    return next((c.name for c in conditions if c.source == "repeat" and c.augment == one.augment), "")
+
+
+def ceiling_of(conditions: Sequence[Condition], one: Condition, oracles: Collection[str]) -> str:
+    """The oracle's condition that is augmented as this one is; "" for none."""
+    return next((c.name for c in conditions if c.source in oracles and c.augment == one.augment), "")
+
+
 def _share(
-    cells: dict[str, pd.DataFrame], condition: str, ceiling: str, baseline: str, confidence: float
+    cells: dict[str, pd.DataFrame],
+    one: Condition,
+    conditions: Sequence[Condition],
+    oracles: Collection[str],
+    confidence: float,
 ) -> dict[str, float | str]:
-    if ceiling not in cells:
+    if not any(c.source in oracles and c.name in cells for c in conditions):
         return {"verdict": ABSENT}
-    found = align([cells[name] for name in (condition, ceiling, baseline)], METRIC)
+    condition, ceiling, real = one.name, ceiling_of(conditions, one, oracles), alone(conditions, one)
+    if not {ceiling, real} <= cells.keys():
+        return {"verdict": UNLIKE}
+    found = align([cells[name] for name in (condition, ceiling, real)], METRIC)
     if found is None:
         return {"verdict": UNDETERMINED}
     mine, best, reference = found.values
@@ -101,10 +126,10 @@ def _share(
 
 
 def _over(
-    cells: dict[str, pd.DataFrame], one: Condition, adding: Sequence[Condition], confidence: float
+    cells: dict[str, pd.DataFrame], one: Condition, conditions: Sequence[Condition], confidence: float
 ) -> dict[str, float | str]:
     """Against real wafers repeated, augmented alike."""
-    reference = next((c.name for c in adding if c.source == "repeat" and c.augment == one.augment), "")
+    reference = repeated(conditions, one)
     if reference not in cells or reference == one.name:
         return {"reference": ""}
     pair = pair_cells(cells[one.name], cells[reference], METRIC)

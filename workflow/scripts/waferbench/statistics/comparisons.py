@@ -34,7 +34,7 @@ def corrected_t_test(
 
     Args:
         differences: J scores of one condition minus those of the other, fold by fold.
-        test_train_ratio: n_test / n_train of a fold; 0 where training sets are independent.
+        test_train_ratio: of the protocol, as by `test_train_ratio`.
         confidence: of the interval, 0-1.
 
     Returns:
@@ -122,8 +122,7 @@ def power_effect(
 class Aligned:
     """Scores of C conditions over the J folds or replicates that they share, each the mean over the seeds they share.
 
-    values: float (C, J), fractions; ratio: n_test / n_train of a fold, 0 for replicates, whose training sets are
-    independent; n_seeds: shared seeds.
+    values: float (C, J), fractions; ratio: as by `test_train_ratio`; n_seeds: shared seeds.
     """
 
     values: np.ndarray
@@ -145,14 +144,28 @@ def align(parts: Sequence[pd.DataFrame], metric: str) -> Aligned | None:
         return None
     indexed = [part.loc[shared.sort_values()] for part in indexed]
     values = np.stack([part[metric].groupby("fold").mean().to_numpy(float) for part in indexed])
-    last = indexed[-1]
-    ratio = 0.0 if replicated(last["protocol"].iloc[0]) else last["n_test"].mean() / last["n_train_real"].mean()
-    return Aligned(values, float(ratio), shared.get_level_values("seed").nunique())
+    ratio = test_train_ratio(parts[0]["protocol"].iloc[0])
+    return Aligned(values, ratio, shared.get_level_values("seed").nunique())
 
 
 def replicated(protocol: str) -> bool:
     """Whether folds of a protocol are replicates: training sets of their own, and one test set for all."""
     return protocol_of(protocol).replicates > 0
+
+
+def test_train_ratio(protocol: str) -> float:
+    """n_test / n_train by which `corrected_t_test` allows for training wafers that folds share; 0 for replicates.
+
+    It is the protocol's own: of k folds one tests, one validates and k - 2 train, 1 / (k - 2). The correction stands
+    for the share of their training wafers that two folds have in common. A cap, which takes the first by content hash
+    in each fold, and a reserve, which is drawn in each fold anew, shrink training sets without raising that share: how
+    few wafers a classifier is left with does not count here.
+    """
+    known = protocol_of(protocol)
+    if known.replicates:
+        return 0.0
+    test, val = (known.test, known.val) if known.test else (1 / known.folds, 1 / known.folds)
+    return test / (1 - test - val)
 
 
 @dataclass(frozen=True)

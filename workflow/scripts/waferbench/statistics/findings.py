@@ -6,7 +6,7 @@ Every finding is of one protocol and head, on the mean over backbones; tables by
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +14,8 @@ import pandas as pd
 from scipy import stats
 
 from waferbench.base.tables import RUN, TABLES
-from waferbench.statistics.ceiling import share_of_ceiling
-from waferbench.statistics.comparisons import Pair, pair_cells, power_effect
+from waferbench.statistics.ceiling import UNDETERMINED, alone, ceiling_of, repeated, share_of_ceiling
+from waferbench.statistics.comparisons import Pair, pair_cells, power_effect, replicated
 from waferbench.statistics.gains import METRIC, Condition, steps
 
 HEADS = ("ecoc_svm", "softmax")  # the first that a study has
@@ -29,7 +29,8 @@ class Evidence:
 
     scores, validation: tables of `waferbench.classification.scores.collect`, on test and on validation wafers, of one
     protocol. agreement, texture, reconstruction: tables of these names, empty where a study has none. conditions: in
-    the study's order. oracles: sources that add further real wafers.
+    the study's order. oracles: sources that add further real wafers. pooled: whether all folds share generators, and
+    with them samples.
     """
 
     scores: pd.DataFrame
@@ -40,6 +41,7 @@ class Evidence:
     conditions: Sequence[Condition]
     baseline: str
     oracles: Collection[str] = ()
+    pooled: bool = False
     confidence: float = 0.95
 
 
@@ -54,98 +56,203 @@ class Findings:
         self.rows.append(given)
 
 
+@dataclass(frozen=True)
+class Gain:
+    """What a condition adds to another one: macro-F1, a fraction, with its interval."""
+
+    condition: str
+    reference: str
+    value: float
+    low: float
+    high: float
+    pair: Pair
+
+    @property
+    def numbers(self) -> tuple[float, float, float, int]:
+        """As `Findings.add` takes them."""
+        return self.value, self.low, self.high, len(self.pair.values)
+
+    def adds(self, over: bool = True) -> str:
+        """``adds 3.1 points over oversample (1.0 to 5.2)``, and whether it may be chance."""
+        what = f" {'over' if self.value >= 0 else 'against'} {self.reference}" if over else ""
+        if self.low == self.value == self.high == 0:
+            return f"adds nothing{what} (the same score in every fold)"
+        interval = f"{points(self.low)} to {points(self.high)}" if not math.isnan(self.low) else "no interval"
+        chance = ": may be chance" if self.low <= 0 <= self.high else ""
+        verb = "adds" if self.value >= 0 else "loses"
+        return f"{verb} {points(abs(self.value))} points{what} ({interval}{chance})"
+
+
+@dataclass(frozen=True)
+class Study:
+    """cells: condition -> its scores, a row a seed and fold. shares: condition -> its row of the table ceiling."""
+
+    evidence: Evidence
+    cells: Mapping[str, pd.DataFrame]
+    shares: Mapping[str, pd.Series]
+
+    def gain(self, condition: str, reference: str) -> Gain | None:
+        """None where the two were not scored in the same folds, or are the same."""
+        if condition == reference or not {condition, reference} <= self.cells.keys():
+            return None
+        pair = pair_cells(self.cells[condition], self.cells[reference], METRIC)
+        if pair is None:
+            return None
+        found = pair.gain(self.evidence.confidence)
+        return Gain(condition, reference, found["difference"], found["low"], found["high"], pair)
+
+    def over_real(self, one: Condition) -> Gain | None:
+        """Over real wafers alone that are augmented alike, or else over the baseline."""
+        return self.gain(one.name, alone(self.evidence.conditions, one) or self.evidence.baseline)
+
+    def over_repeats(self, one: Condition) -> Gain | None:
+        """Over real wafers repeated to the same counts: what rebalancing does not bring."""
+        return self.gain(one.name, repeated(self.evidence.conditions, one))
+
+
 def find(evidence: Evidence) -> pd.DataFrame:
     """The table findings, the headline first.
 
     Returns:
         finding: headline, ceiling, best_generator, share, agreement, judging, power, texture, reconstruction, of which
         those are left out that a study has nothing for; subject: a condition or source; value, low, high: fractions (of
-        texture the AUC, of the headline what its first figure says), NaN where there is none; n: folds or replicates,
-        of agreement and reconstruction wafers; text: a sentence, differences in points of macro-F1.
+        texture the AUC), of the first figure in the text, NaN where there is none; n: folds or replicates, of agreement
+        and reconstruction wafers; text: a sentence, differences in points of macro-F1.
     """
+    found = Findings()
     if not len(evidence.scores):
         text = "Every protocol of this study tests each condition on other wafers, so that nothing is compared."
-        nothing = Findings()
-        nothing.add("headline", "", text)
-        return pd.DataFrame(nothing.rows, columns=TABLES["findings"])
+        found.add("headline", "", text)
+        return pd.DataFrame(found.rows, columns=TABLES["findings"])
     scores, validation = (_over_backbones(table) for table in (evidence.scores, evidence.validation))
-    cells = dict(list(scores.groupby("condition")))
     table = share_of_ceiling(scores, evidence.conditions, evidence.baseline, evidence.oracles, evidence.confidence)
-    gains = table.set_index("condition", drop=False)
-    best, found = _best_generator(evidence, validation, gains.index), Findings()
-    oracle = next((c.name for c in evidence.conditions if c.source in evidence.oracles and c.name in gains.index), "")
+    shares = {str(row["condition"]): row for _, row in table.iterrows()}
+    study = Study(evidence, dict(list(scores.groupby("condition"))), shares)
+    best, oracle = _best_generator(study, validation), None
+    mine = study.over_repeats(best) or study.over_real(best) if best else None
+    wanted = ceiling_of(evidence.conditions, best, evidence.oracles) if best else ""
+    for one in evidence.conditions:  # the one that the best generator is held against, or else the first
+        if one.source in evidence.oracles and study.over_real(one) and (oracle is None or one.name == wanted):
+            oracle = one
+    ceiling = study.over_real(oracle) if oracle else None
     parts = []
-    if oracle:
-        parts.append(_ceiling(found, gains.loc[oracle], evidence.baseline))
-    if best:
-        parts.append(_generator(found, gains.loc[best.name], evidence.baseline, bool(oracle)))
+    if oracle and ceiling:
+        parts.append(f"perfect synthesis {ceiling.adds()}")
+        _ceiling(found, study, oracle)
+    if best and mine:
+        _best(found, study, best, mine)
+        share = _share(found, study, best, mine) if ceiling else ""
+        parts.append(f"the best generator ({best.name}) {share}{mine.adds()}")
         parts.append(_labels(found, evidence, best.source))
-    _judging(found, evidence, cells)
-    _power(found, evidence, cells, gains, best.name if best else oracle)
+    first, pair = ceiling or mine, mine or ceiling
+    if pair is None:
+        pair = _without_generators(study)
+        first = pair
+        parts.append(_alone(study) if pair is None else _told(study, pair))
+    _judging(found, study)
+    if pair:
+        _power(found, evidence, pair)
     if best:
         _texture(found, evidence, best.name)
     _reconstruction(found, evidence)
-    first = found.rows[0] if parts else {}
-    text = "; ".join(filter(None, parts)) if parts else _without_generators(found, evidence, cells)
-    headline = {**(first or found.rows.pop()), "finding": "headline", "text": f"{text[:1].upper()}{text[1:]}."}
-    return pd.DataFrame([headline, *found.rows], columns=TABLES["findings"])
+    text, headline = "; ".join(filter(None, parts)), Findings()
+    text = f"{text[:1].upper()}{text[1:]}."
+    if first:
+        headline.add("headline", first.condition, text, *first.numbers)
+    else:
+        name, cells = next(iter(study.cells.items()))
+        headline.add("headline", name, text, _mean(cells), n=cells["fold"].nunique())
+    return pd.DataFrame([*headline.rows, *found.rows], columns=TABLES["findings"])
 
 
 def _over_backbones(scores: pd.DataFrame) -> pd.DataFrame:
     """Of the first head the mean over backbones, a row a seed, fold and condition."""
     head = next((name for name in HEADS if (scores["head"] == name).any()), HEADS[0])
     keys = [*RUN, "fold", "condition", "head"]
-    numbers = [name for name in (METRIC, "n_test", "n_train_real") if name in scores]
     mine = scores[scores["head"] == head]
-    return mine.groupby(keys, as_index=False)[numbers].mean().assign(backbone="")
+    return mine.groupby(keys, as_index=False)[[METRIC]].mean().assign(backbone="")
 
 
-def _best_generator(evidence: Evidence, validation: pd.DataFrame, known: Collection[str]) -> Condition | None:
+def _best_generator(study: Study, validation: pd.DataFrame) -> Condition | None:
     """The synthesizer's condition of the highest mean macro-F1 on validation wafers; the first of equal ones.
 
-    Conditions that keep what a judge confirms stand for no generator, unless there is no other.
+    Conditions that keep what a judge confirms stand for no generator, unless there is no other. An oracle is none.
     """
-    made = [c for c in evidence.conditions if c.source not in ("none", "repeat", *evidence.oracles) and c.name in known]
+    made = [c for c in _generators(study.evidence) if study.over_repeats(c) or study.over_real(c)]
     made = [c for c in made if not c.keep_if_judged] or made
     means = validation.groupby("condition")[METRIC].mean()
     return max(made, key=lambda condition: means.get(condition.name, -math.inf), default=None)
 
 
-def _ceiling(found: Findings, row: pd.Series, baseline: str) -> str:
-    numbers = (float(row["gain"]), float(row["gain_low"]), float(row["gain_high"]))
-    what = _adds(*numbers, f"over {baseline}")
-    text = f"Perfect synthesis, further real wafers in the place of synthetic ones, {what}."
-    found.add("ceiling", row["condition"], text, *numbers, int(row["n_folds"]))
-    return f"perfect synthesis {_adds(*numbers, 'here')}"
+def _generators(evidence: Evidence) -> list[Condition]:
+    return [c for c in evidence.conditions if c.source not in ("none", "repeat", *evidence.oracles)]
 
 
-def _generator(found: Findings, row: pd.Series, baseline: str, with_ceiling: bool) -> str:
-    name, reference, count = row["condition"], row["reference"], int(row["n_folds"])
-    columns = ("over_reference", "over_low", "over_high") if reference else ("gain", "gain_low", "gain_high")
-    gain, low, high = (float(row[column]) for column in columns)
-    what = _adds(gain, low, high, f"over {reference or baseline}")
-    text = f"The best generator on validation wafers ({name}) {what}."
-    found.add("best_generator", name, text, gain, low, high, count)
-    if not with_ceiling:
-        return f"the best generator ({name}) {what}"
-    share, low, high = (float(row[column]) for column in ("share", "low", "high"))
-    if math.isnan(share):
-        text = f"What share of the ceiling {name} reaches is not determined: the ceiling may be no gain at all."
-        found.add("share", name, text, n=count)
-        return f"the best generator ({name}) {what}"
-    text = f"{name} reaches {share:.0%} of the ceiling ({low:.0%} to {high:.0%})."
-    found.add("share", name, text, share, low, high, count)
-    return f"the best generator ({name}) reaches {'none' if share <= 0 else f'{share:.0%}'} of that"
+def _ceiling(found: Findings, study: Study, oracle: Condition) -> None:
+    """What of the ceiling, which the headline tells, new wafers bring and no rebalancing does."""
+    gain = study.over_repeats(oracle)
+    if gain:
+        what = f"{oracle.name}, further real wafers in the place of synthetic ones"
+        found.add(
+            "ceiling", oracle.name, f"Beyond rebalancing, perfect synthesis ({what}) {gain.adds()}.", *gain.numbers
+        )
+
+
+def _best(found: Findings, study: Study, best: Condition, mine: Gain) -> None:
+    """Beside the headline, which tells the gain over repeats: the whole gain, and what repeats bring of it."""
+    over_real, reference = study.over_real(best), repeated(study.evidence.conditions, best)
+    if mine.reference != reference:
+        text = f"{best.name}, the best generator on validation wafers, {mine.adds()}; no condition repeats real wafers "
+        text += "to the same counts, so that all of it may be rebalancing."
+        found.add("best_generator", best.name, text, *mine.numbers)
+    elif over_real:
+        text = f"{best.name}, the best generator on validation wafers, {over_real.adds()}"
+        repeats = study.gain(reference, over_real.reference)
+        if repeats:
+            text += f"; {reference}, which repeats real wafers to the same counts, {repeats.adds()}"
+        found.add("best_generator", best.name, f"{text}.", *over_real.numbers)
+    else:
+        found.add("best_generator", best.name, f"{best.name} is the best generator on validation wafers.")
+
+
+def _share(found: Findings, study: Study, best: Condition, mine: Gain) -> str:
+    """What of the ceiling the best generator reaches, for the headline; "" where that is not determined."""
+    row, count = study.shares.get(best.name), len(mine.pair.values)
+    if row is None or math.isnan(row["share"]):
+        why = "no ceiling is augmented as it is"
+        if row is not None and row["verdict"] == UNDETERMINED:
+            why = "the ceiling may be no gain at all"
+        text = f"What share of the ceiling {best.name} reaches is not determined: {why}."
+        found.add("share", best.name, text, n=count)
+        return ""
+    reached = _reaches(row)
+    text = f"Of the ceiling {best.name} reaches {reached}"
+    other = study.shares.get(repeated(study.evidence.conditions, best))
+    if other is not None and not math.isnan(other["share"]):
+        text += f", and {other['condition']} without a synthetic wafer {_reaches(other)}"
+    found.add("share", best.name, f"{text}.", *(float(row[name]) for name in ("share", "low", "high")), n=count)
+    return f"reaches {reached.replace(' (', ' of that (', 1)} and "
+
+
+def _reaches(row: pd.Series) -> str:
+    """``40% (33% to 46%)``, and whether that can be told from none."""
+    none = ": cannot be told from none" if row["low"] <= 0 <= row["high"] else ""
+    share = _percent(row["share"]) if row["share"] > 0 else "none"
+    return f"{share} ({_percent(row['low'])} to {_percent(row['high'])}{none})"
 
 
 def _labels(found: Findings, evidence: Evidence, source: str) -> str:
     """Which share of a source's labels is wrong, by the judge's agreement over that with held-out real wafers.
 
-    Classes count alike. The interval is that of independent samples and of this judge.
+    Classes count alike. The interval is that of independent samples and of this judge; a sample or held-out wafer that
+    several folds' judges have called counts once.
     """
     table = evidence.agreement
     table = table[table["in_pool"].astype(bool)].assign(right=table["y_judge"] == table["label"])
-    by = {name: part.groupby("label")["right"].agg(["mean", "size"]) for name, part in table.groupby("source")}
+    by = {}
+    for name, part in table.groupby("source"):
+        by[name] = part.groupby("label")["right"].agg(["mean", "size"])
+        by[name]["size"] /= _times(part, evidence.pooled)
     if source not in by:
         return ""
     mine, real = by[source], by.get(REAL)
@@ -164,7 +271,7 @@ def _labels(found: Findings, evidence: Evidence, source: str) -> str:
         text += f", and {floor:.0%} of held-out real wafers for theirs"
     most = "" if real is not None else "at most "  # without a floor all of the judge's own errors are counted
     what = f"{most}{wrong:.0%} of its labels are wrong" if wrong >= 0.005 else "its labels are as right as real ones"
-    count = int(mine["size"].sum())
+    count = round(mine["size"].sum())
     found.add("agreement", source, f"{text[:1].upper()}{text[1:]}: {what}.", wrong, low, high, count)
     return what
 
@@ -175,34 +282,45 @@ def _mean_share(table: pd.DataFrame) -> tuple[float, float]:
     return float(table["mean"].mean()) if len(table) else 0.0, float(variance.sum() / max(len(table), 1) ** 2)
 
 
-def _judging(found: Findings, evidence: Evidence, cells: dict[str, pd.DataFrame]) -> None:
-    for step, condition, reference in steps(evidence.conditions):
-        if step == "judging" and {condition, reference} <= cells.keys():
-            pair = pair_cells(cells[condition], cells[reference], METRIC)
-            if pair is not None:
-                gain = pair.gain(evidence.confidence)
-                numbers = (gain["difference"], gain["low"], gain["high"])
-                text = f"Keeping only those samples of {reference} whose class a judge confirms {_adds(*numbers)}."
-                found.add("judging", condition, text, *numbers, gain["n_folds"])
+def _times(part: pd.DataFrame, pooled: bool) -> int:
+    """How many judges have called each of a source's samples, or each held-out wafer.
+
+    Samples of pooled generators are the same in every fold. Held-out wafers are the same for every seed, and replicates
+    share them.
+    """
+    folds = part["fold"].nunique()
+    if (part["source"] == REAL).all():
+        shared = replicated(str(part["protocol"].iloc[0]))
+        return int(part["seed"].nunique() * (folds if shared else 1))
+    return int(folds) if pooled else 1
 
 
-def _power(
-    found: Findings, evidence: Evidence, cells: dict[str, pd.DataFrame], gains: pd.DataFrame, subject: str
-) -> None:
-    """Of the comparison that matters: the best generator, or else the oracle, with repeated real wafers."""
-    reference = (gains.loc[subject, "reference"] or evidence.baseline) if subject else ""
-    pair = pair_cells(cells[subject], cells[reference], METRIC) if subject else None
-    if pair is None:
-        return
-    count, least = len(pair.values), power_effect(pair.differences, pair.ratio, evidence.confidence)
+def _judging(found: Findings, study: Study) -> None:
+    for step, condition, reference in steps(study.evidence.conditions):
+        gain = study.gain(condition, reference) if step == "judging" else None
+        if gain:
+            text = f"Keeping only those samples of {reference} whose class a judge confirms {gain.adds(over=False)}."
+            found.add("judging", condition, text, *gain.numbers)
+
+
+def _power(found: Findings, evidence: Evidence, gain: Gain) -> None:
+    """Of the comparison that the headline tells."""
+    pair, least = gain.pair, power_effect(gain.pair.differences, gain.pair.ratio, evidence.confidence)
+    subject, count, between = gain.condition, len(pair.values), f"between {gain.condition} and {gain.reference}"
     if not math.isnan(least):
+        size = "less than 0.1" if least < 0.0005 else points(least)
         text = (
-            f"This study finds a true difference of {points(least)} points between {subject} and {reference} "
-            "four times in five, and a smaller one less often."
+            f"This study finds a true difference of {size} points {between} four times in five, and a smaller one less "
+            "often."
         )
         found.add("power", subject, text, least, n=count)
     elif count == 1:
         text = "One fold was run, so that no difference can be told from chance: add folds to folds.run."
+        found.add("power", subject, text, n=count)
+    else:
+        text = (
+            f"The difference {between} is the same in every fold, which does not tell what this study could have seen."
+        )
         found.add("power", subject, text, n=count)
 
 
@@ -229,33 +347,34 @@ def _reconstruction(found: Findings, evidence: Evidence) -> None:
             found.add("reconstruction", str(source), text, kept / given, n=int(sums["n"].sum()))
 
 
-def _without_generators(found: Findings, evidence: Evidence, cells: dict[str, pd.DataFrame]) -> str:
-    """The first sentence of a study without synthetic wafers; its figures become the last row."""
-    others = [c for c in evidence.conditions if c.name in cells and c.name != evidence.baseline]
+def _without_generators(study: Study) -> Gain | None:
+    """What a study without synthetic wafers compares: repeats with the baseline, or else the first other condition."""
+    baseline = study.evidence.baseline
+    others = [c for c in study.evidence.conditions if study.gain(c.name, baseline)]
     other = next((c for c in others if c.source == "repeat"), others[0] if others else None)
-    reference: pd.DataFrame | None = cells.get(evidence.baseline)
-    pair: Pair | None = None
-    if other and reference is not None:
-        pair = pair_cells(cells[other.name], reference, METRIC)
-    if pair is None:
-        name, mine = next(iter(cells.items()))
-        mean = float(np.mean(mine.groupby("fold")[METRIC].mean()))
-        found.add("headline", name, "", mean, n=mine["fold"].nunique())
-        return f"nothing is compared: {name} reaches a macro-F1 of {mean:.3f}"
-    gain = pair.gain(evidence.confidence)
-    numbers = (gain["difference"], gain["low"], gain["high"])
-    found.add("headline", other.name, "", *numbers, gain["n_folds"])
-    what = "repeating real wafers" if other.source == "repeat" else f"training on {other.name}"
-    return f"no generator was tried: {what} {_adds(*numbers, f'over {evidence.baseline}')}"
+    return study.gain(other.name, baseline) if other else None
 
 
-def _adds(gain: float, low: float, high: float, over: str = "") -> str:
-    """``adds 3.1 points (1.0 to 5.2)`` of a difference of macro-F1, and whether it may be chance."""
-    interval = f"{points(low)} to {points(high)}" if not math.isnan(low) else "no interval"
-    chance = ": may be chance" if low <= 0 <= high else ""
-    return f"{'adds' if gain >= 0 else 'loses'} {points(abs(gain))} points {over}".rstrip() + f" ({interval}{chance})"
+def _told(study: Study, gain: Gain) -> str:
+    source = next(c.source for c in study.evidence.conditions if c.name == gain.condition)
+    what = "repeating real wafers" if source == "repeat" else f"training on {gain.condition}"
+    return f"no generator was tried: {what} {gain.adds()}"
+
+
+def _alone(study: Study) -> str:
+    name, cells = next(iter(study.cells.items()))
+    return f"nothing is compared: {name} reaches a macro-F1 of {_mean(cells):.3f}"
+
+
+def _mean(cells: pd.DataFrame) -> float:
+    return float(np.mean(cells.groupby("fold")[METRIC].mean()))
+
+
+def _percent(fraction: float) -> str:
+    """``31%`` of 0.31."""
+    return f"{round(100 * fraction)}%"
 
 
 def points(fraction: float) -> str:
     """``3.1`` of 0.031."""
-    return f"{fraction * 100:.1f}"
+    return f"{round(fraction * 100, 1) + 0.0:.1f}"  # + 0.0: of a negative zero no sign is left

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from waferbench.base.tables import TABLES
-from waferbench.statistics.blocks import Blocks, blocks_of
-from waferbench.statistics.comparisons import replicated
+from waferbench.statistics.blocks import blocks_of
+from waferbench.statistics.comparisons import test_train_ratio
 from waferbench.statistics.verdicts import too_few
 
 LEAST = 4  # levels of a random factor: of fewer its variance is a guess
+NOT_CONVERGED = "the fit of the mixed model did not converge"
 NUMBERS = ("effect", "low", "high", "p_value", "std_backbone", "std_fold", "std_rest")
 
 
@@ -30,24 +32,28 @@ class Components:
     rest: float
 
 
-def fit_components(differences: np.ndarray) -> Components:
+def fit_components(differences: np.ndarray) -> Components | None:
     """Restricted maximum likelihood of d[j, n] = mean + fold[j] + backbone[n] + rest[j, n], by statsmodels.
 
     Args:
         differences: float (J, N), of folds and backbones, with a spread.
+
+    Returns:
+        None where no optimiser converged.
     """
     count, n = differences.shape
     scale = differences.std()
     frame = pd.DataFrame({"d": (differences / scale).ravel(), "fold": np.repeat(np.arange(count), n)})
     frame = frame.assign(backbone=np.tile(np.arange(n), count), all=1)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # a variance of zero lies on the edge of what is possible, and is said each time
+        # said of a variance of zero, which lies on the edge of what is possible, and where another optimiser is tried
+        warnings.simplefilter("ignore", ConvergenceWarning)
         model = MixedLM.from_formula(
             "d ~ 1", frame, groups="all", re_formula="0", vc_formula={"a": "0 + C(backbone)", "b": "0 + C(fold)"}
         )
         fit = model.fit(reml=True, method=["lbfgs", "powell"])
+    if not fit.converged:
+        return None
     names = list(model.exog_vc.names)
     found = dict(zip(names, fit.vcomp, strict=True))
     unit = float(scale) ** 2
@@ -66,7 +72,7 @@ def mixed_effects(scores: pd.DataFrame, baseline: str, confidence: float = 0.95)
     Returns:
         The table mixed_model, fractions; std_...: standard deviations of the effect between backbones, between folds
         (or replicates, or with one fold seeds), and of what neither explains. Where one of the two has fewer than four
-        levels ``verdict`` says so and the numbers are NaN.
+        levels, or the fit did not converge, ``verdict`` says so and the numbers are NaN.
     """
     rows = []
     for blocks in blocks_of(scores):
@@ -75,22 +81,26 @@ def mixed_effects(scores: pd.DataFrame, baseline: str, confidence: float = 0.95)
         count, n, _ = blocks.values.shape
         verdict = too_few(n, "backbone", LEAST) or too_few(count, blocks.unit, LEAST)
         names = {"protocol": blocks.protocol, "head": blocks.head, "reference": baseline}
-        names |= {"n_backbones": n, "n_folds": count, "verdict": verdict}
+        names |= {"n_backbones": n, "n_folds": count}
         reference = blocks.values[:, :, blocks.conditions.index(baseline)]
-        ratio = _ratio(scores, blocks)
+        ratio = test_train_ratio(blocks.protocol)
         for k, condition in enumerate(blocks.conditions):
             if condition != baseline:
-                numbers = dict.fromkeys(NUMBERS, math.nan)
+                numbers: dict[str, float] | None = dict.fromkeys(NUMBERS, math.nan)
                 if not verdict:
                     numbers = _effect(blocks.values[:, :, k] - reference, ratio, confidence)
-                rows.append({**names, "condition": condition, **numbers})
+                found = {"verdict": verdict, **numbers} if numbers else {"verdict": NOT_CONVERGED}
+                rows.append({**names, "condition": condition, **found})
     return pd.DataFrame(rows, columns=TABLES["mixed_model"])
 
 
-def _effect(differences: np.ndarray, ratio: float, confidence: float) -> dict[str, float]:
+def _effect(differences: np.ndarray, ratio: float, confidence: float) -> dict[str, float] | None:
+    """The numbers of one condition; None where the fit did not converge."""
     if np.ptp(differences) < 1e-12:
         return {**dict.fromkeys(NUMBERS, math.nan), "effect": float(differences.mean())}
     found = fit_components(differences)
+    if found is None:
+        return None
     count, n = differences.shape
     error = math.sqrt(found.backbone / n + (1 / count + ratio) * (found.fold + found.rest / n))
     df = min(count, n) - 1
@@ -99,11 +109,3 @@ def _effect(differences: np.ndarray, ratio: float, confidence: float) -> dict[st
     numbers["p_value"] = float(2 * stats.t.sf(abs(found.mean) / error, df))
     spreads = {"std_backbone": found.backbone, "std_fold": found.fold, "std_rest": found.rest}
     return {**numbers, **{name: math.sqrt(max(variance, 0.0)) for name, variance in spreads.items()}}
-
-
-def _ratio(scores: pd.DataFrame, blocks: Blocks) -> float:
-    """n_test / n_train of the protocol's folds; 0 where training sets are independent."""
-    if replicated(blocks.protocol):
-        return 0.0
-    mine = scores[scores["protocol"] == blocks.protocol]
-    return float(mine["n_test"].mean() / mine["n_train_real"].mean())

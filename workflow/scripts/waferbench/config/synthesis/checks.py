@@ -11,7 +11,7 @@ from waferbench.config.grid import protocols_of
 from waferbench.config.section import NAME
 from waferbench.config.study import Render
 from waferbench.config.synthesis.settings import Pool, SynthesisSettings
-from waferbench.config.synthesis.sources import DieFlow, Gan, Oracle, Source
+from waferbench.config.synthesis.sources import ADAPTER_WAFERS, DieFlow, DieLora, Gan, Lora, Oracle, Source
 
 NOT_SYNTHETIC = ("none", "repeat")  # sources of a condition that need no synthesizer
 SEED_EDGE = 4  # pixels of a GAN's first feature map
@@ -26,6 +26,9 @@ def check_synthesis(settings: SynthesisSettings) -> None:
     for name, condition in define.conditions.items():
         known = [*NOT_SYNTHETIC, *define.sources]
         among(f"define.conditions.{name}.source", condition.source, known, "define.sources")
+    for name in (*NOT_SYNTHETIC, "real"):
+        if name in define.sources:
+            raise InputError(f"define.sources.{name}: the name is taken, for real wafers; call the source otherwise")
     for name in settings.shape_filter.apply_to:
         among("shape_filter.apply_to", name, define.sources, "define.sources")
     for name in settings.budget.exclude:
@@ -40,6 +43,7 @@ def check_synthesis(settings: SynthesisSettings) -> None:
     _check_budget(settings, sources)
     _check_oracle(settings, sources)
     _check_replicates(settings)
+    _check_cap(settings, sources)
     if sources:
         _check_judge(settings)
     _check_images(settings.render, sources)
@@ -71,10 +75,6 @@ def _check_budget(settings: SynthesisSettings, sources: Mapping[str, Source]) ->
             "budget.reading: all adds whatever a source has, which differs between conditions, so that budget.equal = "
             "true refuses it; take topup_train, topup_full or min_full, or set budget.equal to false"
         )
-    if "real" in sources:
-        raise InputError(
-            "define.sources.real: the table of agreement has real wafers under that name; call the source otherwise"
-        )
 
 
 def _check_oracle(settings: SynthesisSettings, sources: Mapping[str, Source]) -> None:
@@ -82,8 +82,8 @@ def _check_oracle(settings: SynthesisSettings, sources: Mapping[str, Source]) ->
     used = [name for name, entry in sources.items() if isinstance(entry, Oracle)]
     if simulated and reserve:
         raise InputError(
-            f"oracle.reserve: {reserve}, but simulated wafers are drawn fresh for the oracle and none need be withheld; "
-            "set it to 0"
+            f"oracle.reserve: {reserve}, but simulated wafers are drawn fresh for the oracle and none need be "
+            "withheld; set it to 0"
         )
     if used and not simulated and not reserve:
         raise InputError(
@@ -116,6 +116,22 @@ def _check_replicates(settings: SynthesisSettings) -> None:
         raise InputError(
             f"generators.train_on: pooled generators see the wafers of all replicates, which {replicated} keeps apart; "
             "set it to fold, or take cv5"
+        )
+
+
+def _check_cap(settings: SynthesisSettings, sources: Mapping[str, Source]) -> None:
+    most = settings.classifier.max_train_per_class
+    adapter = next((name for name, entry in sources.items() if isinstance(entry, Lora | DieLora)), "")
+    if adapter and 0 < most < ADAPTER_WAFERS:
+        raise InputError(
+            f"classifier.max_train_per_class: {most}, but an adapter of {adapter!r} needs {ADAPTER_WAFERS} wafers of a "
+            f"class; raise it to {ADAPTER_WAFERS} or more, set it to 0 for all, or leave the source out of conditions"
+        )
+    leaky = next((name for name in protocols_of(settings) if protocol(name).leaky), "")
+    if most and (leaky or settings.generators.train_on == "pooled"):
+        raise InputError(
+            f"classifier.max_train_per_class: {most}, but under {leaky or 'generators.train_on = pooled'} generators "
+            "see all wafers, those beyond it too; set it to 0, or take what keeps to training wafers"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from waferbench.base.scope import POOLED, Fold, Scope
 from waferbench.config.grid import Grid, Wildcards
 from waferbench.config.study import Drawn
 from waferbench.config.synthesis.settings import Condition, NamedCondition, Pool, SynthesisSettings
-from waferbench.config.synthesis.sources import DieFlow, DieLora, Gan, Lora, Oracle, Source
+from waferbench.config.synthesis.sources import ADAPTER_WAFERS, DieFlow, DieLora, Gan, Lora, Oracle, Source
 from waferbench.config.synthesis.stages import BudgetedSource, MakeReport
 
 ADAPTERS = ("adapters_history",)
@@ -140,11 +141,11 @@ class SynthesisGrid(Grid):
         lists = {"backbone": self.settings.backbones, "condition": self.settings.conditions}
         return self.every_fold(f"{self.cell}/{file}", **lists)
 
-    def each(self, patterns: str | Sequence[str]) -> list[str]:
-        """Patterns for each source in turn, other wildcards left as they are. A study without sources asks for none of
-        them, but its rules need names."""
+    def each(self, patterns: str | Sequence[str], sources: Sequence[str] | None = None) -> list[str]:
+        """Patterns for each source in turn, or for each of some, other wildcards left as they are. A study without them
+        asks for no such file, but its rules need names."""
         patterns = [patterns] if isinstance(patterns, str) else patterns
-        sources = self.sources or ["none"]
+        sources = (self.sources if sources is None else sources) or ["none"]
         return [pattern.replace("{source}", source) for source in sources for pattern in patterns]
 
     def cells_of_fold(self, file: str) -> list[str]:
@@ -175,21 +176,20 @@ class SynthesisGrid(Grid):
         source = self.conditions[condition].source
         return source if source in self.sources else None
 
-    def budgeted(self, source: str, judged: bool) -> BudgetedSource:
-        """What is known of a source's samples before any is drawn.
-
-        Args:
-            judged: whether only what the judge confirms is wanted.
-        """
-        reserved = isinstance(self.sources[source], Oracle) and self.settings.dataset.source != "simulated"
-        n_accepted = self.settings.pool.n_accepted
-        return BudgetedSource(name=source, n_accepted=n_accepted, reserved=reserved, judged=judged)
+    def budgeted(self, source: str) -> BudgetedSource:
+        """What is known of a source's samples before any is drawn. Generators that see all wafers lack none."""
+        entry, pooled = self.sources[source], self.settings.generators.train_on == "pooled"
+        return BudgetedSource(
+            name=source,
+            n_accepted=self.settings.pool.n_accepted,
+            reserved=isinstance(entry, Oracle) and self.settings.dataset.source != "simulated",
+            fewest=ADAPTER_WAFERS if isinstance(entry, Lora | DieLora) and not pooled else 0,
+        )
 
     @cached_property
-    def budgeted_sources(self) -> list[BudgetedSource]:
-        """The same of every source of the study."""
-        judged = {condition.source for condition in self.conditions.values() if condition.keep_if_judged}
-        return [self.budgeted(name, name in judged) for name in self.sources]
+    def judged_sources(self) -> set[str]:
+        """The sources that a condition keeps only judged samples of."""
+        return {condition.source for condition in self.conditions.values() if condition.keep_if_judged}
 
     @cached_property
     def synthetic(self) -> list[str]:
@@ -201,9 +201,15 @@ class SynthesisGrid(Grid):
         return source in self.settings.shape_filter.apply_to
 
     def pool(self, source: str) -> Pool:
-        """How many samples are drawn of a source: the cap matters where not every sample is accepted."""
+        """How many samples are drawn of a source: the cap matters where not every sample is accepted.
+
+        Where a judge chooses, more are drawn, and all else goes on with the first ``pool.n_accepted`` accepted. Of a
+        filtered source these are the same, but for a class that the cap alone had left without as many: it gets more.
+        """
         pool = self.settings.pool
-        return pool if self.filtered(source) else pool.model_copy(update={"max_raw": pool.n_accepted})
+        times = pool.judged if source in self.judged_sources else 1.0
+        accepted, raw = (math.ceil(round(times * number, 6)) for number in (pool.n_accepted, pool.max_raw))
+        return Pool(n_accepted=accepted, max_raw=raw if self.filtered(source) else accepted, shard=pool.shard)
 
     def native(self, source: str) -> bool:
         """Whether a source's diffusion base is pretrained by this study."""

@@ -32,6 +32,14 @@ class Pool(Section):
     """Samples drawn between two looks at how many were accepted; a kill costs one shard."""
 
 
+class PoolSettings(Pool):
+    """The same, and what a judge chooses among."""
+
+    judged: Annotated[float, Field(gt=1)] = 3.0
+    """So many times as many are drawn of a source of which a condition keeps judged samples alone, for it to choose
+    among; all else reads the first ones."""
+
+
 class ShapeNetSettings(Section):
     """The small network of the shape filter."""
 
@@ -198,7 +206,7 @@ class SynthesisSettings(StudySettings):
     """The synthesis study."""
 
     generators: Generators = Generators()
-    pool: Pool = Pool()
+    pool: PoolSettings = PoolSettings()
     shape_filter: ShapeFilterSettings = ShapeFilterSettings()
     quality: QualitySettings = QualitySettings()
     oracle: OracleSettings = OracleSettings()

@@ -20,6 +20,9 @@ from waferbench.config.section import (
 Widths = tuple[Count, ...]
 
 
+ADAPTER_WAFERS = 6  # of a class that an adapter needs at least, or it repeats them
+
+
 class GanSampling(Section):
     """What drawing from a TS-HingeGAN reads."""
 
@@ -193,9 +196,9 @@ class DieFlowTraining(Section):
 
     channels: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=2)] = (32, 48, 64)
     """Width of each level; the first holds two by two dies, each further one halves."""
-    steps: Count = 150
+    steps: Count = 400
     """Optimiser steps."""
-    batch: Count = 16
+    batch: Count = 8
     """Wafers of one of them."""
     lr: Positive = 2e-3
     """Learning rate at its peak."""
@@ -250,22 +253,27 @@ class DieNetwork(Section):
     """The wafer's eight symmetries, of simulated and training wafers and of the grids drawn on."""
     precision: Precision = "auto"
     """auto (bf16 on a GPU, float32 on a CPU) | float32 | bf16."""
-    alpha: Positive = 16.0
-    """Adapters are scaled by alpha / rank."""
 
 
 class DieBaseTraining(DieNetwork):
-    """What pretraining the base of a die LoRA reads."""
+    """What pretraining the base of a die LoRA reads: nothing of its adapters, which do not change it."""
 
     native: DieBase = DieBase()
 
 
-class DieLoraTraining(DieNetwork):
+class DieAdapters(DieNetwork):
+    """What is known of a die LoRA's adapters."""
+
+    alpha: Positive = 16.0
+    """They are scaled by alpha / rank."""
+
+
+class DieLoraTraining(DieAdapters):
     """What training adapters of a die LoRA reads."""
 
     rank: Count = 16
-    """Of the adapters."""
-    max_wafers: Annotated[int, Field(ge=6)] = 100
+    """Of the adapters, at most: a narrower layer's is its width."""
+    max_wafers: Annotated[int, Field(ge=ADAPTER_WAFERS)] = 100
     """Training wafers of a class that its adapter sees at most, the first by hash."""
     steps: Count = 20
     """Per class."""
@@ -281,7 +289,7 @@ class DieLoraTraining(DieNetwork):
     """Share of a wafer's dies that is hidden: u, uniform in 0 to 1, or 1 - u^2, where a class shows."""
 
 
-class DieLoraSampling(DieNetwork, DieFlowSampling):
+class DieLoraSampling(DieAdapters, DieFlowSampling):
     """What drawing with a die LoRA reads."""
 
     guidance: NotNegative = 2.0

@@ -134,7 +134,6 @@ class PretrainDieBase(Section):
     """Nothing of the study's own wafers: one base serves all folds, and all studies that ask for the same."""
 
     source: DieBaseTraining
-    render: Drawing
     seed: int
     variant: Variant
     """Of the simulator that it learns from."""
@@ -153,6 +152,8 @@ class SampleDieLora(Generating):
 class DrawOracle(Generating):
     render: Drawing
     n_accepted: int
+    batch: int
+    """Simulated wafers of a class drawn at once: how many batches are drawn changes none of them."""
     simulator: Simulator | None
     """None: real wafers, which are taken out of the reserve."""
 
@@ -201,7 +202,6 @@ class JudgeSamples(Run):
 class PlanBudget(Run):
     budget: Budget
     classes: Classes
-    max_train_per_class: int
 
 
 class BudgetedSource(Section):
@@ -212,8 +212,8 @@ class BudgetedSource(Section):
     """Of each class, at most."""
     reserved: bool
     """Whether it has no more than the fold's wafers in reserve."""
-    judged: bool
-    """Whether a condition keeps only what a judge confirms."""
+    fewest: int
+    """Training wafers of each class that it needs."""
 
 
 class CheckBudget(Section):
@@ -229,13 +229,11 @@ class MakeInjection(Run):
     """Whether everything in the pool is added."""
     exclude: tuple[str, ...]
     equal: bool
-    max_train_per_class: int
 
 
 class MeasureTexture(Run):
     drawn: Drawn
     classes: Classes
-    max_train_per_class: int
 
 
 class ChosenBackbone(Section):
@@ -299,6 +297,8 @@ class AnalyseGrid(Compared):
 class MakeFindings(Scored, AnalyseGrid):
     protocols: tuple[str, ...]
     """In the study's order: findings are of the first that compares conditions."""
+    pooled: tuple[str, ...]
+    """Those whose folds share generators."""
 
 
 class MeasureRareRecall(Scored, Compared):
