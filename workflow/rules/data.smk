@@ -82,7 +82,13 @@ rule make_folds:
         runtime=growing(30),
     params:
         # SYNTHESIS stands in synthesis/common.smk, the one track that withholds wafers
-        settings=lambda w: pack(MakeFolds, fold_seed=CFG.folds.seed, reserve=SYNTHESIS.reserve, **of_run(w)),
+        settings=lambda w: pack(
+            MakeFolds,
+            fold_seed=CFG.folds.seed,
+            reserve=SYNTHESIS.reserve,
+            max_train_per_class=CFG.classifier.max_train_per_class,
+            **of_run(w),
+        ),
         code=code("wafers/make_folds"),
     script:
         "../scripts/wafers/make_folds.py"

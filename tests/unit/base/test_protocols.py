@@ -6,7 +6,8 @@ from waferbench.base.errors import InputError
 from waferbench.base.protocols import KNOWN, protocol, replicate_of
 from waferbench.config.checks import check_study
 from waferbench.config.synthesis.checks import check_synthesis
-from waferbench.config.synthesis.settings import SynthesisSettings
+from waferbench.config.synthesis.settings import Define, SynthesisSettings
+from waferbench.config.synthesis.sources import DieFlow
 
 REAL = {"source": "npz", "path": "wafers.npz"}
 ORACLE = ["real_aug", "oracle"]
@@ -69,6 +70,18 @@ def test_the_column_replicate_is_the_fold_of_replicates_alone():
         ({"conditions": ORACLE, "shape_filter": {"apply_to": ["oracle"]}}, "'oracle' draws no samples but real wafers"),
         ({"dataset": REAL, "conditions": ORACLE}, r"oracle\.reserve: 0, but a condition adds real wafers"),
         (
+            {"conditions": ["real_aug", "die_lora"], "classifier": {"max_train_per_class": 5}},
+            "an adapter of 'die_lora' needs 6 wafers of a class; raise it to 6 or more",
+        ),
+        (
+            {"folds": {"protocols": ["cv5", "leaky_80_20"]}, "classifier": {"max_train_per_class": 50}},
+            r"max_train_per_class: 50, but under leaky_80_20 generators see all wafers",
+        ),
+        (
+            {"define": {"sources": {**Define().sources, "real": DieFlow()}}},
+            r"define\.sources\.real: the name is taken, for real wafers",
+        ),
+        (
             {"conditions": ORACLE, "oracle": {"reserve": 0.3}},
             r"oracle\.reserve: 0\.3, but simulated wafers are drawn fresh",
         ),
@@ -86,6 +99,8 @@ def test_settings_that_agree_are_taken():
     for settings in (
         {"folds": {"protocols": ["replicates2"], "run": [1]}},
         {"dataset": REAL, "oracle": {"reserve": 0.3}, "folds": {"protocols": ["duplicate_cv5", "cv5"]}},
+        {"conditions": ["real_aug", "die_lora"], "classifier": {"max_train_per_class": 6}},
+        {"conditions": ["real_aug"], "classifier": {"max_train_per_class": 5}},
     ):
         chosen = SynthesisSettings.model_validate({**backbones, **settings})
         check_study(chosen)

@@ -9,7 +9,7 @@ from waferbench.config.synthesis.grid import SynthesisGrid
 from waferbench.config.synthesis.settings import (
     Generators,
     OracleSettings,
-    Pool,
+    PoolSettings,
     ShapeFilterSettings,
     SynthesisSettings,
 )
@@ -93,9 +93,24 @@ def test_raw_samples_are_a_file_a_class():
 
 
 def test_the_cap_counts_where_the_filter_applies():
-    default = grid(pool=Pool(n_accepted=5, max_raw=9), shape_filter=ShapeFilterSettings(apply_to=["lora"]))
+    default = grid(pool=PoolSettings(n_accepted=5, max_raw=9), shape_filter=ShapeFilterSettings(apply_to=["lora"]))
     assert default.pool("lora").max_raw == 9 and default.pool("gan").max_raw == 5
     assert default.filtered("lora") and not default.filtered("gan") and not default.filtered(None)
+
+
+def test_more_is_drawn_of_a_source_that_a_judge_chooses_from_and_of_no_other():
+    conditions = ["real_aug", "gan", "lora", "die_flow", "die_flow_judged"]
+    pool = PoolSettings(n_accepted=5, max_raw=9, judged=2.5)
+    judged = grid(pool=pool, conditions=conditions)
+    drawn = {name: judged.pool(name) for name in judged.sources}
+    assert (drawn["die_flow"].n_accepted, drawn["die_flow"].max_raw) == (13, 13)
+    assert (drawn["gan"].n_accepted, drawn["lora"].n_accepted, drawn["lora"].max_raw) == (5, 5, 9)
+    filtered = grid(pool=pool, conditions=conditions, shape_filter=ShapeFilterSettings(apply_to=["die_flow"]))
+    assert (filtered.pool("die_flow").n_accepted, filtered.pool("die_flow").max_raw) == (13, 23)
+    more = grid(pool=PoolSettings(n_accepted=5, max_raw=9, judged=4), conditions=conditions)
+    for name in ("gan", "lora"):
+        assert slice_text(more.pool(name)) == slice_text(judged.pool(name)), "the key is nothing to other sources"
+    assert more.budgeted("die_flow").n_accepted == 5
 
 
 @pytest.mark.parametrize(
@@ -116,14 +131,18 @@ def test_how_a_cells_wafers_are_drawn(classifier, condition, expected):
 
 
 def test_what_is_known_of_sources_before_they_draw():
-    default = grid(conditions=["real_aug", "die_flow", "die_flow_judged", "oracle"])
-    assert [(one.name, one.judged, one.reserved) for one in default.budgeted_sources] == [
-        ("die_flow", True, False),
-        ("oracle", False, False),
-    ]
+    default = grid(conditions=["real_aug", "die_flow", "die_flow_judged", "die_lora", "oracle"])
+    known = {name: default.budgeted(name) for name in default.sources}
+    assert {name: (one.fewest, one.reserved) for name, one in known.items()} == {
+        "die_flow": (0, False),
+        "die_lora": (6, False),
+        "oracle": (0, False),
+    }
+    assert default.judged_sources == {"die_flow"}
+    assert grid(generators=Generators(train_on="pooled")).budgeted("lora").fewest == 0, "it sees all wafers"
     real = grid(dataset=Dataset(source="npz", path="w.npz"), conditions=["real_aug", "oracle"])
-    assert real.budgeted("oracle", judged=False).reserved, "an oracle of real wafers has what is in reserve"
-    assert default.synthetic == ["die_flow", "die_flow_judged", "oracle"]
+    assert real.budgeted("oracle").reserved, "an oracle of real wafers has what is in reserve"
+    assert default.synthetic == ["die_flow", "die_flow_judged", "die_lora", "oracle"]
 
 
 def test_conditions_by_their_source():

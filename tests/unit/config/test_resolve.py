@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.cli import parse_config
 
 from waferbench.base.errors import InputError
 from waferbench.config.resolve import machine_of, require_runnable, resolve
@@ -100,6 +101,18 @@ def test_values_take_the_models_types():
 
 
 @pytest.mark.parametrize(
+    ("given", "rename"),
+    [
+        ("evaluate.rename={Ring: Edge-Ring}", {"Ring": "Edge-Ring"}),
+        ('evaluate.rename={"Ring": Edge-Ring, "Odd": ""} svm.C=2', {"Ring": "Edge-Ring", "Odd": ""}),
+        ("svm.C=2 evaluate.rename={Odd: Scratch} folds.run=[0]", {"Odd": "Scratch"}),
+    ],
+)
+def test_a_mapping_is_read_however_snakemake_hands_it_over(given, rename):
+    assert settings_of(DEFAULT, **parse_config([f"set={given}"])).evaluate.rename == rename
+
+
+@pytest.mark.parametrize(
     "one, other", [("svm.C=2", "svm.C=2.0"), ("svm.C='2'", "svm.C=2"), ("svm.gamma=1", "svm.gamma=1.0")]
 )
 def test_equal_values_are_equal_settings(one, other):
@@ -157,7 +170,9 @@ def test_names_that_become_folders_are_checked(section):
 
 
 def test_quoted_values_may_hold_blanks():
-    settings = settings_of(DEFAULT, set="dataset.path='my data/x y.npz' dataset.source=npz seed=7 conditions=[real_aug]")
+    settings = settings_of(
+        DEFAULT, set="dataset.path='my data/x y.npz' dataset.source=npz seed=7 conditions=[real_aug]"
+    )
     assert settings.dataset.path == "my data/x y.npz" and settings.seed == 7
 
 

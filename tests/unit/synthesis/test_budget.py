@@ -10,8 +10,11 @@ from waferbench.base.errors import InputError
 from waferbench.base.tables import TABLES
 from waferbench.config.resolve import validated
 from waferbench.config.synthesis.settings import Budget
+from waferbench.config.synthesis.sources import ADAPTER_WAFERS
 from waferbench.config.synthesis.stages import BudgetedSource, CheckBudget, PlanBudget
-from waferbench.synthesis.budget import available, plan, require_room, room, wanted_counts
+from waferbench.synthesis.budget import available, plan, require_room, require_wafers, room, wanted_counts
+from waferbench.synthesis.dielora import adapters
+from waferbench.synthesis.diffusion import lora
 from waferbench.wafers.splitting import assign_folds
 
 FULL = {
@@ -63,14 +66,15 @@ def test_unknown_reading_is_named():
         validated(Budget, {"reading": "top"})
 
 
-SPLITS = ["train"] * 6 + ["val"] * 2 + ["test"] * 2 + ["reserve"] * 2
+SPLITS = ["train"] * 6 + ["val"] * 2 + ["test"] * 2 + ["reserve"] * 2 + ["spare"]
 
 
 @pytest.fixture
 def tables():
-    """24 wafers of two classes; of fold 1 each class has 6 to train, 2 in reserve; another fold is not looked at."""
-    ids = [f"w{i:02d}" for i in range(24)]
-    selected = pd.DataFrame({"wafer_id": ids, "label": ["a", "b"] * 12, "row": range(24), "sha256": ids})
+    """26 wafers of two classes; of fold 1 each class has 6 to train, 2 in reserve, a spare one; the other fold is not
+    looked at."""
+    ids = [f"w{i:02d}" for i in range(26)]
+    selected = pd.DataFrame({"wafer_id": ids, "label": ["a", "b"] * 13, "row": range(26), "sha256": ids})
     folds = pd.DataFrame({"wafer_id": ids, "fold": 1, "split": [split for split in SPLITS for _ in "ab"]})
     return selected, pd.concat([folds, folds.assign(fold=0, split="test")])
 
@@ -79,10 +83,9 @@ def test_a_plan_counts_the_wafers_that_train(tables):
     budget = Budget(target=100, cap=2.0, everywhere=0)
     found = plan(*tables, 1, budget, ["a", "b", "empty"])
     assert found.to_numpy().tolist() == [["a", 6, 2, 12], ["b", 6, 2, 12], ["empty", 0, 0, 0]]
-    assert plan(*tables, 1, budget, ["a"], max_train=4).to_numpy().tolist() == [["a", 4, 2, 8]]
     full = plan(*tables, 1, Budget(reading="min_full", target=100, cap=2.0, everywhere=0), ["a"])
-    assert full["wanted"].tolist() == [20], "wafers in reserve are not counted"
-    assert plan(*tables, 1, budget, ["a"], max_train=4, leaky=True)["real"].tolist() == [10], "added before the split"
+    assert full["wanted"].tolist() == [20], "wafers in reserve and spare ones are not counted"
+    assert plan(*tables, 1, budget, ["a"], leaky=True)["real"].tolist() == [10], "added before the split"
 
 
 def plans(**columns):
@@ -90,8 +93,8 @@ def plans(**columns):
     return pd.DataFrame(rows).assign(protocol="cv5", seed=42, replicate=0, fold=3)
 
 
-def source(n_accepted=40, reserved=False, judged=False):
-    return BudgetedSource(name="gan", n_accepted=n_accepted, reserved=reserved, judged=judged)
+def source(n_accepted=40, reserved=False, fewest=0):
+    return BudgetedSource(name="gan", n_accepted=n_accepted, reserved=reserved, fewest=fewest)
 
 
 def check(sources, budget=PAPER, **columns):
@@ -120,10 +123,15 @@ def test_a_pool_below_the_budget_is_refused_with_its_numbers():
         check([source(39)])
 
 
-def test_a_judge_needs_more_than_is_wanted():
-    with pytest.raises(InputError, match=r"raise pool\.n_accepted to 41 or more"):
-        check([source(40, judged=True)])
-    check([source(41, judged=True)])
+def test_too_few_wafers_for_an_adapter_are_named_with_what_to_change():
+    message = r"define\.sources\.gan: cv5, seed 42, fold 3: class 'b' has 5 training wafers, but an adapter needs 6"
+    with pytest.raises(InputError, match=rf"{message}; lower oracle\.reserve, add .*dataset\.simulated\.counts"):
+        require_wafers(plans(real=[50, 5]), [source(), source(fewest=6)])
+    with pytest.raises(InputError, match=f"{message}; add wafers"):
+        require_wafers(plans(real=[50, 5], reserved=0), [source(fewest=6)])
+    require_wafers(plans(real=[50, 6]), [source(fewest=6)])
+    require_wafers(plans(real=[50, 5]), [source()])
+    assert {adapters.FEWEST, lora.FEWEST} == {ADAPTER_WAFERS}
 
 
 def test_a_reserve_below_the_budget_is_refused_with_advice_that_works():
@@ -145,7 +153,7 @@ def test_the_scripts_plan_each_fold_and_check_the_study(tables, tmp_path, capsys
     run_script(
         "synthesis/plan_budget",
         tmp_path,
-        PlanBudget.model_validate({**settings, "max_train_per_class": 0}),
+        PlanBudget.model_validate(settings),
         inputs={name: tmp_path / f"{name}.parquet" for name in ("selected", "folds")},
         outputs={"plan": tmp_path / "plan.parquet"},
         wildcards={"protocol": "replicates4", "seed": "7", "fold": "1"},
@@ -153,11 +161,11 @@ def test_the_scripts_plan_each_fold_and_check_the_study(tables, tmp_path, capsys
     planned = read_table(tmp_path / "plan.parquet")
     assert planned["wanted"].tolist() == [12, 12] and (planned["replicate"] == 1).all()
 
-    def checked(n_accepted):
+    def checked(n_accepted, fewest=6):
         run_script(
             "synthesis/check_budget",
             tmp_path,
-            CheckBudget(budget=PAPER, sources=[source(n_accepted)]),
+            CheckBudget(budget=PAPER, sources=[source(n_accepted, fewest=fewest)]),
             inputs={"plans": [tmp_path / "plan.parquet"]},
             outputs={"budget": tmp_path / "budget.parquet"},
         )
@@ -167,3 +175,6 @@ def test_the_scripts_plan_each_fold_and_check_the_study(tables, tmp_path, capsys
     with pytest.raises(SystemExit):
         checked(11)
     assert "raise pool.n_accepted to 12" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        checked(12, fewest=7)
+    assert "has 6 training wafers, but an adapter needs 7" in capsys.readouterr().err

@@ -9,7 +9,16 @@ from waferbench.base.artifacts import read_provenance, read_table, write_table
 from waferbench.base.errors import InputError
 from waferbench.base.tables import INJECTION
 from waferbench.config.synthesis.stages import BudgetedSource, MakeInjection
-from waferbench.synthesis.injection import counted, everything, inject, leaky_split, repeat, require_all, unfiltered
+from waferbench.synthesis.injection import (
+    counted,
+    everything,
+    inject,
+    judged_pool,
+    leaky_split,
+    repeat,
+    require_all,
+    unfiltered,
+)
 
 WANTED = {"a": 6, "b": 12}
 
@@ -46,22 +55,49 @@ def test_an_unfiltered_pool_is_its_first_samples():
     assert everything(unfiltered({"a": 2, "b": 1}), {"a": 9, "b": 0, "c": 9}) == {"a": 2, "b": 0, "c": 0}
 
 
-def test_only_what_the_judge_confirms_is_taken(pool):
-    pool["y_judge"] = ["a" if i < 15 else "b" for i in range(30)] + ["b"] * 5 + ["a"] * 25
-    table = inject("gan", pool, WANTED, 7)
-    confirmed = chosen(pool[pool["in_pool"] & (pool["y_judge"] == pool["label"])])
-    of_a, of_b = ({item for item in chosen(table) if item[0] == label} for label in "ab")
-    assert len(of_a) == 6 and of_a <= confirmed, "enough of them are confirmed"
-    mine = {item for item in confirmed if item[0] == "b"}
-    assert len(mine) == 3 and mine == of_b
-    counts = counted(table, WANTED)
-    assert counts == {"a": {"wanted": 6, "taken": 6}, "b": {"wanted": 12, "taken": 3}}
-    with pytest.raises(InputError, match=r"12 wafers, 3 are there; the judge confirms no more .*pool\.n_accepted"):
+def test_a_larger_pool_changes_no_order():
+    small, large = (inject("gan", unfiltered({"a": n}), {"a": 30}, 7)["index"] for n in (40, 60))
+    assert set(large[large < 40]) <= set(small), "the order of the first 40 depends on how many there are"
+
+
+def verdicts(drawn, in_pool=20):
+    """A judge's of so many samples of a, the first in the pool: those of an even index carry their class."""
+    index = np.arange(drawn)
+    return pd.DataFrame(
+        {"label": "a", "index": index, "in_pool": index < in_pool, "y_judge": np.where(index % 2, "b", "a")}
+    )
+
+
+def test_a_judged_condition_keeps_what_is_confirmed_and_is_topped_up():
+    plain = set(inject("gan", unfiltered({"a": 20}), {"a": 8}, 7)["index"])
+    few, all_of_pool, more = (set(inject("gan", verdicts(60), {"a": n}, 7)["index"]) for n in (8, 10, 15))
+    assert {i for i in plain if i % 2 == 0} <= few < set(range(0, 20, 2)), "not what the plain condition takes, first"
+    assert all_of_pool == set(range(0, 20, 2))
+    assert all_of_pool < more and len(more) == 15 and all(i % 2 == 0 for i in more)
+    assert few == set(inject("gan", verdicts(600), {"a": 8}, 7)["index"]), "the further ones come last"
+
+
+def test_a_judge_who_confirms_too_few_is_told_with_the_key_to_raise():
+    counts = counted(inject("gan", verdicts(60), {"a": 40}, 7), {"a": 40})
+    assert counts == {"a": {"wanted": 40, "taken": 30}}
+    with pytest.raises(InputError, match=r"40 wafers, 30 are there; the judge confirms no more .*raise pool\.judged"):
         require_all("gan", counts, equal=True, judged=True)
+    with pytest.raises(InputError, match="no more are in reserve whose class the judge confirms: raise oracle"):
+        require_all("oracle", counts, equal=True, reserved=True, judged=True)
+    assert len(inject("gan", verdicts(80), {"a": 40}, 7)) == 40, "the advice works"
+
+
+def test_a_judge_chooses_among_what_the_shape_filter_keeps(pool):
+    scores = pool.assign(kept=pool["in_pool"], in_pool=pool["in_pool"] & (pool["index"] < 15))
+    table = judged_pool(scores.drop(columns="kept").assign(y_judge=pool["label"], p_intended=1.0), scores)
+    assert chosen(table) == chosen(pool[pool["in_pool"]]) and table["in_pool"].sum() == 2 * 10
+    assert len(judged_pool(table)) == len(table)
 
 
 def test_a_judge_who_confirms_all_changes_nothing(pool):
-    table = inject("gan", pool.assign(y_judge=pool["label"]), WANTED, 7)
+    mine = pool[pool["in_pool"]]
+    further = mine.assign(index=mine["index"] + 100, in_pool=False)
+    table = inject("gan", pd.concat([mine, further]).assign(y_judge=lambda rows: rows["label"]), WANTED, 7)
     assert table.equals(inject("gan", pool, WANTED, 7))
 
 
@@ -100,16 +136,19 @@ def test_a_leaky_protocol_splits_what_was_added(train):
     assert table["split"].value_counts().to_dict() == {"train": 28, "test": 8, "val": 4}
 
 
-SETTINGS = {"protocol": "cv5", "seed": 42, "equal": True, "exclude": [], "take_all": False, "max_train_per_class": 0}
+SETTINGS = {"protocol": "cv5", "seed": 42, "equal": True, "exclude": [], "take_all": False}
 
 
 @pytest.fixture
 def make(tmp_path, train, pool):
     """The script, in a study of 24 wafers of A and 6 of B that train, which adds 6 and 12."""
-    folds = pd.DataFrame({"wafer_id": train["wafer_id"], "fold": 1, "split": "train"})
+    spare = pd.DataFrame({"wafer_id": ["s0", "s1"], "label": ["a", "b"], "row": [30, 31], "sha256": ["s0", "s1"]})
+    ids = [*train["wafer_id"], *spare["wafer_id"]]
+    folds = pd.DataFrame({"wafer_id": ids, "fold": 1, "split": ["train"] * 30 + ["spare"] * 2})
     plan = pd.DataFrame({"label": ["a", "b"], "real": [24, 6], "reserved": [0, 10], "wanted": list(WANTED.values())})
+    pool["kept"] = pool["in_pool"]
     judged = pool.assign(y_judge=pool["label"])
-    tables = {"selected": train, "folds": folds, "plan": plan, "scores": pool, "judged": judged}
+    tables = {"selected": pd.concat([train, spare]), "folds": folds, "plan": plan, "scores": pool, "judged": judged}
     files = {name: tmp_path / f"{name}.parquet" for name in tables}
     for name, table in tables.items():
         write_table(files[name], table)
@@ -131,7 +170,7 @@ def make(tmp_path, train, pool):
 
 def drawing(n_accepted, **given):
     return BudgetedSource.model_validate(
-        {"name": "gan", "n_accepted": n_accepted, "reserved": False, "judged": False, **given}
+        {"name": "gan", "n_accepted": n_accepted, "reserved": False, "fewest": 0, **given}
     )
 
 
@@ -141,15 +180,17 @@ def test_every_condition_adds_the_same_counts(make):
         make("gan", "plan", pool=drawing(15))[0],
         make("gan", "plan", "scores", pool=drawing(15))[0],
         make("gan", "plan", "judged", pool=drawing(15))[0],
+        make("gan", "plan", "scores", "judged", pool=drawing(15))[0],
     ]
-    assert [table["label"].value_counts().to_dict() for table in tables] == [WANTED] * 4
+    assert [table["label"].value_counts().to_dict() for table in tables] == [WANTED] * 5
+    assert tables[4].equals(tables[2]), "a filtered source is judged among what the filter keeps"
     table, counts = make("none")
     assert len(table) == 0 and counts == {} and tuple(table.columns) == INJECTION
 
 
-def test_repeats_keep_to_the_wafers_that_the_classifier_sees(make):
-    table, _ = make("repeat", "plan", max_train_per_class=2)
-    assert table.groupby("label")["wafer_id"].nunique().to_dict() == {"a": 2, "b": 2}
+def test_repeats_keep_to_the_wafers_that_train(make, train):
+    table, _ = make("repeat", "plan")
+    assert set(table["wafer_id"]) <= set(train["wafer_id"]), "a spare wafer is repeated"
 
 
 def test_a_reserve_that_falls_short_ends_the_condition(make, capsys):

@@ -42,7 +42,7 @@ def study(tmp_path_factory):
 
 def draw(folder, inputs, **changes):
     """The raw samples that the script writes, by label."""
-    given = {"classes": CLASSES, "seed": 3, "render": Drawing(), "n_accepted": 6, "simulator": None}
+    given = {"classes": CLASSES, "seed": 3, "render": Drawing(), "n_accepted": 6, "batch": 6, "simulator": None}
     raw = [f"results/s/raw/{label}.h5" for label in LABELS]
     settings = DrawOracle(**{**given, **changes})
     run_script("synthesis/draw_oracle", folder, settings, inputs=inputs, outputs={"samples": raw}, wildcards=WILDCARDS)
@@ -112,6 +112,14 @@ def test_what_the_study_has_is_drawn_again_until_it_is_new():
     assert all(map(np.array_equal, found["center"][:6], first["center"][4:])) and len(found["center"]) == 10
     assert all(map(np.array_equal, found["near-full"], first["near-full"]))
     assert not known & {canonical_hash(m) for m in found["center"]}
+
+
+def test_further_wafers_come_after_the_same_first_ones():
+    simulator = Simulator(wafers_per_lot=6)
+    first, more, most = (fresh_wafers(CLASSES, number, simulator, 5, (), 10) for number in (10, 14, 30))
+    for label, maps in more.items():
+        assert len(maps) == 14 and all(map(np.array_equal, maps, first[label] + most[label][10:]))
+        assert len({canonical_hash(m) for m in most[label]}) == 30
 
 
 def test_a_simulator_without_further_wafers_ends_with_advice(monkeypatch):

@@ -88,9 +88,7 @@ def test_the_script_measures_one_condition_of_a_fold(drawn, tmp_path):
     run_script(
         "synthesis/measure_texture",
         tmp_path,
-        MeasureTexture(
-            protocol="replicates3", seed=42, drawn=Drawn(size=32), classes=list(COUNTS), max_train_per_class=0
-        ),
+        MeasureTexture(protocol="replicates3", seed=42, drawn=Drawn(size=32), classes=list(COUNTS)),
         inputs={
             **{name: tmp_path / f"{name}.parquet" for name in ("selected", "folds", "injection")},
             **{"store": tmp_path / "wafers.h5", "samples": files},

@@ -128,4 +128,7 @@ def test_what_is_reserved_is_counted_and_held_against_training(planted):
     assert value(result, "crossing_exact", "", "reserve", 0) == 1
     assert value(result, "crossing_symmetric", "", "reserve", 0) == 1
     assert value(result, "crossing_lots", "", "reserve", 0) == 1
-    assert "reserve" not in set(audit(table, table, planted[1])["split"])
+    assert not {"reserve", "spare"} & set(audit(table, table, planted[1])["split"])
+    spare = audit(table, table, folds.assign(split=folds["split"].replace("reserve", "spare")))
+    assert value(spare, "split_count", "", "spare", 0) == 2
+    assert set(spare[spare["split"] == "spare"]["check"]) == {"split_count"}, "nothing reads them"

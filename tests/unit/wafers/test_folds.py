@@ -17,6 +17,7 @@ from waferbench.wafers.splitting import (
     replicate_table,
     split_table,
     with_reserve,
+    with_spare,
 )
 
 LABELS = np.repeat(["center", "loc", "scratch"], [50, 30, 10])
@@ -111,8 +112,9 @@ def test_wafers_of():
     assert wafers_of(selected, table, Fold(2), "reserve").empty
     with pytest.raises(InputError, match="pooled: no wafer is withheld"):
         wafers_of(selected, table, POOLED, "reserve")
-    with pytest.raises(InputError, match="found the split 'valid', expected one of train, val, test or reserve"):
-        wafers_of(selected, table, Fold(2), "valid")
+    for split in ("valid", "spare"):
+        with pytest.raises(InputError, match=f"found the split '{split}', expected one of train, val, test or reserve"):
+            wafers_of(selected, table, Fold(2), split)
 
 
 def test_each_replicate_has_its_own_wafers_and_all_share_a_test():
@@ -171,3 +173,32 @@ def test_a_class_that_a_reserve_empties_is_named():
     for share in (0.1, 0.8):
         with pytest.raises(InputError, match=rf"oracle\.reserve: {share} of .* class 'center' in fold 0 leaves \d and"):
             with_reserve(plain, few, share, 42)
+
+
+def test_nothing_is_reserved_of_classes_that_no_oracle_draws():
+    selected = grouped()
+    ids, labels = selected["wafer_id"].to_numpy(), selected["label"].to_numpy()
+    plain = split_table(ids, labels, protocol("holdout_80_10_10"), 42)
+    table = with_reserve(plain, selected, 0.3, 42, ["center", "scratch"])
+    reserve, train = (wafers_of(selected, table, Fold(0), split) for split in ("reserve", "train"))
+    assert set(reserve["label"]) == {"center", "scratch"}
+    others = train[train["label"] == "loc"]
+    assert len(others) == len(wafers_of(selected, plain, Fold(0)).query("label == 'loc'"))
+    assert not set(reserve["canonical"]) & set(others["canonical"]), "a copy of another class trains"
+
+
+def test_wafers_beyond_the_cap_are_spare_and_all_else_stays():
+    selected = grouped().assign(sha256=[f"{7919 * i % 1009:04d}" for i in range(200)])
+    ids, labels = selected["wafer_id"].to_numpy(), selected["label"].to_numpy()
+    plain = with_reserve(split_table(ids, labels, protocol("cv4"), 42), selected, 0.2, 42)
+    table = with_spare(plain, selected, 12)
+    assert table[["wafer_id", "fold"]].equals(plain[["wafer_id", "fold"]])
+    moved = table["split"] != plain["split"]
+    assert set(plain[moved]["split"]) == {"train"} and set(table[moved]["split"]) == {"spare"}
+    for fold in range(4):
+        before, train = (wafers_of(selected, folds, Fold(fold)) for folds in (plain, table))
+        first = [part.sort_values("sha256")["wafer_id"].head(12) for _, part in before.groupby("label")]
+        assert set(train["wafer_id"]) == set(pd.concat(first)), "not the first by hash"
+        assert train["label"].value_counts()["center"] == 12 > before["label"].value_counts()["scratch"]
+    assert table.equals(with_spare(plain, selected.sample(frac=1, random_state=1), 12)), "whatever the order"
+    assert with_spare(plain, selected, 0).equals(plain) and with_spare(plain, selected, 500).equals(plain)

@@ -17,7 +17,7 @@ SIMULATED = Simulated(counts=COUNTS, wafers_per_lot=5, duplicates=0.1)
 DIES = "wafer,x,y,bin,class\nA,0,0,1,Loc\nA,1,0,7,Loc\nB,0,0,1,Center\nC,0,0,1,\n"
 
 
-def study(folder, protocol="cv3", classes=CLASSES, replicated=None, reserve=0.0, most=10):
+def study(folder, protocol="cv3", classes=CLASSES, replicated=None, most=10, **folds):
     """The folder, with the four tables and the store of a simulated study in it."""
     folder.mkdir()
     files = {name: folder / f"{name}.parquet" for name in ("wafers", "selected", "folds", "audit")}
@@ -27,7 +27,7 @@ def study(folder, protocol="cv3", classes=CLASSES, replicated=None, reserve=0.0,
     for script, settings, inputs, outputs in (
         ("ingest", simulated, (), ("store", "wafers")),
         ("select_wafers", SelectWafers(classes=classes, max_per_class=most), ("wafers",), ("selected",)),
-        ("make_folds", MakeFolds(**run, fold_seed=42, reserve=reserve), ("selected",), ("folds",)),
+        ("make_folds", MakeFolds(**run, fold_seed=42, classes=classes, **folds), ("selected",), ("folds",)),
         ("audit", Run(**run), ("wafers", "selected", "folds"), ("audit",)),
     ):
         given = {name: files[name] for name in inputs}
@@ -118,3 +118,15 @@ def test_the_reserve_of_a_real_study_comes_out_of_its_training_wafers(tmp_path):
     assert moved.any() and set(before[moved]["split"]) == {"train"} and set(after[moved]["split"]) == {"reserve"}
     audit = read_table(less / "audit.parquet")
     assert audit[(audit["split"] == "reserve") & audit["check"].str.startswith("crossing_exact")]["value"].sum() == 0
+
+
+def test_a_cap_leaves_as_many_of_each_class_after_the_reserve_is_taken(tmp_path):
+    kept = study(tmp_path / "a", "cv5", reserve=0.2)
+    folder = study(tmp_path / "b", "cv5", reserve=0.2, max_train_per_class=2)
+    before, after = (read_table(path / "folds.parquet") for path in (kept, folder))
+    assert (before["split"] == "reserve").equals(after["split"] == "reserve"), "the cap takes of the reserve"
+    sizes = after.merge(read_table(folder / "wafers.parquet"), on="wafer_id").groupby(["fold", "split", "label"]).size()
+    assert (sizes.xs("train", level="split") == 2).all() and (sizes.xs("spare", level="split") > 0).any()
+    audit = read_table(folder / "audit.parquet")
+    spare = audit[(audit["split"] == "spare") & (audit["label"] == "")]["value"]
+    assert spare.sum() == (after["split"] == "spare").sum()

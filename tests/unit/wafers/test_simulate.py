@@ -12,6 +12,7 @@ from waferbench.config.study import Simulated
 from waferbench.wafers.simulate.dataset import CLASSES, simulate, simulated_wafers
 from waferbench.wafers.simulate.grids import VARIANTS
 from waferbench.wafers.simulate.pretraining import base_wafers
+from waferbench.wafers.simulate.shapes import Draw, moved
 
 REAL = Path(__file__).parents[3] / "../shared/data/wm811k/wm811k_labelled.npz"
 
@@ -161,7 +162,32 @@ def test_elsewhere_has_other_grids_and_other_patterns():
     assert not shapes["standard"] & (shapes["elsewhere"] | turned)
     here, there = (simulate({"Center": 150}, 3, variant=name)[0] for name in VARIANTS)
     assert {wafer.shape for wafer in there} <= shapes["elsewhere"]
-    assert mean_failing(there, 0, 0.3) > mean_failing(here, 0, 0.3) + 0.05, "no small or weak centers"
+    assert mean_failing(there, 0.45, 0.7) > mean_failing(here, 0.45, 0.7) + 0.03, "larger centers"
+
+
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (0.2, 0.8, (0.38, 0.98)),
+        (0.5, 1.0, (0.35, 0.85)),  # a rate stays one
+        (0.0, 0.9, (0.0, 0.63)),
+        (0.8, 2.0, (1.16, 2.36)),
+    ],
+)
+def test_ranges_move_by_a_share_of_their_width(low, high, expected):
+    assert moved(low, high, 0.3) == pytest.approx(expected) and moved(low, high, 0.0) == (low, high)
+    there = Draw(np.random.default_rng(0), 4000, 1.0, 0.3)
+    drawn = there.uniform(low, high)
+    assert (drawn.min(), drawn.max()) == pytest.approx(expected, abs=0.01)
+    assert (drawn < low).any() or (drawn > high).any() or low == 0, "parameters that the standard has not"
+
+
+def test_shifted_sizes_deviations_and_odds_are_beyond_the_standard_ones():
+    here, there = (Draw(np.random.default_rng(0), 4000, 1.0, shift) for shift in (0.0, 0.3))
+    assert there.log_uniform(0.1, 0.4).max() > here.log_uniform(0.1, 0.4).max() * 1.4
+    assert there.normal(1.0).std() == pytest.approx(1.3 * here.normal(1.0).std(), rel=0.05)
+    assert there.chance(0.5).mean() > here.chance(0.5).mean() + 0.04
+    assert there.chance(1.0).all() and not there.chance(0.0).any()
 
 
 def test_base_wafers_are_of_all_classes_and_nobodys():

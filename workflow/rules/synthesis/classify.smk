@@ -21,13 +21,13 @@ rule plan_budget:  # what every condition adds to a fold
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=lambda w: pack(stages.PlanBudget, max_train_per_class=CFG.classifier.max_train_per_class, **of_run(w)),
+        settings=lambda w: pack(stages.PlanBudget, **of_run(w)),
         code=code("synthesis/plan_budget"),
     script:
         "../../scripts/synthesis/plan_budget.py"
 
 
-rule check_budget:  # before generators are trained; no condition waits for it, so that another one makes none anew
+rule check_budget:  # by its priority before generators, but for those that start with it; no condition waits for it
     input:
         plans=SYNTHESIS.every_fold(PLAN),
     output:
@@ -41,7 +41,7 @@ rule check_budget:  # before generators are trained; no condition waits for it, 
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=pack(stages.CheckBudget, sources=SYNTHESIS.budgeted_sources),
+        settings=pack(stages.CheckBudget, sources=[SYNTHESIS.budgeted(name) for name in SYNTHESIS.sources]),
         code=code("synthesis/check_budget"),
     script:
         "../../scripts/synthesis/check_budget.py"
@@ -61,11 +61,10 @@ def injection_settings(wildcards):
     return pack(
         stages.MakeInjection,
         source=condition.source,
-        pool=SYNTHESIS.budgeted(source, condition.keep_if_judged) if source else None,
+        pool=SYNTHESIS.budgeted(source) if source else None,
         take_all=CFG.budget.reading == "all" and source is not None,
         exclude=condition.exclude,
         equal=CFG.budget.equal,
-        max_train_per_class=CFG.classifier.max_train_per_class if condition.source == "repeat" else 0,
         **of_run(wildcards),
     )
 

@@ -33,6 +33,7 @@ rule draw_oracle:
             stages.DrawOracle,
             seed=w.seed,
             n_accepted=SYNTHESIS.pool(w.source).n_accepted,
+            batch=CFG.pool.n_accepted,
             simulator=Simulator.of(CFG.dataset.simulated) if FRESH else None,
         ),
         code=code("synthesis/draw_oracle"),

@@ -154,7 +154,6 @@ rule measure_texture:  # a fold's conditions in one job
         settings=lambda w: pack(
             stages.MeasureTexture,
             drawn=SYNTHESIS.judging(),
-            max_train_per_class=CFG.classifier.max_train_per_class,
             **of_run(w),
         ),
         parts=parts_text(condition=SYNTHESIS.synthetic),

@@ -19,7 +19,7 @@ def draw(job: Job[DrawOracle]) -> None:
     if settings.simulator:
         known = set(read_table(job.input.selected, ["canonical"])["canonical"])
         seed = derive_seed(settings.seed, "oracle", job.scope)
-        wafers = fresh_wafers(settings.classes, wanted, settings.simulator, seed, known)
+        wafers = fresh_wafers(settings.classes, wanted, settings.simulator, seed, known, settings.batch)
     else:
         reserve = TrainingWafers.read(job.files, job.scope, settings.classes, RESERVE)
         wafers, made = reserved_wafers(reserve, wanted), {**made, **reserve.provenance}

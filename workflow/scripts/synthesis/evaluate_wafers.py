@@ -70,7 +70,7 @@ def evaluate(job: Job[EvaluateWafers]) -> None:
     }
     by_label = {label: name for name, label in labels.items()}
     write_evaluation(
-        output.page, TEMPLATES / "evaluation.html.j2", scores, pairs, far, loud, classes.told, by_label, facts
+        TEMPLATES / "evaluation.html.j2", output.page, scores, pairs, far, loud, classes.told, by_label, facts
     )  # fmt: skip
     for path, part in ((output.scores, scores), (output.confusion, pairs), (output.shift, far)):
         write_table(path, part, job.provenance)

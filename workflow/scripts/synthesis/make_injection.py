@@ -12,7 +12,7 @@ def make_injection(job: Job[MakeInjection]) -> None:
     from waferbench.base.seeds import derive_seed
     from waferbench.synthesis import injection
     from waferbench.synthesis.budget import available
-    from waferbench.wafers.folds import capped, wafers_of
+    from waferbench.wafers.folds import wafers_of
 
     settings, source, chosen = job.settings, job.settings.source, protocol(job.settings.protocol)
     if source == "none":
@@ -21,15 +21,16 @@ def make_injection(job: Job[MakeInjection]) -> None:
     seed, excluded = derive_seed(settings.seed, job.fold), [slug(name) for name in settings.exclude]
     plan = read_table(job.input.plan).set_index("label")
     wanted = plan["wanted"].where(~plan.index.isin(excluded), 0).to_dict()
-    filtered = job.input.get("judged") or job.input.get("scores")
     if settings.pool is None:
         selected = read_table(job.input.selected)
         train = wafers_of(selected, read_table(job.input.folds), Fold(job.fold))
-        table = injection.repeat(
-            selected if chosen.leaky else capped(train, settings.max_train_per_class), wanted, seed
-        )
+        table = injection.repeat(selected if chosen.leaky else train, wanted, seed)
     else:
-        pool = read_table(filtered) if filtered else injection.unfiltered(available(plan, settings.pool))
+        scores = read_table(job.input.scores) if "scores" in job.files else None
+        if "judged" in job.files:
+            pool = injection.judged_pool(read_table(job.input.judged), scores)
+        else:
+            pool = injection.unfiltered(available(plan, settings.pool)) if scores is None else scores
         if settings.take_all:
             wanted = injection.everything(pool, wanted)
         table = injection.inject(source, pool, wanted, seed)

@@ -21,14 +21,14 @@ def measure(job: Job[MeasureTexture]) -> None:
     from waferbench.classification.data import fit_samples
     from waferbench.images.store import read_images
     from waferbench.synthesis.texture import matched, origin_tells, separability
-    from waferbench.wafers.folds import capped, wafers_of
+    from waferbench.wafers.folds import wafers_of
     from waferbench.wafers.render import render
     from waferbench.wafers.store import read_store
 
     settings, condition = job.settings, job.wildcards["condition"]
     labels, seed = labels_of(settings.classes), derive_seed(settings.seed, job.fold, "texture", condition)
     selected, folds = read_table(job.input.selected), read_table(job.input.folds)
-    train = capped(wafers_of(selected, folds, Fold(job.fold)), settings.max_train_per_class)
+    train = wafers_of(selected, folds, Fold(job.fold))
     train = train[train["label"].isin(labels)]
     added = read_table(job.input.injection).query("split == 'train'")
     real_at, added_at = matched(

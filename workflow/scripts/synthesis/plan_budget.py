@@ -17,7 +17,6 @@ def plan_budget(job: Job[PlanBudget]) -> None:
         job.fold,
         settings.budget,
         labels_of(settings.classes),
-        settings.max_train_per_class,
         protocol(settings.protocol).leaky,
     )
     replicate = replicate_of(settings.protocol, job.fold)

@@ -131,6 +131,8 @@ def _with_overrides(settings: dict, given: str | Mapping) -> dict:
 
 
 def _overrides(text: str | Mapping) -> list[tuple[str, str]]:
+    if isinstance(text, Mapping) and len(text) == 1 and "=" in str(key := next(iter(text))):
+        text = f"{key}: {text[key]}"  # 'a={b: c}' on the command line, which Snakemake has read as YAML
     if isinstance(text, Mapping):
         return [(str(key), value) for key, value in text.items()]
     pairs = []

@@ -118,6 +118,11 @@ class Job(Generic[S]):
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
         self.not_kept, self.not_shared = "", ""
 
+    def warn(self, text: str) -> None:
+        """Say something in the job's log, and on the terminal as well."""
+        for stream in (sys.stderr, sys.__stderr__) if self.snakemake.log else (sys.stderr,):
+            print(f"{self.name}: {text}", file=stream)
+
     @cached_property
     def made_from(self) -> dict[str, Any]:
         """All that decides the outputs; artifacts among the inputs are held against their digests on the way."""

@@ -18,7 +18,7 @@ from waferbench.base.scope import Fold
 from waferbench.base.tables import TABLES
 from waferbench.config.synthesis.settings import Budget
 from waferbench.config.synthesis.stages import BudgetedSource
-from waferbench.wafers.folds import SPLITS, capped, wafers_of
+from waferbench.wafers.folds import SPLITS, wafers_of
 
 PLAN = ("label", "real", "reserved", "wanted")  # columns of a fold's plan
 
@@ -58,7 +58,6 @@ def plan(
     fold: int,
     budget: Budget,
     labels: Sequence[str],
-    max_train: int = 0,
     leaky: bool = False,
 ) -> pd.DataFrame:
     """The wanted counts of one fold.
@@ -66,7 +65,6 @@ def plan(
     Args:
         selected, folds: wafer table and fold table.
         labels: slugs of the classes that samples are drawn of.
-        max_train: real training wafers of a class, at most; 0 = all.
         leaky: wafers are added before the split, to all wafers.
 
     Returns:
@@ -74,7 +72,7 @@ def plan(
     """
     splits = {split: _counts(wafers_of(selected, folds, Fold(fold), split), labels) for split in SPLITS}
     full = {label: sum(counts[label] for counts in splits.values()) for label in labels}
-    train = full if leaky else _counts(capped(wafers_of(selected, folds, Fold(fold)), max_train), labels)
+    train = full if leaky else splits["train"]
     reserved = _counts(wafers_of(selected, folds, Fold(fold), "reserve"), labels)
     wanted = wanted_counts(train, full, budget)
     rows = [(label, train[label], reserved[label], wanted[label]) for label in labels]
@@ -85,6 +83,24 @@ def available(plan: pd.DataFrame, source: BudgetedSource) -> pd.Series:
     """Samples that a source has for each row of a plan: as many as it draws, or as are in reserve."""
     drawn = pd.Series(source.n_accepted, plan.index)
     return drawn.clip(upper=plan["reserved"]) if source.reserved else drawn
+
+
+def require_wafers(plans: pd.DataFrame, sources: Sequence[BudgetedSource]) -> None:
+    """`InputError` where a class has fewer training wafers than a source needs, naming the smallest.
+
+    Args:
+        plans: as for `room`.
+    """
+    least = plans.loc[plans["real"].idxmin()] if len(plans) else None
+    for source in sources:
+        if least is not None and least["real"] < source.fewest:
+            reserve = "lower oracle.reserve, " if least["reserved"] else ""
+            raise InputError(
+                f"define.sources.{source.name}: {least['protocol']}, seed {least['seed']}, fold {least['fold']}: class "
+                f"{least['label']!r} has {least['real']} training wafers, but an adapter needs {source.fewest}; "
+                f"{reserve}add wafers of it (dataset.simulated.counts for simulated ones), drop it from "
+                f"dataset.classes, or leave what adds samples of {source.name} out of conditions"
+            )
 
 
 def room(plans: pd.DataFrame, sources: Sequence[BudgetedSource], budget: Budget) -> pd.DataFrame:
@@ -114,11 +130,10 @@ def require_room(table: pd.DataFrame, sources: Sequence[BudgetedSource], budget:
     """
     for source in sources:
         mine = table[table["source"] == source.name]
-        least = mine["wanted"] + (mine["wanted"] > 0) * source.judged  # a judge needs some to choose from
-        short = mine[mine["available"] < least]
+        short = mine[mine["available"] < mine["wanted"]]
         if short.empty:
             continue
-        worst = short.loc[(least - short["available"]).idxmax()]
+        worst = short.loc[(short["wanted"] - short["available"]).idxmax()]
         said = (
             f"budget: {worst['protocol']}, seed {worst['seed']}, fold {worst['fold']}, class {worst['label']!r}: "
             f"{worst['wanted']} wafers are to be added to its {worst['real']} real ones, but source {source.name!r} "
@@ -133,9 +148,8 @@ def require_room(table: pd.DataFrame, sources: Sequence[BudgetedSource], budget:
 def _advice(source: BudgetedSource, mine: pd.DataFrame, budget: Budget) -> str:
     """What makes room; ``mine``: the rows of that source."""
     most = int(mine["wanted"].max())
-    if source.n_accepted < most + source.judged:
-        more = " or more, as keep_if_judged has to choose among them" if source.judged else ""
-        return f"raise pool.n_accepted to {most + source.judged}{more} (and pool.max_raw above it)"
+    if source.n_accepted < most:
+        return f"raise pool.n_accepted to {most} (and pool.max_raw above it)"
     counted = mine[(mine["real"] > 0) & (mine["wanted"] > 0)]
     share = math.floor(100 * (counted["available"] / counted["real"]).min()) / 100
     lower = (

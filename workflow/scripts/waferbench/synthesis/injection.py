@@ -24,6 +24,19 @@ def unfiltered(counts: Mapping[str, int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "index", "in_pool"])
 
 
+def judged_pool(verdicts: pd.DataFrame, scores: pd.DataFrame | None = None) -> pd.DataFrame:
+    """What a judge chooses among: all samples that were drawn, or all that the shape filter keeps.
+
+    Args:
+        verdicts: of the judge, ``label, index, in_pool, y_judge``.
+        scores: of the shape filter, ``label, index, kept``; None where it is not applied.
+    """
+    table = verdicts[["label", "index", "in_pool", "y_judge"]]
+    if scores is None:
+        return table
+    return table.merge(scores.loc[scores["kept"].astype(bool), ["label", "index"]])
+
+
 def everything(pool: pd.DataFrame, wanted: Mapping[str, int]) -> dict[str, int]:
     """Label -> all samples in the pool, for labels of which any are wanted."""
     held = pool.loc[pool["in_pool"].astype(bool), "label"].value_counts()
@@ -35,22 +48,23 @@ def inject(source: str, pool: pd.DataFrame, wanted: Mapping[str, int], seed: int
 
     Args:
         source: a synthesizer's name.
-        pool: ``label, index, in_pool``; only rows in the pool are chosen. With a column ``y_judge``, the judge's
-            classes, only those that it finds in their own class.
+        pool: ``label, index, in_pool``; only rows in the pool are chosen. With a column ``y_judge``, see `judged_pool`,
+            those that the judge finds in their own class: first the ones that the condition without it takes, then
+            others of the pool, then further ones.
         wanted: label -> samples.
-        seed: of the choice. A condition that asks the judge takes, among samples that it confirms, those that the
-            condition without it takes.
+        seed: of the choice, by a hash of each sample's index: how many others there are changes no order.
 
     Returns:
         Table ``source, label, index, wafer_id, split``, all of them training, wafer_id ''.
     """
     rows = []
     for label, count in wanted.items():
-        mine = pool[(pool["label"] == label) & pool["in_pool"].astype(bool)].sort_values("index")
-        order = np.random.default_rng(derive_seed(seed, "injection", source, label)).permutation(len(mine))
-        if "y_judge" in mine:
-            order = order[(mine["y_judge"] == label).to_numpy()[order]]
-        rows += [(source, label, int(i), "", "train") for i in np.sort(mine["index"].to_numpy()[order[:count]])]
+        mine = pool[pool["label"] == label]
+        mine = mine[mine["y_judge"] == label] if "y_judge" in mine else mine[mine["in_pool"].astype(bool)]
+        order = [derive_seed(seed, "injection", source, label, index) for index in mine["index"]]
+        mine = mine.assign(further=~mine["in_pool"].astype(bool), order=order)
+        mine = mine.sort_values(["further", "order", "index"])
+        rows += [(source, label, int(i), "", "train") for i in np.sort(mine["index"].to_numpy()[:count])]
     return _table(rows)
 
 
@@ -110,10 +124,11 @@ def require_all(
         if source == "repeat":
             remedy = "the fold has no training wafer of that class to repeat: put it into budget.exclude"
         elif reserved:
-            remedy = "no more are in reserve: raise oracle.reserve, or lower budget.target or budget.cap"
+            those = " whose class the judge confirms" if judged else ""
+            remedy = f"no more are in reserve{those}: raise oracle.reserve, or lower budget.target or budget.cap"
         elif judged:
             remedy = (
-                "the judge confirms no more of them: raise pool.n_accepted (only the further samples are drawn), lower "
+                "the judge confirms no more of them: raise pool.judged (only the further samples are drawn), lower "
                 "budget.target or budget.cap, or leave the condition with keep_if_judged out"
             )
         elif filtered:

@@ -35,12 +35,13 @@ def reserved_wafers(reserve: TrainingWafers, most: int) -> dict[str, list[np.nda
 
 
 def fresh_wafers(
-    classes: Sequence[str], number: int, simulator: Simulator, seed: int, known: Collection[str]
+    classes: Sequence[str], number: int, simulator: Simulator, seed: int, known: Collection[str], batch: int = 0
 ) -> dict[str, list[np.ndarray]]:
     """Label -> so many simulated maps of lots of their own, none twice and none of the study.
 
     Args:
         classes: names of the simulator's classes.
+        number: of each class. The first ``batch`` are the same whatever it is, and so are the next; 0 = all at once.
         simulator: as the study's own wafers were drawn.
         seed: of every random choice.
         known: canonical hashes of the study's wafers: neither they nor their mirror images are drawn.
@@ -48,7 +49,18 @@ def fresh_wafers(
     Raises:
         InputError: a class has no further wafers: all that were drawn are known.
     """
-    seen = set(known)
+    seen, size = set(known), batch or number
+    found: dict[str, list[np.ndarray]] = {name: [] for name in classes}
+    for start in range(0, number, size):
+        for name, maps in _batch(classes, size, simulator, derive_seed(seed, start) if start else seed, seen).items():
+            found[name] += maps
+    return {label: maps[:number] for label, maps in zip(labels_of(classes), found.values(), strict=True)}
+
+
+def _batch(
+    classes: Sequence[str], number: int, simulator: Simulator, seed: int, seen: set[str]
+) -> dict[str, list[np.ndarray]]:
+    """Class -> so many maps whose canonical hashes are not among ``seen``, which they join."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in classes}
     for attempt in range(ROUNDS):
         lacking = {name: number - len(maps) for name, maps in found.items() if len(maps) < number}
@@ -66,4 +78,4 @@ def fresh_wafers(
                 f"oracle: the simulator gave {len(maps)} wafers of class {name!r} that the study does not have, "
                 f"expected {number}; lower pool.n_accepted or raise dataset.simulated.difficulty"
             )
-    return dict(zip(labels_of(classes), found.values(), strict=True))
+    return found

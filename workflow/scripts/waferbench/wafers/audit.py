@@ -10,7 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from waferbench.base.tables import RUN, TABLES
-from waferbench.wafers.folds import RESERVE, SPLITS
+from waferbench.wafers.folds import RESERVE, SPARE, SPLITS
 
 ALL = ("", "")  # class and label of rows about all classes together
 
@@ -39,7 +39,8 @@ def audit(wafers: pd.DataFrame, selected: pd.DataFrame, folds: pd.DataFrame) -> 
           is also in training; ``shared_lots``, of simulated replicates alone: lots with wafers of several of the sets
           that were simulated for them, 0 where replicates are independent.
 
-        Wafers withheld for the oracle are counted as a split ``reserve``, and what they share with training likewise.
+        Wafers withheld for the oracle are counted as a split ``reserve``, and what they share with training likewise;
+        those beyond the most of a class are counted as ``spare`` alone.
     """
     rows = [*_counts("ingested", wafers), *_counts("selected", selected)]
     rows += _duplicates(selected)
@@ -98,7 +99,8 @@ def _crossings(fold: int, table: pd.DataFrame) -> list[tuple]:
     lots = table["lot"].isin(set(train["lot"]) - {""})
     rows = []
     reserve = [RESERVE] if (table["split"] == RESERVE).any() else []
-    for split in (*SPLITS, *reserve):
+    spare = [SPARE] if (table["split"] == SPARE).any() else []
+    for split in (*SPLITS, *reserve, *spare):
         rows += _counts("split_count", table[table["split"] == split], fold, split)
     for split in (*SPLITS[1:], *reserve):
         for check, crosses in (

@@ -9,6 +9,7 @@ from waferbench.base.scope import Scope
 
 SPLITS = ("train", "val", "test")
 RESERVE = "reserve"  # training wafers that the oracle alone may read
+SPARE = "spare"  # training wafers beyond the most of a class: nothing reads them
 
 
 def wafers_of(selected: pd.DataFrame, folds: pd.DataFrame | None, scope: Scope, split: str = "train") -> pd.DataFrame:
@@ -18,7 +19,8 @@ def wafers_of(selected: pd.DataFrame, folds: pd.DataFrame | None, scope: Scope, 
         selected: the filtered wafer table (``wafer_id, row, label, ...``).
         folds: the fold table; None will do for `POOLED`.
         scope: `Fold(3)`, or `POOLED`: every selected wafer, which is what the paper's generators saw.
-        split: train, val or test; or reserve, the wafers withheld for the oracle, where the study has one.
+        split: train, val or test; or reserve, the wafers withheld for the oracle, where the study has one. Spare
+            wafers are given to nobody.
     """
     if split not in (*SPLITS, RESERVE):
         raise InputError(f"{scope}: found the split {split!r}, expected one of {', '.join(SPLITS)} or {RESERVE}")

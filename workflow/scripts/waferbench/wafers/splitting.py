@@ -1,9 +1,9 @@
-"""Which wafers train, validate and test under a protocol, and which are withheld for the oracle."""
+"""Which wafers train, validate and test under a protocol, which are withheld for the oracle, and which are spare."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from waferbench.base.errors import InputError
 from waferbench.base.protocols import Protocol
 from waferbench.base.seeds import derive_seed
-from waferbench.wafers.folds import RESERVE, SPLITS
+from waferbench.wafers.folds import RESERVE, SPARE, SPLITS, capped
 
 
 def assign_folds(labels: np.ndarray, n_splits: int = 5, seed: int = 42, groups: np.ndarray | None = None) -> np.ndarray:
@@ -138,18 +138,22 @@ def replicate_table(wafer_ids: np.ndarray, drawn_for: np.ndarray, protocol: Prot
     return pd.concat(parts, ignore_index=True)
 
 
-def with_reserve(table: pd.DataFrame, selected: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+def with_reserve(
+    table: pd.DataFrame, selected: pd.DataFrame, share: float, seed: int, labels: Collection[str] | None = None
+) -> pd.DataFrame:
     """The fold table with a share of each class's training wafers in the split ``reserve``, for the oracle alone.
 
-    Copies and mirror images of a wafer go to one side, and a wafer with such a twin in the validation or test split is
-    never reserved: so a class may get a little less than its share. Wafers of one lot may be on both sides, as the
-    oracle trains on both; a protocol that keeps lots together keeps them from test wafers.
+    Copies and mirror images of a wafer go to one side, and a wafer with such a twin in the validation or test split, or
+    in a class that nothing is reserved of, is never reserved: so a class may get a little less than its share. Wafers
+    of one lot may be on both sides, as the oracle trains on both; a protocol that keeps lots together keeps them from
+    test wafers.
 
     Args:
         table: ``wafer_id, fold, split``.
         selected: the wafer table, ``wafer_id, label, canonical``.
         share: 0 (none) to below 1.
         seed: of the folds: studies that differ in all else reserve the same wafers.
+        labels: the classes that the oracle draws of; None = all. Of others nothing is reserved.
 
     Raises:
         InputError: a class is left with fewer than two training wafers, or gets no reserve.
@@ -160,7 +164,7 @@ def with_reserve(table: pd.DataFrame, selected: pd.DataFrame, share: float, seed
     table = table.assign(label=known["label"].to_numpy(), group=known["canonical"].to_numpy())
     parts = []
     for fold, part in table.groupby("fold", sort=True):
-        train = part["split"] == "train"
+        train = (part["split"] == "train") & (True if labels is None else part["label"].isin(labels))
         eligible = part[train & ~part["group"].isin(set(part.loc[~train, "group"]))]
         most = {name: round(share * count) for name, count in part.loc[train, "label"].value_counts().items()}
         reserved = part.index.isin(
@@ -176,6 +180,27 @@ def with_reserve(table: pd.DataFrame, selected: pd.DataFrame, share: float, seed
                 )
         parts.append(part.assign(split=part["split"].mask(reserved, RESERVE)))
     return pd.concat(parts, ignore_index=True).drop(columns=["label", "group"])
+
+
+def with_spare(table: pd.DataFrame, selected: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The fold table with the training wafers of a class beyond so many in the split ``spare``, which nothing reads.
+
+    All that learns from a fold so learns from the same wafers: generators, filters, classifiers and the judge.
+
+    Args:
+        table: ``wafer_id, fold, split``, what is reserved taken out of training before.
+        selected: the wafer table, ``wafer_id, label, sha256``.
+        most: training wafers of a class that stay, the first by hash; 0 = all.
+    """
+    if not most:
+        return table
+    parts = []
+    for _, part in table.groupby("fold", sort=True):
+        train = part["split"] == "train"
+        known = selected[selected["wafer_id"].isin(set(part.loc[train, "wafer_id"]))]
+        stays = part["wafer_id"].isin(set(capped(known, most)["wafer_id"]))
+        parts.append(part.assign(split=part["split"].mask(train & ~stays, SPARE)))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _whole_groups(wafers: pd.DataFrame, most: Mapping[str, int], rng: np.random.Generator) -> list[int]:

@@ -55,19 +55,19 @@ def systematic(grid: Grid, draw: Draw) -> np.ndarray:
 
 
 def wafers(
-    grid: Grid, name: str, rate: np.ndarray, difficulty: float, rng: np.random.Generator, trim: float
+    grid: Grid, name: str, rate: np.ndarray, difficulty: float, rng: np.random.Generator, shift: float
 ) -> np.ndarray:
     """Maps of one class on one grid.
 
     Args:
         rate: float32 (n, 1), background failing rate of each wafer's lot.
-        trim: as `waferbench.wafers.simulate.shapes.Draw`'s.
+        shift: as `waferbench.wafers.simulate.shapes.Draw`'s.
 
     Returns:
         uint8 (n, rows, columns): 0 off, 1 pass, 2 fail.
     """
     n = len(rate)
-    draw = Draw(rng, n, difficulty, trim)
+    draw = Draw(rng, n, difficulty, shift)
     clean = np.float32(0.25 + 0.75 * difficulty)
     good = background(grid, draw, rate * np.float32(BACKGROUND.get(name, 1.0)) * clean)
     np.subtract(1, good, out=good)
@@ -77,7 +77,7 @@ def wafers(
             continue  # a wafer with a pattern would not be called `none`
         some = np.flatnonzero(rng.random(n) < share * difficulty)
         if len(some):
-            few = Draw(rng, len(some), difficulty, trim)
+            few = Draw(rng, len(some), difficulty, shift)
             good[some] *= 1 - few.uniform(0.1, 0.6) * extra(grid, few)
     dies = (rng.random(good.shape, dtype=np.float32) >= good).view(np.uint8) + np.uint8(1)
     dies[rng.random(n) < 0.02 * difficulty, rng.integers(dies.shape[1])] = 0  # a test site that is not a die
@@ -122,8 +122,8 @@ def simulate(
     lots = int(lot[-1]) + 1
     product = rng.choice(len(fab.grids), lots, p=fab.grids[:, 2] / fab.grids[:, 2].sum())
     # near the failing fractions between the patterns of WM-811K's wafers
-    level = np.clip(0.085 * np.exp(rng.normal(0, 0.6, lots)), 0.002, 0.2).astype(np.float32)
-    level[rng.random(lots) < 0.12] *= np.float32(0.1)
+    level = np.clip(fab.level * np.exp(rng.normal(0, fab.spread, lots)), 0.002, 0.2).astype(np.float32)
+    level[rng.random(lots) < fab.quiet] *= np.float32(0.1)
 
     maps: list[np.ndarray] = [np.empty(0, np.uint8)] * len(names)
     for p in np.unique(product):
@@ -135,7 +135,7 @@ def simulate(
             step = max(1, CHUNK_DIES // len(grid.index))
             for start in range(0, len(members), step):
                 part = members[start : start + step]
-                drawn = wafers(grid, CLASSES[label], level[lot[part]][:, None], difficulty, rng, fab.trim)
+                drawn = wafers(grid, CLASSES[label], level[lot[part]][:, None], difficulty, rng, fab.shift)
                 for i, wafer in zip(part, drawn, strict=True):
                     maps[i] = wafer
     repeat(maps, names, lot, duplicates, rng)

@@ -36,15 +36,27 @@ OTHER_GRIDS = np.array(
 
 @dataclass(frozen=True)
 class Variant:
-    """A fab: its die grids (as `GRIDS`), and the share of every pattern's ranges that it lacks (as `Draw`'s)."""
+    """A fab.
+
+    grids: as `GRIDS`; shift: of its patterns' parameters, as `waferbench.wafers.simulate.shapes.Draw`'s;
+    level, spread: median rate of failing outside the patterns of its lots, and the standard deviation of its logarithm;
+    quiet: share of lots with a tenth of that.
+    """
 
     grids: np.ndarray
-    trim: float = 0.0
+    shift: float = 0.0
+    level: float = 0.085
+    spread: float = 0.6
+    quiet: float = 0.12
 
 
-# `elsewhere`: wafers of another fab, for what is pretrained without the wafers under study. It has never seen the
-# smallest, weakest and thinnest third of the patterns, nor one of the grids.
-VARIANTS = {"standard": Variant(GRIDS), "elsewhere": Variant(OTHER_GRIDS, trim=1 / 3)}
+# `elsewhere`: wafers of another fab, for what is pretrained without the wafers under study. Its patterns are larger,
+# wider and weaker: most of what it makes could be of the standard fab, three tenths of nearly every range could not,
+# and as much of the standard ranges is never seen. No grid is the same, and its lots are cleaner and more unlike.
+VARIANTS = {
+    "standard": Variant(GRIDS),
+    "elsewhere": Variant(OTHER_GRIDS, shift=0.3, level=0.065, spread=0.8, quiet=0.25),
+}
 
 
 @dataclass(frozen=True)

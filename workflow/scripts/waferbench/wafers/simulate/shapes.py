@@ -11,24 +11,30 @@ class Draw:
     """Random numbers of n wafers at once, each a float32 column (n, 1).
 
     Args:
-        trim: share of every range that is left out at its lower end, 0 to below 1; angles keep the whole turn.
+        shift: how far the patterns' parameters lie from the standard ones, 0 to below 1: ranges are moved by that share
+            of their width, deviations widened by it, odds raised. Angles keep the whole turn.
     """
 
-    def __init__(self, rng: np.random.Generator, n: int, difficulty: float, trim: float = 0.0):
-        self.rng, self.n, self.difficulty, self.trim = rng, n, difficulty, trim
+    def __init__(self, rng: np.random.Generator, n: int, difficulty: float, shift: float = 0.0):
+        self.rng, self.n, self.difficulty, self.shift = rng, n, difficulty, shift
 
     def uniform(self, low: float, high: float) -> np.ndarray:
-        low += self.trim * (high - low)
-        return self.rng.uniform(low, high, (self.n, 1)).astype(np.float32)
+        return self._between(*moved(low, high, self.shift))
 
     def log_uniform(self, low: float, high: float) -> np.ndarray:
-        return np.exp(self.uniform(np.log(low), np.log(high)))
+        """Sizes, which have no upper bound."""
+        low, high = np.log(low), np.log(high)
+        move = self.shift * (high - low)
+        return np.exp(self._between(low + move, high + move))
+
+    def _between(self, low: float, high: float) -> np.ndarray:
+        return self.rng.uniform(low, high, (self.n, 1)).astype(np.float32)
 
     def normal(self, scale: float) -> np.ndarray:
-        return self.rng.normal(0, scale, (self.n, 1)).astype(np.float32)
+        return self.rng.normal(0, scale * (1 + self.shift), (self.n, 1)).astype(np.float32)
 
     def chance(self, p: float) -> np.ndarray:
-        return self.rng.random((self.n, 1)) < p
+        return self.rng.random((self.n, 1)) < p * (1 + self.shift * (1 - p))  # what always is, stays
 
     def angle(self) -> np.ndarray:
         return self.rng.uniform(-np.pi, np.pi, (self.n, 1)).astype(np.float32)
@@ -41,6 +47,18 @@ class Draw:
         """A smooth random field over the dies, (n, dies), of about that standard deviation."""
         weights = self.rng.normal(0, scale / np.sqrt(8), (self.n, 16)).astype(np.float32)
         return weights @ grid.basis
+
+
+def moved(low: float, high: float, shift: float) -> tuple[float, float]:
+    """A range moved up by that share of its width.
+
+    One that lies between 0 and 1, as rates and places on the wafer do, moves down where it would leave them, and is cut
+    at 0: what reaches from 0 to nearly 1 keeps its lower part.
+    """
+    move = shift * (high - low)
+    if low >= 0 and high <= 1 < high + move:
+        return max(0.0, low - move), high - move
+    return low + move, high + move
 
 
 def ramp(distance: np.ndarray, edge: np.ndarray, soft: np.ndarray | float) -> np.ndarray:
