@@ -7,6 +7,7 @@ from snakemake.cli import parse_config
 
 from waferbench.base.errors import InputError
 from waferbench.config.resolve import machine_of, require_runnable, resolve
+from waferbench.config.synthesis.sources import DieFlow
 from waferbench.tracks import all_tracks, checks_of, settings_model
 
 ROOT = Path(__file__).parents[3]
@@ -142,7 +143,7 @@ def test_quoted_digits_of_a_file_are_a_name():
 def test_what_is_left_out_has_its_default_and_definitions_extend():
     settings = settings_of({"define": {"sources": {"gan": {"latent": 8}, "thin": {"kind": "die_flow", "steps": 3}}}})
     assert settings.define.sources["gan"].latent == 8 and settings.define.sources["gan"].batch == 16
-    assert settings.define.sources["thin"].steps == 3 and settings.define.sources["thin"].batch == 16
+    assert settings.define.sources["thin"].steps == 3 and settings.define.sources["thin"].batch == 8
     assert set(settings.define.sources) == {"oracle", "gan", "lora", "die_lora", "die_flow", "thin"}
 
 

@@ -131,6 +131,7 @@ def test_guidance_moves_logits_from_those_without_a_label_towards_and_beyond_tho
 def test_guidance_is_ramped_over_the_looks(ramp, expected):
     settings = small(guidance=3.0, guidance_ramp=ramp, sampler_steps=5)
     assert [weight_at(look, settings) for look in range(5)] == pytest.approx(expected)
+    assert weight_at(0, small(guidance=3.0, guidance_ramp=ramp, sampler_steps=1)) == 3.0, "the one look is guided"
 
 
 def test_samples_carry_their_label_the_more_the_stronger_they_are_guided():

@@ -7,6 +7,7 @@ import torch
 from waferbench.base.artifacts import write_weights
 from waferbench.base.errors import InputError
 from waferbench.base.scope import Fold
+from waferbench.config.synthesis import stages
 from waferbench.config.synthesis.sources import DieBase, DieLora
 from waferbench.learning import training
 from waferbench.learning.runtime import Checkpoint
@@ -99,6 +100,24 @@ def test_a_new_adapter_changes_nothing_and_any_other_is_of_its_rank(base):
     name = next(iter(half))
     whole, start = adapted(base, full, 2.0)[name], weights[name.removesuffix(".weight")]
     torch.testing.assert_close(2 * (half[name] - start), whole - start)
+
+
+def test_the_rank_of_a_narrow_layer_is_its_width(base):
+    adapter, weights = new_adapter(base, 12, seed=1), targets(base)
+    ranks = {name: len(adapter[f"{name}.{training_adapters.DOWN}"]) for name in weights}
+    assert ranks["facts.0"] == 3 and ranks["narrow.0"] == 8 and max(ranks.values()) == 12
+    full = {name: torch.randn(value.shape) for name, value in adapter.items()}
+    change = adapted(base, full, 12.0)["facts.0.weight"] - weights["facts.0"]
+    torch.testing.assert_close(change, 4 * full["facts.0.lora_B.weight"] @ full["facts.0.lora_A.weight"])
+
+
+def test_a_base_is_not_pretrained_again_for_what_it_does_not_read():
+    def key(**changes) -> str:
+        settings = stages.PretrainDieBase.of(source=small(**changes), seed=1, variant="elsewhere")
+        return settings.model_dump_json()
+
+    assert key() == key(alpha=9.0, rank=2, guidance=7.0, max_wafers=50)
+    assert key() != key(channels=(8, 8)) and key() != key(native=DieBase(wafers=13))
 
 
 def test_adapters_learn_their_class_and_guidance_goes_beyond(base):

@@ -266,6 +266,47 @@ def test_exploding_training_is_reported_and_keeps_healthy_weights(monkeypatch):
     assert all(torch.isfinite(t).all() for t in result.generators["ring"].values() if t.is_floating_point())
 
 
+def collapsing(monkeypatch, begin: int, reason: str = "collapse to few modes") -> None:
+    """Every look at stage 2's generators finds a collapse from that round on."""
+    check = Training.check
+
+    def bad(self, last=False):
+        if len(self.images) == 5 and self.iteration >= begin:  # of one class
+            monkeypatch.setattr(self.health, "check", lambda *args: reason)
+            self.health.finite = not reason.startswith("non-finite")
+        check(self, last)
+
+    monkeypatch.setattr(Training, "check", bad)
+
+
+def test_a_class_that_collapses_at_once_keeps_its_own_weights(monkeypatch, capsys):
+    expected = fit(stage2_iterations=1)
+    collapsing(monkeypatch, 1)
+    result, told = fit(stage2_iterations=4), capsys.readouterr().err
+    for label in CLASSES:
+        assert same(result.generators[label], expected.generators[label]), "those of the round that ended it"
+        fact = result.facts["labels"][label]
+        assert not fact["converged"] and fact["iterations"] == 1
+        assert "few modes; these weights are kept all the same" in fact["reason"]
+        assert f"gan stage2 {label}: collapse to few modes; these weights are kept" in told
+    assert not same(result.generators["ring"], result.generators["spot"])
+
+
+def test_a_class_that_collapses_late_keeps_its_last_healthy_weights(monkeypatch):
+    expected = fit(stage2_iterations=2)
+    collapsing(monkeypatch, 3)
+    result = fit(stage2_iterations=4)
+    assert same(result.generators["ring"], expected.generators["ring"])
+    fact = result.facts["labels"]["ring"]
+    assert fact["reason"] == "collapse to few modes" and fact["iterations"] == 2
+
+
+def test_a_class_without_any_finite_weights_is_refused(monkeypatch):
+    collapsing(monkeypatch, 1, "non-finite loss")
+    with pytest.raises(InputError, match=r"gan stage2 ring: non-finite loss by round 1, .*lr_generator"):
+        fit(stage2_iterations=4)
+
+
 def test_out_of_memory_says_what_to_lower(monkeypatch):
     monkeypatch.setattr(Training, "_real", lambda self: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
     with pytest.raises(InputError, match="out of GPU memory; lower the batch of 4"):

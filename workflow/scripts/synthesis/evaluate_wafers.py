@@ -53,7 +53,7 @@ def evaluate(job: Job[EvaluateWafers]) -> None:
     far = shift(counted, training, table[table["wafer_id"].isin(held_out)])
     loud = warnings(far)
     for sentence in loud:
-        print(f"WARNING: {file}: {sentence}", file=sys.stderr)
+        job.warn(f"WARNING: {file}: {sentence}")
     found = scores.set_index("metric")["value"]
     told = f"{file}: macro-F1 {found['macro_f1']:.3f} on {len(counted)} wafers ({cell['macro_f1']:.3f} at home)"
     print(told, file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -15,6 +16,7 @@ from waferbench.report.kit.tables import Cell, Table, name
 from waferbench.report.synthesis.study import Study
 from waferbench.wafers.pictures import strip
 from waferbench.wafers.render import render, snap_greys
+from waferbench.wafers.store import read_store
 from waferbench.wafers.symmetries import turned_to
 
 POINTS = 120  # of a curve: longer trainings are averaged to that many
@@ -85,13 +87,23 @@ def binned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def priors(study: Study) -> list[dict]:
     """Strips {title, image} of what each base draws without an adapter."""
     count, levels = study.settings.report.examples, study.settings.render.levels
-    images = {source: read_images(path).images[:count] for source, path in study.priors.items()}
+    images = {source: _prior(study, source, path)[:count] for source, path in study.priors.items()}
     return [{"title": source, "image": strip(some, levels, count)} for source, some in images.items()]
+
+
+def _prior(study: Study, source: str, path: Path) -> np.ndarray:
+    """What a base draws, uint8 (N, S, S): a die LoRA's base keeps maps, as the size of images is none of its matter."""
+    if isinstance(study.settings.define.sources.get(source), DieLora):
+        return render(list(read_store(path)), study.settings.render)
+    return read_images(path).images
 
 
 VARIANTS = {
     "standard": "the study’s own simulator",
-    "elsewhere": "another simulator than the study’s: other patterns, other die grids",
+    "elsewhere": (
+        "the study’s simulator with other parameters: larger and weaker patterns, in ranges that overlap the study’s, "
+        "and other die grids"
+    ),
 }
 
 

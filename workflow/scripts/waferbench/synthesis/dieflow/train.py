@@ -39,7 +39,8 @@ def train_die_flow(
         checkpoints: folder for the state that a killed training goes on from, or None.
 
     Returns:
-        The network's weights (averaged over the training where ``ema``), and the history: step, loss in nats a die.
+        The network's weights (averaged over the training where ``ema``), and the history: step, loss in nats a die
+        (of another meaning for each kind of ``hidden``, see `waferbench.synthesis.dieflow.network.losses`).
 
     Raises:
         InputError: a class has no map, or the loss is no longer finite.

@@ -39,20 +39,22 @@ def new_adapter(network: DieNet, rank: int, seed: int) -> dict[str, nn.Parameter
 
     Returns:
         In the layout of peft: ``<module>.lora_A.weight`` (rank, in, ...), uniform as a layer of that width starts,
-        and ``<module>.lora_B.weight`` (out, rank, 1, ...), 0.
+        and ``<module>.lora_B.weight`` (out, rank, 1, ...), 0. The rank of a layer is no larger than its weight's can
+        be: three for the facts' three numbers.
     """
     random, adapter = torch.Generator().manual_seed(derive_seed(seed, "adapter")), {}
     for name, weight in targets(network).items():
-        down = torch.rand((rank, *weight.shape[1:]), generator=random) * 2 - 1
+        own = min(rank, len(weight), weight[0].numel())
+        down = torch.rand((own, *weight.shape[1:]), generator=random) * 2 - 1
         down *= weight[0].numel() ** -0.5
-        up = torch.zeros((len(weight), rank, *[1] * (weight.dim() - 2)))
+        up = torch.zeros((len(weight), own, *[1] * (weight.dim() - 2)))
         adapter[f"{name}.{DOWN}"] = nn.Parameter(down.to(weight.device))
         adapter[f"{name}.{UP}"] = nn.Parameter(up.to(weight.device))
     return adapter
 
 
 def adapted(network: DieNet, adapter: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """The weights that an adapter changes, by parameter name: W + (alpha / rank) B A.
+    """The weights that an adapter changes, by parameter name: W + (alpha / rank) B A, by each layer's own rank.
 
     Raises:
         InputError: the adapter belongs to another network.

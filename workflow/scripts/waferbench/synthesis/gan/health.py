@@ -73,6 +73,7 @@ class Health:
         real_spread: `spread` of the real images, in the units of the generated ones.
         radius, real_distinct: `usual_radius` and `distinct` of the real images.
         collapsed, saturated: bad checks in a row up to now.
+        finite: whether losses and weights were finite at the last check.
     """
 
     real_spread: float
@@ -80,6 +81,7 @@ class Health:
     real_distinct: float
     collapsed: int = 0
     saturated: int = 0
+    finite: bool = True
 
     @classmethod
     def beside(cls, real: Tensor) -> Health:
@@ -96,10 +98,10 @@ class Health:
             generated: float (`PROBE`, C, S, S) images.
             last: nothing follows, so a collapse counts without patience.
         """
-        if not bool(torch.isfinite(losses).all()):
-            return "non-finite loss"
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in weights):
-            return "non-finite generator weights"
+        reason = self._not_finite(losses, weights)
+        self.finite = not reason
+        if reason:
+            return reason
         reason = self._collapse(generated)
         self.collapsed = self.collapsed + 1 if reason else 0
         self.saturated = self.saturated + 1 if float(losses[:, 0].mean()) < SATURATION else 0
@@ -107,6 +109,14 @@ class Health:
             return reason
         if self.saturated >= PATIENCE:
             return f"discriminator saturated: its mean loss stayed below {SATURATION}"
+        return ""
+
+    @staticmethod
+    def _not_finite(losses: Tensor, weights: Iterable[Tensor]) -> str:
+        if not bool(torch.isfinite(losses).all()):
+            return "non-finite loss"
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in weights):
+            return "non-finite generator weights"
         return ""
 
     def _collapse(self, generated: Tensor) -> str:

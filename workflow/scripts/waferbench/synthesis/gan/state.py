@@ -21,6 +21,7 @@ from waferbench.synthesis.gan.losses import hinge_discriminator, hinge_generator
 from waferbench.synthesis.gan.networks import Generator, build_discriminator, build_generator, from_grey
 
 STANDING_BATCHES = 8  # batches that the batch norm's sampling statistics are taken from
+NOT_HEALTHY = "; these weights are kept all the same, as no earlier ones were healthy"
 METRICS = ("loss_d", "loss_g", "d_real", "d_fake")
 
 State = dict[str, Tensor]
@@ -140,7 +141,11 @@ class Training:
         return from_grey(grey).contiguous(memory_format=torch.channels_last)
 
     def check(self, last: bool = False) -> None:
-        """Fetch the metrics; keep the weights if all is well, set ``reason`` if the training has diverged."""
+        """Fetch the metrics; keep the weights if all is well, set ``reason`` if the training has diverged.
+
+        Where no check before was good, the weights of a collapse are kept: those that this training started from know
+        nothing of its wafers.
+        """
         fetched = torch.stack(self.pending).cpu()
         self.pending = []
         self.metrics = torch.cat([self.metrics, fetched])
@@ -152,6 +157,9 @@ class Training:
         # At the end a saturation too short to be called a divergence does not cost the last rounds.
         if not self.reason and (self.health.good or last):
             self.healthy = self._snapshot()
+        elif self.reason and self.health.finite and not self.healthy["iteration"]:
+            self.healthy = self._snapshot()
+            self.reason += NOT_HEALTHY
 
     def _snapshot(self) -> dict[str, Any]:
         """Copies of the weights as they are now."""

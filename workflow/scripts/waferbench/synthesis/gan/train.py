@@ -23,6 +23,7 @@ from waferbench.wafers.store import require_each
 
 T = TypeVar("T")
 CHECK_EVERY = 50  # rounds between two looks at the health, and two fetches of the losses from the device
+CHECKS = 4  # looks at least, so that a short training, too, has weights of its own to fall back to
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def train_gan(
 ) -> GanResult:
     """Train stage 1 on all images, class-blind, and stage 2 on each class from stage 1's two networks.
 
-    A training that diverges is stopped, its last healthy weights are kept and its fact says why.
+    A training that diverges is stopped, its last healthy weights are kept (the collapsed ones where there are none) and
+    its fact says why, as does a line on stderr. A class never gets the weights of stage 1 in the place of its own.
 
     Args:
         images: uint8 (N, S, S) grey.
@@ -67,7 +69,8 @@ def train_gan(
             They stay there: the caller removes them once the result is stored.
 
     Raises:
-        InputError: image size and channel lists disagree, or a class has no image.
+        InputError: image size and channel lists disagree, a class has no image, or a training's numbers are no longer
+            finite before its first healthy weights.
     """
     labels = np.asarray(labels)
     _verify(images, labels, classes, settings)
@@ -160,6 +163,7 @@ class _Run:
         self.name = f"gan {stage} {label}".strip()
         self.training = Training(images, settings, stage_seed, device)
         self.total = settings.stage1_iterations if start is None else settings.stage2_iterations
+        self.check_every = min(CHECK_EVERY, max(1, self.total // CHECKS))
         self.batch = settings.batch
         if start is not None:
             self.training.begin_from(start)
@@ -178,10 +182,26 @@ class _Run:
         training = self.training
         training.round()
         last = training.iteration == self.total
-        if training.iteration % CHECK_EVERY == 0 or last:
+        if training.iteration % self.check_every == 0 or last:
             training.check(last)
         if training.reason or self.checkpoint.due or last:
             self.checkpoint.save(training.state_dict())
+
+    def result(self) -> Trained:
+        """What the finished training has made, with a line on stderr where it went wrong.
+
+        Raises:
+            InputError: it never had weights to keep.
+        """
+        result, reason = self.training.result(), self.training.reason
+        if reason and not result.facts["iterations"]:
+            raise InputError(
+                f"{self.name}: {reason} by round {self.training.iteration}, before any weights were worth keeping; "
+                "lower lr_generator and lr_discriminator of the source, or set its precision to float32"
+            )
+        if reason:
+            print(f"{self.name}: {reason}; weights of round {result.facts['iterations']} kept", file=sys.stderr)
+        return result
 
 
 def _finish(run: _Run) -> Trained:
@@ -191,7 +211,7 @@ def _finish(run: _Run) -> Trained:
             with memory_bound(run.name, f"lower the batch of {run.batch} or narrow the networks"):
                 run.advance()  # batch norm forbids to split the batch
             bar.update()
-    return run.training.result()
+    return run.result()
 
 
 def _finish_together(runs: Sequence[_Run]) -> list[Trained]:
@@ -212,4 +232,4 @@ def _finish_together(runs: Sequence[_Run]) -> list[Trained]:
                     bar.update()
     if on_gpu:
         torch.cuda.synchronize()
-    return [run.training.result() for run in runs]
+    return [run.result() for run in runs]
