@@ -24,9 +24,9 @@ from common import ROOT, figure, peak_memory
 from waferbench.base.artifacts import write_table
 from waferbench.config.stages import Ingest
 from waferbench.wafers.ingest import read_wafers
-from waferbench.wafers.ingest.table import wafer_table
 from waferbench.wafers.simulate.dataset import CLASSES, simulate
 from waferbench.wafers.store import open_store, write_store
+from waferbench.wafers.table import wafer_table
 
 sys.path.insert(0, str(ROOT / "tests"))
 from helpers import legacy_lswmd as legacy

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 CELL = ["protocol", "backbone", "condition", "fold", "seed", "replicate", "head"]
 COLUMNS = {
-    "scores": [*CELL, "macro_f1", "accuracy", "n_train_real", "n_train_synthetic", "n_test"],
+    "scores": [*CELL, "macro_f1", "accuracy", "n_train_real", "n_train_synthetic", "n_added", "steps", "n_test"],
     "per_class": [*CELL, "label", "precision", "recall", "f1", "support"],
     "predictions": [
         *("protocol", "seed", "wafer_id", "fold", "backbone", "condition", "head", "y_true", "y_pred"),
@@ -21,7 +21,15 @@ COLUMNS = {
     "shape_filter": ["source", "label", "fold", "kept", "reason"],
     "folds": ["protocol", "seed", "wafer_id", "fold", "split"],
     "audit": ["check", "value"],
+    "budget": ["protocol", "seed", "replicate", "fold", "source", "label", "real", "wanted", "available"],
+    "agreement": ["protocol", "seed", "replicate", "fold", "source", "label", "in_pool", "y_judge"],
+    "texture": ["protocol", "seed", "replicate", "fold", "condition", "source", "auc", "bits"],
+    "reconstruction": ["protocol", "seed", "replicate", "fold", "source", "label", "agreement", "error"],
+    "ceiling": ["protocol", "head", "backbone", "condition", "gain", "ceiling", "share", "low", "high", "verdict"],
+    "findings": ["finding", "subject", "value", "low", "high", "n", "text"],
 }
+SOURCES = {"oracle", "gan", "lora", "die_lora", "die_flow"}
+REAL = {"real", "real_aug"}  # conditions that add nothing
 
 
 def check(study: Path) -> dict[str, pd.DataFrame]:
@@ -51,14 +59,56 @@ def check(study: Path) -> dict[str, pd.DataFrame]:
     assert "<script src" not in page and 'href="http' not in page, "report.html is not self-contained"
     for name in ("quality", "shape_filter"):
         sources = set(tables[name]["source"])
-        assert sources == set(scores["condition"]) & {"gan", "lora", "die_flow"}, f"{name}: {sources}"
+        assert sources == set(scores["condition"]) & SOURCES, f"{name}: {sources}"
+    _check_fairness(scores, tables["budget"])
+    _check_floor(tables["agreement"], folds, set(scores["condition"]) & SOURCES)
+    first, text = tables["findings"].iloc[0], " ".join(page.split())
+    assert first["finding"] == "headline" and first["text"].split(" (")[0] in text, (
+        "the page has another first sentence"
+    )
     if len(tables["quality"]) and "inception" not in " ".join(tables["quality"]["network"]):
         assert not tables["quality"]["metric"].str.contains("fid").any(), "FID named without Inception"
     return tables
 
 
+def _check_fairness(scores: pd.DataFrame, budget: pd.DataFrame) -> None:
+    """Every condition took the same optimiser steps, and all that add wafers added the planned number."""
+    assert scores["steps"].nunique() == 1 and scores["steps"].iloc[0] > 0, "conditions took different optimiser steps"
+    cell = ["protocol", "seed", "replicate", "fold"]
+    wanted = budget.groupby([*cell, "source"])["wanted"].sum().groupby(cell).agg(["min", "max"])
+    assert (wanted["min"] == wanted["max"]).all() and (budget["available"] >= budget["wanted"]).all()
+    real = scores["condition"].isin(REAL)
+    assert (scores.loc[real, ["n_added", "n_train_synthetic", "n_train_repeated"]] == 0).all(axis=None)
+    others = scores[~real].merge(wanted["max"].rename("planned").reset_index(), on=cell, how="left")
+    assert (others["n_added"] == others["planned"]).all() and (others["n_added"] > 0).all()
+
+
+def _check_floor(agreement: pd.DataFrame, folds: pd.DataFrame, sources: set[str]) -> None:
+    """The judge has judged every source's samples, and the real wafers that the fold tests on."""
+    assert set(agreement["source"]) == sources | ({"real"} if sources else set())
+    real = agreement[agreement["source"] == "real"]
+    assert real["in_pool"].all(), "a held-out wafer is one, whatever the shape filter would say"
+    cell = ["protocol", "seed", "replicate", "fold"]
+    judged, tested = (table.groupby(cell).size() for table in (real, folds[folds["split"] == "test"]))
+    assert judged.equals(tested[judged.index]), "the floor is not of the test wafers"
+
+
+def _check_replicates(tables: dict[str, pd.DataFrame]) -> None:
+    """Replicates have training wafers of their own and test on the same ones."""
+    folds = tables["folds"]
+    assert (folds["replicate"] == folds["fold"]).all() and folds["replicate"].nunique() > 1
+    train = folds[folds["split"] != "test"]
+    assert not train["wafer_id"].duplicated().any(), "replicates share training wafers"
+    tests = folds[folds["split"] == "test"].groupby("replicate")["wafer_id"].agg(frozenset)
+    assert tests.nunique() == 1 and not set(train["wafer_id"]) & tests.iloc[0]
+    verdicts = set(tables["ceiling"].query("condition == 'oracle'")["verdict"])
+    assert verdicts == {"the ceiling itself"}, f"no ceiling: {verdicts}"
+
+
 if __name__ == "__main__":
-    found = check(Path(sys.argv[1]))["scores"]
+    study = check(Path(sys.argv[1]))
+    _check_replicates(study)
+    found = study["scores"]
     print(
         found.groupby(["head", "backbone", "condition"])["macro_f1"].agg(["mean", "std", "count"]).round(4).to_string()
     )

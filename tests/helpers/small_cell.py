@@ -17,9 +17,9 @@ from waferbench.config.classification import ClassifierUse, SvmSettings
 from waferbench.config.study import Drawn
 from waferbench.learning.backbones import create_backbone
 from waferbench.learning.runtime import seed_everything
-from waferbench.wafers.ingest.table import WaferSet, wafer_table
 from waferbench.wafers.render import render
 from waferbench.wafers.store import WaferStore, write_store
+from waferbench.wafers.table import WaferSet, wafer_table
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 TINY = "test_resnet.r160_in1k"

@@ -114,6 +114,11 @@ def write_npz(path: Path, seed: int = 1) -> None:
     np.savez(path, flat=store.flat, offsets=store.offsets, shapes=store.shapes, label=label, classes=np.array(CLASSES))
 
 
+def overlay(file: str) -> str:
+    """Settings of a study on a data file, of whose training wafers some are kept for the oracle."""
+    return f"dataset: {{source: npz, path: {file}}}\noracle: {{reserve: 0.4}}\n"
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Study:
     """The tiny study on a data file, run to its end, with the network unplugged where this machine allows that.
@@ -125,7 +130,7 @@ def finished(tmp_path_factory) -> Study:
         return Study(Path(shared)).copy(folder)
     study = Study.copy_workflow(folder)
     write_npz(study.folder / "wafers.npz")
-    (study.folder / "tests/config/npz.yaml").write_text("dataset: {source: npz, path: wafers.npz}\n")
+    (study.folder / "tests/config/npz.yaml").write_text(overlay("wafers.npz"))
     study.snakemake("everything", within=UNPLUGGED if may_unplug() else ())
     if shared:
         making = study.copy(Path(f"{shared}-{os.getpid()}"))

@@ -101,12 +101,12 @@ def test_results_logs_and_records_go_to_the_folder_it_runs_in(clone: Path, tiny:
 
 def test_without_settings_of_its_own_a_folder_plans_the_default_study(clone: Path, tmp_path: Path):
     whole = jobs(snakemake(tmp_path, "-n", "-s", str(clone / "Snakefile")))
-    assert whole["all"] == 1 and whole["train_classifier"] == 30
+    assert whole["all"] == 1 and whole["train_classifier"] == 4 * 7, "replicates and conditions"
     assert jobs(snakemake(tmp_path, "-n", "-s", str(clone / "workflow/Snakefile"))) == whole
     (tmp_path / "config").mkdir()
     (tmp_path / "config/config.yaml").write_text("study: mine\nfolds: {run: [0]}\n")
     fewer = snakemake(tmp_path, "-n", "-s", str(clone / "Snakefile"))
-    assert jobs(fewer)["train_classifier"] == 10 and "results/mine/report.html" in fewer
+    assert jobs(fewer)["train_classifier"] == 7 and "results/mine/report.html" in fewer
 
 
 def test_as_a_module_it_gives_its_rules_and_makes_nothing_again(clone: Path, tiny: Path, tmp_path: Path):

@@ -84,7 +84,7 @@ def test_a_clock_that_jumped_repeats_nothing(study: Study):
             moment = path.stat().st_mtime + (jump if number % 2 else -jump)  # inputs newer than what was made of them
             os.utime(path, (moment, moment))
     assert study.planned() == {}
-    condition = study.planned("--config", "set=conditions=[real,gan,lora,oversample]")
+    condition = study.planned("--config", "set=conditions=[real,oracle,gan,lora,die_flow,oversample]")
     assert (condition["train_classifier"], condition["make_injection"]) == (1, 1) and "train_gan" not in condition
 
 

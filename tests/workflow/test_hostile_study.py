@@ -68,6 +68,7 @@ def hostile(tmp_path_factory) -> tuple[Study, set[Path]]:
     write_dies(study.folder / FILE)
     settings = {
         "dataset": {"source": "dielist", "path": FILE, "classes": list(CLASSES.values())},
+        "oracle": {"reserve": 0.4},
     }
     (study.folder / "tests/config/hostile.yaml").write_text(yaml.safe_dump(settings, allow_unicode=True))
     before = outside(study)

@@ -24,9 +24,22 @@ pytestmark = pytest.mark.workflow
 
 def test_the_finished_study_keeps_its_contract(finished: Study):
     tables = check(finished.results)
-    assert set(tables["scores"]["condition"]) == {"real", "gan", "lora"}
-    assert (tables["scores"].query("condition == 'real'")["n_train_synthetic"] == 0).all()
-    assert (tables["scores"].query("condition == 'gan'")["n_train_synthetic"] > 0).all()
+    scores = tables["scores"]
+    assert set(scores["condition"]) == {"real", "oracle", "gan", "lora", "die_flow"}
+    assert (scores["replicate"] == 0).all() and (scores["steps"] == 8).all()
+    assert (scores.query("condition != 'real'")["n_train_synthetic"] == 11).all(), "not what the budget says"
+
+
+def test_the_oracle_adds_wafers_that_nothing_else_has_seen(finished: Study):
+    folds, wafers = (pd.read_parquet(finished.results / p) for p in ("folds.parquet", "data/wafers.parquet"))
+    folds = folds[folds["fold"] == 0]
+    kept = folds[folds["split"] == "reserve"]["wafer_id"]
+    used = folds[folds["split"] != "reserve"]["wafer_id"]
+    own = wafers.set_index("wafer_id")["canonical"]
+    assert len(kept) > 15 and not set(own[kept]) & set(own[used]), "a copy of one is trained or tested on"
+    raw = finished.results / "duplicate_cv5/seed42/fold0/sources/oracle/raw"
+    drawn = [file for file in sorted(raw.glob("*.h5")) if len(read_h5(file, ["images"])["images"]) >= 3]
+    assert len(drawn) == 3 and {read_provenance(file)["n_fitted"] for file in drawn} == {len(kept)}
 
 
 @pytest.mark.parametrize("setting, status", [("svm.C=1", 0), ("svm.CC=1", 1)])
@@ -66,21 +79,19 @@ def test_every_fitted_artifact_says_it_saw_the_training_wafers_alone(finished: S
     folds = pd.read_parquet(finished.results / "folds.parquet")
     training = folds[(folds["fold"] == 0) & (folds["split"] == "train")]
     expected = fitted_on(training)["fitted_on"]
-    files = {name: file for name, file in fitted_artifacts(finished).items() if "/base/" not in name}
+    files = fitted_artifacts(finished)
     kinds = Counter(Path(name).parent.name if "cells" not in name else "cells" for name in files)
-    assert kinds == {"gan": 1, "generators": 3, "adapters": 3, "shape": 1, "cells": 3}
+    assert kinds == {"gan": 1, "generators": 3, "adapters": 3, "die_flow": 1, "shape": 1, "cells": 5}
     for name, file in files.items():
         assert read_provenance(file)["fitted_on"] == expected, name
-    base = finished.results / "duplicate_cv5/seed42/fold0/sources/lora/base/waferbench.json"
-    assert read_provenance(base)["fitted_on"] == expected
+    base = read_provenance(finished.results / "bases/lora/base/waferbench.json")
+    assert base["pretrained_on"]["variant"] == "standard" and not {"fitted_on", "n_fitted"} & base.keys()
 
 
 def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp_path: Path):
     """Invert every die of the test wafers: each generator, filter, classifier and SVM must come out the same."""
     study = finished.copy(tmp_path / "study")
     drawn = study.results / "duplicate_cv5/seed42/fold0/sources/die_flow/raw/scratch.h5"
-    with_die_flow = (str(drawn.relative_to(study.folder)), "--config", "set=conditions=[real,gan,lora,die_flow]")
-    study.snakemake(*with_die_flow)
     maps = h5py.File(drawn)["flat"][()]
     before = {name: load_file(file) for name, file in fitted_artifacts(study).items()}
     stamps = {name: file.stat().st_mtime_ns for name, file in fitted_artifacts(study).items()}
@@ -97,7 +108,6 @@ def test_changed_test_wafers_change_nothing_that_was_fitted(finished: Study, tmp
     targets = [str(file.relative_to(study.folder)) for file in svms]
     predictions = pd.read_parquet(svms[0].with_name("softmax.parquet"))
     study.snakemake(*targets)
-    study.snakemake(*with_die_flow)
     assert np.array_equal(maps, h5py.File(drawn)["flat"][()]), "the die flow's samples depend on test wafers"
     after = {name: load_file(file) for name, file in fitted_artifacts(study).items()}
     assert before.keys() == after.keys() and len(before) >= 10
@@ -118,33 +128,32 @@ def test_a_source_added_later_adds_its_own_work_and_a_new_filter_draws_nothing_a
     shards = {path: path.stat().st_mtime_ns for path in study.results.rglob("shards/**/*.h5")}
     generator = study.results / "duplicate_cv5/seed42/fold0/sources/gan/generators/center.safetensors"
     stamp = generator.stat().st_mtime_ns
-    study.snakemake("--config", "set=conditions=[real,gan,lora,die_flow] shape_filter.decide=cnn")
+    study.snakemake("--config", "set=conditions=[real,oracle,gan,lora,die_flow,die_lora] shape_filter.decide=cnn")
     tables = check(study.results)
-    added = tables["scores"].query("condition == 'die_flow'")
-    assert len(added) == 2 and (added["n_train_synthetic"] > 0).all()
-    assert {"gan", "lora", "die_flow"} == set(tables["quality"]["source"])
-    raw = study.results / "duplicate_cv5/seed42/fold0/sources/die_flow/raw/center.h5"
+    assert len(tables["scores"].query("condition == 'die_lora'")) == 2
+    assert {"oracle", "gan", "lora", "die_flow", "die_lora"} == set(tables["quality"]["source"])
+    raw = study.results / "duplicate_cv5/seed42/fold0/sources/die_lora/raw/center.h5"
     with h5py.File(raw) as file:
         assert set(np.unique(file["flat"])) <= {0, 1, 2} and len(file["shapes"]) == len(file["images"]) == 8
     made = read_provenance(raw)
     assert made["pool"] == {"drawn": 8, "accepted": 8, "stopped_by": "n_accepted"}
-    others = ("die_flow/network.safetensors", "gan/raw/center.h5")
+    others = ("die_lora/adapters/center.safetensors", "gan/raw/center.h5")
     assert {read_provenance(raw.parents[2] / name)["fitted_on"] for name in others} == {made["fitted_on"]}
     assert stamp == generator.stat().st_mtime_ns
-    assert len(shards) == 3 * 2 + 3 * 2, "of gan and lora, two shards a class"
+    assert len(shards) == 3 * 2 * 3, "of gan, lora and die_flow, two shards a class"
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in shards.items() if path.exists())
     assert sum(path.exists() for path in shards) == len(shards)
 
 
 def test_another_protocol_adds_only_its_own_cells(finished: Study):
     plan = finished.planned("--config", "set=folds.protocols=[duplicate_cv5,holdout_80_10_10]")
-    assert (plan["train_classifier"], plan["make_folds"], plan["train_gan"]) == (3, 1, 1)
-    assert "select_wafers" not in plan
+    assert (plan["train_classifier"], plan["make_folds"], plan["train_gan"]) == (5, 1, 1)
+    assert not {"select_wafers", "pretrain_base"} & plan.keys()
 
 
 def test_nine_classes_are_told_apart_and_a_leaky_split_leaks(finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
-    settings = "folds.protocols=[nine_class_70_30,leaky_80_20] conditions=[real,gan] budget.target=60"
+    settings = "folds.protocols=[nine_class_70_30,leaky_80_20] conditions=[real,gan]"
     names = ("scores", "folds", "audit", "per_class", "predictions")
     study.snakemake(*(f"results/tiny/{name}.parquet" for name in names), "--config", f"set={settings}")
     tables = {name: pd.read_parquet(study.results / f"{name}.parquet") for name in names}
@@ -164,8 +173,8 @@ def test_nine_classes_are_told_apart_and_a_leaky_split_leaks(finished: Study, tm
 
 def test_repeats_plan_every_seed_on_the_same_data(finished: Study):
     plan = finished.planned("--config", "set=repeats=3")
-    assert (plan["train_classifier"], plan["train_gan"], plan["make_folds"]) == (6, 2, 2)
-    assert "ingest" not in plan and "select_wafers" not in plan
+    assert (plan["train_classifier"], plan["train_gan"], plan["make_folds"]) == (10, 2, 2)
+    assert not {"ingest", "select_wafers", "pretrain_base"} & plan.keys()
 
 
 def test_grouped_folds_part_no_duplicates(finished: Study):
@@ -188,7 +197,10 @@ def test_the_log_says_where_a_network_was_trained(finished: Study):
         ("svm.CC=1", "unknown key 'svm.CC' (did you mean 'C'?)"),
         ("folds.run=[9]", "folds.run: found fold 9"),
         ("dataset.path=nowhere.npz", "nothing at nowhere.npz"),
-        ("classifier.epochs=0", "classifier.epochs: found 0, expected at least 1"),
+        ("classifier.steps=0", "classifier.steps: found 0, expected at least 1"),
+        ("oracle.reserve=0", "set it to a share of the training wafers such as 0.3"),
+        ("folds.protocols=[replicates2]", "simulated"),
+        ("define.conditions.gan.exclude=[Scratch]", "which budget.equal = true refuses"),
         ("backbones=[resnet_fifty]", "'resnet_fifty' is not in define.backbones"),
     ],
 )

@@ -16,11 +16,11 @@ from waferbench.config.classification import Augmentation, ClassifierSettings, C
 from waferbench.config.stages import NetworkWeights, WeightSearch
 from waferbench.config.synthesis import stages
 from waferbench.wafers.folds import capped
-from waferbench.wafers.ingest.table import wafer_table
 from waferbench.wafers.leakage import fitted_on
 from waferbench.wafers.render import render
 from waferbench.wafers.splitting import assign_folds, fold_table, with_spare
 from waferbench.wafers.store import read_store, write_store
+from waferbench.wafers.table import wafer_table
 
 NAMES = list(LABELS.values())
 STRONG = ClassifierSettings(recipe="strong", image_size=32, steps=12, looks=3)

@@ -34,8 +34,8 @@ from waferbench.config.classification import PredictWafers
 from waferbench.config.stages import NetworkWeights, WeightSearch
 from waferbench.config.study import PredictSettings
 from waferbench.config.synthesis.stages import ChooseModel
-from waferbench.wafers.ingest.table import WaferSet
 from waferbench.wafers.store import WaferStore, read_store
+from waferbench.wafers.table import WaferSet
 
 NAMES = list(LABELS.values())
 TEMPLATE = Path(__file__).parents[3] / "workflow/report/gallery.html.j2"

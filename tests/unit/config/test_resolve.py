@@ -7,7 +7,6 @@ from snakemake.cli import parse_config
 
 from waferbench.base.errors import InputError
 from waferbench.config.resolve import machine_of, require_runnable, resolve
-from waferbench.config.synthesis.sources import DieFlow
 from waferbench.tracks import all_tracks, checks_of, settings_model
 
 ROOT = Path(__file__).parents[3]

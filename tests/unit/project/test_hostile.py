@@ -26,8 +26,8 @@ from waferbench.learning.manifest import checked_manifest, load_manifest
 from waferbench.tracks import all_tracks, checks_of, settings_model
 from waferbench.wafers.ingest import read_unlabelled, read_wafers
 from waferbench.wafers.ingest.isolated import read_isolated
-from waferbench.wafers.ingest.table import WaferSet, require_names
 from waferbench.wafers.store import WaferStore
+from waferbench.wafers.table import WaferSet, require_names
 
 ROOT = Path(__file__).parents[3]
 MODEL, CHECKS = settings_model(all_tracks()), checks_of(all_tracks())

@@ -15,14 +15,14 @@ from waferbench.config.section import Section
 from waferbench.config.study import Drawing
 from waferbench.config.synthesis import checks, stages
 from waferbench.config.synthesis.settings import Pool
-from waferbench.config.synthesis.sources import DieFlow, Gan, Lora, NativeBase, Source
+from waferbench.config.synthesis.sources import DieBase, DieFlow, DieLora, Gan, Lora, NativeBase, Oracle, Source
 from waferbench.learning import runtime, training
 from waferbench.synthesis.gan import networks
 from waferbench.synthesis.gan import train as gan_training
-from waferbench.wafers.ingest.table import WaferSet, select_wafers, wafer_table
 from waferbench.wafers.simulate.dataset import simulate
 from waferbench.wafers.splitting import split_table
 from waferbench.wafers.store import WaferStore, write_store
+from waferbench.wafers.table import WaferSet, select_wafers, wafer_table
 
 CLASSES = ("Center", "Edge-Ring")
 LABELS = labels_of(CLASSES)
@@ -61,13 +61,25 @@ KINDS: dict[type[Section], tuple[Section, list[Step]]] = {
     ),
     Lora: (
         Lora(rank=2, alpha=2, steps=4, batch=4, sampler_steps=2, native=NativeBase(
-            vae_channels=[8, 16], unet_channels=[32, 32], vae_steps=4, unet_steps=4)),
+            wafers=20, unet_channels=[8, 16], attention_from=1, unet_steps=4)),
         [
             Step("pretrain_base", stages.PretrainBase, {}, {"base": "base", "files": "base.json",
                  "history": "base_history.parquet", "prior": "base_samples.h5"}),
             Step("train_lora", stages.TrainLora, {"base": "base", "base_files": "base.json"},
                  {"adapters": each("adapters/{label}.safetensors"), "history": "adapters_history.parquet"}),
             Step("sample_lora", stages.SampleLora, {"base": "base", "base_files": "base.json",
+                 "adapters": each("adapters/{label}.safetensors")}, SAMPLES),
+        ],
+    ),
+    DieLora: (
+        DieLora(channels=[8, 8], rank=2, alpha=2, steps=4, batch=4, sampler_steps=2,
+                native=DieBase(wafers=20, steps=4, batch=4)),
+        [
+            Step("pretrain_die_base", stages.PretrainDieBase, {}, {"network": "base.safetensors",
+                 "history": "base_history.parquet", "prior": "base_samples.h5"}),
+            Step("train_die_lora", stages.TrainDieLora, {"network": "base.safetensors"},
+                 {"adapters": each("adapters/{label}.safetensors"), "history": "adapters_history.parquet"}),
+            Step("sample_die_lora", stages.SampleDieLora, {"network": "base.safetensors",
                  "adapters": each("adapters/{label}.safetensors")}, SAMPLES),
         ],
     ),
@@ -95,7 +107,7 @@ class Killed(BaseException):
 def data(tmp_path_factory) -> dict[str, Path]:
     """The files of a few simulated wafers: store, selected wafers, folds."""
     folder = tmp_path_factory.mktemp("data")
-    maps, names, lots = simulate({name: 9 for name in CLASSES}, seed=1)
+    maps, names, lots = simulate({name: 24 for name in CLASSES}, seed=1)
     ids = [f"w{i:02d}" for i in range(len(maps))]
     selected = select_wafers(wafer_table(WaferSet(WaferStore.of(maps), names, lots, ids)), CLASSES, 0)
     folds = split_table(selected["wafer_id"].to_numpy(), selected["label"].to_numpy(), protocol("cv3"), 42, None)
@@ -111,7 +123,15 @@ def run(kind: type[Section], folder: Path, data: Mapping[str, Path]) -> None:
     source, steps = KINDS[kind]
     folder.mkdir(exist_ok=True)
     for step in steps:
-        known = {"source": source, "seed": 42, "classes": CLASSES, "render": Drawing(), "pool": POOL, "base_files": ""}
+        known = {
+            "source": source,
+            "seed": 42,
+            "classes": CLASSES,
+            "render": Drawing(),
+            "pool": POOL,
+            "base_files": "",
+            "variant": "elsewhere",
+        }
         fields = step.settings.model_fields
         settings = step.settings.of(**{name: value for name, value in known.items() if name in fields})
         home = Path("results/s/this")
@@ -141,7 +161,7 @@ def unbroken(data, tmp_path_factory) -> dict[type[Section], Path]:
 
 def test_no_kind_is_left_out():
     union, *_ = get_args(Source)
-    assert set(KINDS) == set(get_args(union)), "a kind of source without its entry here"
+    assert {*KINDS, Oracle} == set(get_args(union)), "a kind of source without its entry here; an oracle trains nothing"
 
 
 @kinds
@@ -152,7 +172,7 @@ def test_it_draws_what_was_asked_for(kind, unbroken):
         assert images.shape == (POOL.n_accepted, 32, 32) and images.dtype == "uint8"
         told = read_provenance(path)
         assert told["label"] == label and told["pool"]["accepted"] == POOL.n_accepted
-        assert told["n_fitted"] == 6, "the training wafers of the fold alone"
+        assert told["n_fitted"] == 2 * 24 // 3, "the training wafers of the fold alone"
 
 
 @kinds

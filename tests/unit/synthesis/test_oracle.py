@@ -12,12 +12,12 @@ from waferbench.config.study import Drawing, Simulated, Simulator
 from waferbench.config.synthesis.stages import DrawOracle
 from waferbench.synthesis.oracle import fresh_wafers
 from waferbench.wafers.folds import wafers_of
-from waferbench.wafers.ingest.table import canonical_hash, wafer_table
 from waferbench.wafers.leakage import fitted_on
 from waferbench.wafers.render import render
 from waferbench.wafers.simulate.dataset import simulate, simulated_wafers
 from waferbench.wafers.splitting import split_table, with_reserve
 from waferbench.wafers.store import write_store
+from waferbench.wafers.table import canonical_hash, wafer_table
 
 CLASSES = ("Center", "Near-full")
 LABELS = ("center", "near-full")

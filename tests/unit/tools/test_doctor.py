@@ -211,9 +211,9 @@ def test_the_networks_of_features_and_diffusion_are_looked_at_where_they_are_use
 
 def test_the_room_a_study_takes_grows_with_its_cells_and_samples(tmp_path):
     one = study_size(synthesis())
-    assert one == 3 * study_size(synthesis(folds={"run": (0,)})) > 0
+    assert one == 4 * study_size(synthesis(folds={"run": (0,)})) > 0
     more = synthesis(folds={"run": (0,)}, conditions=("real", "gan"), pool={"n_accepted": 1000, "max_raw": 1000})
-    assert study_size(more) == 2 * one // 3 + 2 * 8 * 1000 * 32**2
+    assert study_size(more) == 2 * one // 4 + 2 * 8 * 1000 * 32**2
     assert levels(examine_synthesis(synthesis())["disk"]()) == [OK]
     assert levels(study.check_room(1, "x", tmp_path / "not/yet")) == [OK]
     assert levels(study.check_room(10**18, "x", tmp_path)) == [WARNING]

@@ -257,7 +257,8 @@ def test_the_weights_of_features_and_of_ready_bases_are_told_and_no_others(tmp_p
     (tmp_path / "ready/unet/config.json").write_bytes(b"base")
     weights = {"manifest": {"net": {}}}
     plain = {"name": "plain", "pretrained": False, "weights": {}}
-    source = {"size": 32, "native": {}, "target_modules": ["to_q"], "instance_prompt": "a wafer"}
+    source = {"size": 32, "native": {}, "target_modules": ["to_q"], "instance_prompt": "a wafer", "alpha": 8}
+    source |= {"guidance": 3, "guidance_against": "base"}
     told = {
         "backbones": {"plain": plain},
         "quality": {"network": "net", "image_size": 64, "weights": weights},

@@ -7,9 +7,9 @@ import pytest
 from waferbench.base.protocols import protocol
 from waferbench.base.tables import TABLES
 from waferbench.wafers.audit import audit
-from waferbench.wafers.ingest.table import WaferSet, wafer_table
 from waferbench.wafers.splitting import replicate_table
 from waferbench.wafers.store import WaferStore
+from waferbench.wafers.table import WaferSet, wafer_table
 
 
 def maps(n, seed=0):

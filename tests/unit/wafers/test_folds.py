@@ -9,7 +9,6 @@ from waferbench.base.protocols import protocol
 from waferbench.base.scope import POOLED, Fold
 from waferbench.base.tables import RUN, TABLES
 from waferbench.wafers.folds import wafers_of
-from waferbench.wafers.ingest.table import fold_groups
 from waferbench.wafers.splitting import (
     assign_folds,
     assign_split,
@@ -19,6 +18,7 @@ from waferbench.wafers.splitting import (
     with_reserve,
     with_spare,
 )
+from waferbench.wafers.table import fold_groups
 
 LABELS = np.repeat(["center", "loc", "scratch"], [50, 30, 10])
 

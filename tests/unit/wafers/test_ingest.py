@@ -13,7 +13,8 @@ from waferbench.base.errors import InputError
 from waferbench.base.tables import WAFERS
 from waferbench.config.stages import Ingest
 from waferbench.wafers.ingest import read_unlabelled, read_wafers
-from waferbench.wafers.ingest.table import (
+from waferbench.wafers.store import WaferStore, open_store, read_store, write_store
+from waferbench.wafers.table import (
     WaferSet,
     as_map,
     canonical_hash,
@@ -22,7 +23,6 @@ from waferbench.wafers.ingest.table import (
     select_wafers,
     wafer_table,
 )
-from waferbench.wafers.store import WaferStore, open_store, read_store, write_store
 
 REAL = Path(__file__).parents[3] / "../shared/data/wm811k/wm811k_labelled.npz"
 MAPS = [

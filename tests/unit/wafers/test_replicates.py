@@ -7,8 +7,8 @@ import pytest
 from waferbench.base.errors import InputError
 from waferbench.config.stages import Replicated
 from waferbench.config.study import SimulatedWafers
-from waferbench.wafers.ingest.table import map_hash
 from waferbench.wafers.simulate.replicates import replicated_wafers
+from waferbench.wafers.table import map_hash
 
 SETTINGS = SimulatedWafers(counts={"Loc": 21, "Center": 10, "Donut": 0, "none": 1}, wafers_per_lot=6, duplicates=0.1)
 CLASSES = ("Center", "Loc")

@@ -10,9 +10,9 @@ from waferbench.base.artifacts import write_table
 from waferbench.base.errors import InputError
 from waferbench.base.scope import POOLED, Fold
 from waferbench.config.study import Drawing
-from waferbench.wafers.ingest.table import WaferSet, select_wafers, wafer_table
 from waferbench.wafers.render import render, snap_greys
 from waferbench.wafers.store import WaferStore, write_store
+from waferbench.wafers.table import WaferSet, select_wafers, wafer_table
 from waferbench.wafers.training import TrainingWafers
 
 CLASSES = ["Loc", "Edge-Ring"]

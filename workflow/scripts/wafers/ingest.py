@@ -11,10 +11,10 @@ def ingest(job: Job[Ingest]) -> None:
     from waferbench.base.artifacts import write_table
     from waferbench.wafers.ingest import read_wafers
     from waferbench.wafers.ingest.isolated import read_isolated
-    from waferbench.wafers.ingest.table import wafer_table
     from waferbench.wafers.simulate.dataset import simulated_wafers
     from waferbench.wafers.simulate.replicates import replicated_wafers
     from waferbench.wafers.store import write_store
+    from waferbench.wafers.table import wafer_table
 
     settings, drawn_for = job.settings, []
     if settings.replicated:

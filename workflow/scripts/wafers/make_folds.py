@@ -14,8 +14,8 @@ def make_folds(job: Job[MakeFolds]) -> None:
     from waferbench.base.names import labels_of
     from waferbench.base.protocols import protocol, replicate_of
     from waferbench.base.tables import TABLES
-    from waferbench.wafers.ingest.table import fold_groups
     from waferbench.wafers.splitting import replicate_table, split_table, with_reserve, with_spare
+    from waferbench.wafers.table import fold_groups
 
     settings, chosen = job.settings, protocol(job.settings.protocol)
     selected = read_table(job.input.selected)

@@ -33,9 +33,9 @@ class ClassifierUse(ClassifierInput):
 class ClassifierTraining(ClassifierUse):
     """How a classifier is trained, but for what an augmenting condition adds."""
 
-    steps: Count = 160
+    steps: Count = 120
     """Optimiser steps, the same for every condition."""
-    looks: Count = 4
+    looks: Count = 3
     """Looks at validation, evenly spaced; the best is kept."""
     epochs: Annotated[int, Field(ge=0)] = 0
     """0 = the steps above; else passes over whatever a condition trains on, a look each (the paper): unequal steps."""

@@ -13,8 +13,8 @@ from waferbench.base.errors import InputError
 from waferbench.base.names import labels_of
 from waferbench.base.seeds import derive_seed
 from waferbench.config.study import Simulator
-from waferbench.wafers.ingest.table import canonical_hash
 from waferbench.wafers.simulate.dataset import simulate
+from waferbench.wafers.table import canonical_hash
 from waferbench.wafers.training import TrainingWafers
 
 ROUNDS = 20  # of the simulator, before a class is given up whose wafers all are in the study

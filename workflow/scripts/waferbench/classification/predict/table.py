@@ -18,9 +18,9 @@ from waferbench.classification.train import predict
 from waferbench.config.classification import PredictWafers
 from waferbench.config.study import Drawn
 from waferbench.statistics.calibration import scale
-from waferbench.wafers.ingest.table import WaferSet, map_hash
 from waferbench.wafers.render import render
 from waferbench.wafers.store import FAIL, OFF
+from waferbench.wafers.table import WaferSet, map_hash
 
 CHUNK_PIXELS = 64 * 2**20  # drawn at a time, so that memory does not grow with the number of wafers
 MOST = 4096  # wafers at a time

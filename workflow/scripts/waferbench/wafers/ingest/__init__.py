@@ -15,8 +15,8 @@ from waferbench.wafers.ingest.folder import read_folder
 from waferbench.wafers.ingest.g85 import read_g85
 from waferbench.wafers.ingest.lswmd import read_lswmd
 from waferbench.wafers.ingest.npz import read_npz
-from waferbench.wafers.ingest.table import WaferSet, require_classes, require_names
 from waferbench.wafers.store import WaferStore
+from waferbench.wafers.table import WaferSet, require_classes, require_names
 
 READERS = {"lswmd": read_lswmd, "npz": read_npz, "folder": read_folder}  # of maps
 BIN_READERS = {"dielist": read_dielist, "g85": read_g85}  # of bins, which pass or fail

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from waferbench.base.errors import InputError, readable
-from waferbench.wafers.ingest.table import WaferSet
 from waferbench.wafers.store import FAIL, PASS, WaferStore
+from waferbench.wafers.table import WaferSet
 
 PASS_BINS = ("1",)  # the bins that pass unless others are named
 NEEDED, OPTIONAL = ("wafer", "x", "y", "bin"), ("lot", "class")

@@ -12,8 +12,8 @@ from waferbench.base.npy import read_npy
 from waferbench.base.progress import progress
 from waferbench.base.sourcefiles import KINDS, MAPS, Kind, files_of, is_hidden
 from waferbench.wafers.ingest.beside import tell_passed_over
-from waferbench.wafers.ingest.table import WaferSet, as_map, require_size
 from waferbench.wafers.store import WaferStore
+from waferbench.wafers.table import WaferSet, as_map, require_size
 
 # the two ways to write off-wafer, pass, fail; 127 and 128 are both "half of 255"
 DIES = {0: 0, 1: 1, 2: 2}

@@ -19,8 +19,8 @@ from waferbench.base.progress import progress
 from waferbench.base.sourcefiles import KINDS, files_of
 from waferbench.wafers.ingest.beside import tell_passed_over
 from waferbench.wafers.ingest.dielist import PASS_BINS, bin_key
-from waferbench.wafers.ingest.table import WaferSet, as_map
 from waferbench.wafers.store import FAIL, OFF, PASS, WaferStore
+from waferbench.wafers.table import WaferSet, as_map
 
 WIDTHS = {"ascii": 1, "ascii2": 2, "hexadecimal": 2, "decimal": 3, "integer2": 4}  # characters a die
 BASES = {"hexadecimal": 16, "integer2": 16, "decimal": 10}

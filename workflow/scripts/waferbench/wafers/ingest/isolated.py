@@ -20,8 +20,8 @@ import numpy as np
 
 from waferbench.base.errors import InputError
 from waferbench.base.machine import end_with_parent
-from waferbench.wafers.ingest.table import WaferSet
 from waferbench.wafers.store import WaferStore
+from waferbench.wafers.table import WaferSet
 
 LEAST, A_BYTE = 2 * 2**30, 32  # bytes of memory for any file, and for each of its bytes
 PAGES = Path("/proc/self/statm")

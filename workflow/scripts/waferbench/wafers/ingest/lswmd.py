@@ -11,8 +11,8 @@ import numpy as np
 from waferbench.base.errors import InputError, readable
 from waferbench.base.progress import progress
 from waferbench.wafers.ingest.frames import Array, Frame, read_frame
-from waferbench.wafers.ingest.table import WaferSet, as_map
 from waferbench.wafers.store import WaferStore
+from waferbench.wafers.table import WaferSet, as_map
 
 CLASSES = ("Center", "Donut", "Edge-Loc", "Edge-Ring", "Loc", "Near-full", "Random", "Scratch", "none")
 MAP, LABEL, LOT = "waferMap", "failureType", "lotName"

@@ -10,8 +10,8 @@ from numpy.lib.format import MAGIC_PREFIX
 from waferbench.base.errors import InputError, readable
 from waferbench.base.npy import array_names
 from waferbench.base.npy import read_npz as read_arrays
-from waferbench.wafers.ingest.table import WaferSet
 from waferbench.wafers.store import FAIL, OFF, WaferStore
+from waferbench.wafers.table import WaferSet
 
 ARRAYS = ("flat", "offsets", "shapes", "label", "classes")
 

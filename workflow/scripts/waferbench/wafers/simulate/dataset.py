@@ -16,11 +16,11 @@ from threadpoolctl import threadpool_limits
 
 from waferbench.base.errors import InputError
 from waferbench.config.study import SimulatedWafers
-from waferbench.wafers.ingest.table import WaferSet, require_classes
 from waferbench.wafers.simulate.grids import VARIANTS, Grid, make_grid
 from waferbench.wafers.simulate.patterns import CLASSES, PATTERNS, edge_loc, edge_ring, loc
 from waferbench.wafers.simulate.shapes import Draw, ramp
 from waferbench.wafers.store import WaferStore
+from waferbench.wafers.table import WaferSet, require_classes
 
 CHUNK_DIES = 2_000_000  # dies computed at once: bounds memory at some tens of MB
 

@@ -12,10 +12,10 @@ from waferbench.base.errors import InputError
 from waferbench.base.seeds import derive_seed
 from waferbench.config.stages import Replicated
 from waferbench.config.study import SimulatedWafers
-from waferbench.wafers.ingest.table import WaferSet, require_classes
 from waferbench.wafers.simulate.dataset import simulate
 from waferbench.wafers.splitting import sets_of
 from waferbench.wafers.store import WaferStore
+from waferbench.wafers.table import WaferSet, require_classes
 
 VALIDATING = 0.2  # of each class of a replicate
 TEST = sets_of(0)[-1]  # no wafer in it repeats another, so that each counts
