@@ -32,8 +32,6 @@ def train(job: Job[TrainClassifier]) -> None:
     real = real_splits(read_store(job.input.store), selected, folds, job.fold, labels, drawn)
     injection = read_table(job.input.injection)
     sets, counts = with_injected(real, injection, job.input.get("samples", []), labels, drawn)
-    if told := unseen_wafers(classifier, len(sets["train"])):
-        job.warn(told)
 
     target, seed = device(job.gpus, job.threads), derive_seed(settings.seed, job.fold, name)
     seed_everything(seed)
@@ -49,6 +47,8 @@ def train(job: Job[TrainClassifier]) -> None:
     if pretrained and folded(name, weights):
         some = sets["train"].images[:: max(1, len(sets["train"]) // 512)]
         unfold_batch_norms(model, normalise(torch.from_numpy(some).float()))
+    if told := unseen_wafers(classifier, len(sets["train"])):
+        job.warn(told)
     states = Checkpoint(job.checkpoints)
     history = train_classifier(
         model, normalise, sets["train"], sets["val"], classifier, settings.augmentation, seed, target, states
