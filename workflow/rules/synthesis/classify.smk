@@ -47,28 +47,6 @@ rule check_budget:  # by its priority before generators, but for those that star
         "../../scripts/synthesis/check_budget.py"
 
 
-def pool_of(wildcards):
-    """What says which samples of a condition's source may enter training: the shape filter, where it applies, and the
-    judge, where the condition asks it. The judge's own cell is one of real wafers alone."""
-    name = wildcards.condition
-    judged = f"{RUN}/fold{{fold}}/judged/{SYNTHESIS.source_of(name)}.parquet"
-    return injection_scores(wildcards) | ({"judged": judged} if SYNTHESIS.conditions[name].keep_if_judged else {})
-
-
-def injection_settings(wildcards):
-    """What choosing a condition's wafers reads: one that adds no samples sees nothing of how they are drawn."""
-    condition, source = SYNTHESIS.conditions[wildcards.condition], SYNTHESIS.source_of(wildcards.condition)
-    return pack(
-        stages.MakeInjection,
-        source=condition.source,
-        pool=SYNTHESIS.budgeted(source) if source else None,
-        take_all=CFG.budget.reading == "all" and source is not None,
-        exclude=condition.exclude,
-        equal=CFG.budget.equal,
-        **of_run(wildcards),
-    )
-
-
 rule make_injection:
     input:
         unpack(pool_of),

@@ -117,3 +117,38 @@ def own_wafers(_):
 def judging(stage, **given):
     """What the chosen cell needs to judge wafers, and what no other cell does."""
     return pack(stage, drawn=SYNTHESIS.drawn(), weights=WEIGHTS.entry(chosen()["backbone"]), **given)
+
+
+def oracle_wafers(wildcards):
+    """What it draws from: the reserve of a fold, or the simulator, for which no wafer but the study's own may come out."""
+    selected = {"selected": rules.select_wafers.output.selected}
+    return selected if FRESH else {**selected, **folds_table(wildcards), "store": rules.ingest.output.store}
+
+
+def judged_files(wildcards):
+    """The samples that a fold's cells take from and their shape scores, source by source; last the judge's own predictions
+    of the test wafers, once for each class as samples have a file each."""
+    of, own = samples_of_fold(wildcards), f"{JUDGE_CELL}/softmax.parquet".format(**wildcards)
+    return {"samples": [*of["samples"], *[own] * len(SYNTHESIS.labels)], "scores": [*of["scores"], own]}
+
+
+def pool_of(wildcards):
+    """What says which samples of a condition's source may enter training: the shape filter, where it applies, and the
+    judge, where the condition asks it. The judge's own cell is one of real wafers alone."""
+    name = wildcards.condition
+    judged = f"{RUN}/fold{{fold}}/judged/{SYNTHESIS.source_of(name)}.parquet"
+    return injection_scores(wildcards) | ({"judged": judged} if SYNTHESIS.conditions[name].keep_if_judged else {})
+
+
+def injection_settings(wildcards):
+    """What choosing a condition's wafers reads: one that adds no samples sees nothing of how they are drawn."""
+    condition, source = SYNTHESIS.conditions[wildcards.condition], SYNTHESIS.source_of(wildcards.condition)
+    return pack(
+        stages.MakeInjection,
+        source=condition.source,
+        pool=SYNTHESIS.budgeted(source) if source else None,
+        take_all=CFG.budget.reading == "all" and source is not None,
+        exclude=condition.exclude,
+        equal=CFG.budget.equal,
+        **of_run(wildcards),
+    )

@@ -6,12 +6,6 @@ from waferbench.config.synthesis.sources import Oracle
 FRESH = CFG.dataset.source == "simulated"
 
 
-def oracle_wafers(wildcards):
-    """What it draws from: the reserve of a fold, or the simulator, for which no wafer but the study's own may come out."""
-    selected = {"selected": rules.select_wafers.output.selected}
-    return selected if FRESH else {**selected, **folds_table(wildcards), "store": rules.ingest.output.store}
-
-
 rule draw_oracle:
     input:
         unpack(oracle_wafers),

@@ -42,13 +42,6 @@ JUDGE_CELL = f"{RUN}/fold{{fold}}/cells/{JUDGE.backbone}/{JUDGE.condition}"
 JUDGED = [*SYNTHESIS.sources, "real"]  # and held-out real wafers: the floor
 
 
-def judged_files(wildcards):
-    """The samples that a fold's cells take from and their shape scores, source by source; last the judge's own predictions
-    of the test wafers, once for each class as samples have a file each."""
-    of, own = samples_of_fold(wildcards), f"{JUDGE_CELL}/softmax.parquet".format(**wildcards)
-    return {"samples": [*of["samples"], *[own] * len(SYNTHESIS.labels)], "scores": [*of["scores"], own]}
-
-
 rule judge_samples:  # a fold's sources in one job
     input:
         unpack(judged_files),
