@@ -59,7 +59,7 @@ rule apply_shape_filter:  # to a source whose training samples it decides on
         "../../scripts/synthesis/apply_shape_filter.py"
 
 
-rule score_shapes:  # of all other sources, which no cell waits for: a scope's in one job
+rule score_shapes:  # of all other sources, which cells wait for where a judge chooses alone: a scope's in one job
     input:
         thresholds=rules.fit_shape_filter.output.thresholds,
         cnn=rules.fit_shape_filter.output.cnn,

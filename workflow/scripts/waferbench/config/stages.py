@@ -60,7 +60,7 @@ class MakeFolds(Run):
     """Splitting them."""
 
     fold_seed: int
-    classes: Classes = ()
+    classes: Classes
     """That generators draw of, and the oracle in their place."""
     reserve: float = 0.0
     """Share of each of these classes' training wafers that the oracle alone may read."""

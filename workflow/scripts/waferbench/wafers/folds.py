@@ -35,7 +35,7 @@ def wafers_of(selected: pd.DataFrame, folds: pd.DataFrame | None, scope: Scope, 
 
 
 def capped(wafers: pd.DataFrame, most: int) -> pd.DataFrame:
-    """At most so many wafers of each class, the first by content hash: the same on every machine, copies together.
+    """At most so many wafers of each class, the first by content hash: the same on every machine.
 
     Args:
         wafers: rows of the wafer table (``wafer_id, label, sha256, ...``).

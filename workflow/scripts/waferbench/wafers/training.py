@@ -42,7 +42,7 @@ class TrainingWafers:
             files: ``store``, ``selected`` and, for a fold, ``folds``.
             scope: `Fold(3)`, or `POOLED`: every selected wafer, whatever the split.
             classes: class names under study.
-            split: train, val or test.
+            split: train, val, test or reserve.
         """
         return cls.splits(files, scope, classes, split)[0]
 

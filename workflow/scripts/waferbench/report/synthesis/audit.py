@@ -20,7 +20,7 @@ CHECKS = {
     "known_lots": "Wafers with a known lot",
     "crossing_lots": "Wafers whose lot is also in training",
 }
-SPLITS = {"train": "training", "val": "validation", "test": "test", "reserve": "reserve", "": "all"}
+SPLITS = {"train": "training", "val": "validation", "test": "test", "reserve": "reserve", "spare": "spare", "": "all"}
 MOST_ROWS = 200
 
 
