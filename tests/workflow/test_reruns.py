@@ -21,10 +21,10 @@ RECONSTRUCTED = {"judge_reconstructions", "gather_reconstruction"}
 BY_THE_JUDGE = JUDGED | RECONSTRUCTED
 QUALITY = {"measure_quality", "gather_quality"}
 TEXTURE = {"measure_texture", "gather_texture"}
-SCORED = {"apply_shape_filter", "gather_shape_filter"} | QUALITY
 BUDGET = {"plan_budget", "check_budget"}
-AFTER_SAMPLES = SCORED | JUDGED | TEXTURE | GRID
-FILTERED = AFTER_SAMPLES | {"make_injection"}  # which else knows its pool beforehand
+SAMPLED = {"gather_shape_filter"} | QUALITY | JUDGED | TEXTURE | GRID
+AFTER_SAMPLES = {"score_shapes"} | SAMPLED  # of sources whose pool is known beforehand
+FILTERED = {"apply_shape_filter", "make_injection"} | SAMPLED
 GAN = {"train_gan", "sample_gan"} | AFTER_SAMPLES
 ADAPTERS = {"train_lora", "sample_lora"}
 LORA = {"pretrain_base"} | ADAPTERS | RECONSTRUCTED | AFTER_SAMPLES
@@ -160,11 +160,11 @@ CASES = {
     "augmentation": (option("classifier.rotation=5"), GRID),
     "the filter's verdict": (
         option("shape_filter.decide=cnn"),
-        {"fit_shape_filter", "sample_die_flow"} | FILTERED,  # drawing goes on until enough samples pass
+        {"fit_shape_filter", "sample_die_flow", "score_shapes"} | FILTERED,  # drawing goes on until enough samples pass
     ),
     "a larger pool": (
         option("pool.n_accepted=9"),
-        {"draw_oracle", "sample_gan", "sample_lora", "sample_die_flow", "check_budget"} | FILTERED,
+        {"draw_oracle", "sample_gan", "sample_lora", "sample_die_flow", "check_budget"} | AFTER_SAMPLES | FILTERED,
     ),
     "the cap on raw samples": (option("pool.max_raw=14"), {"sample_die_flow"} | FILTERED),
     "features of a classifier": (
@@ -248,7 +248,7 @@ def test_what_concerns_samples_alone_reruns_only_cells_that_have_them(finished: 
     assert (verdict["train_classifier"], verdict["make_injection"]) == (1, 1), "the filter applies to one"
 
 
-@pytest.mark.parametrize("overlay, cells, folds", [("paper", 8 * 3 * (5 + 3), 5 + 3), ("study", 8 * 9 * 5, 5)])
+@pytest.mark.parametrize("overlay, cells, folds", [("paper", 8 * 3 * (5 + 3), 5 + 3), ("study", 8 * 9 * 4, 4)])
 def test_the_large_studies_plan_without_torch(overlay: str, cells: int, folds: int, finished: Study, tmp_path: Path):
     study = finished.copy(tmp_path / "study")
     (study.folder / "LSWMD.pkl").write_bytes(b"planning reads no data")
@@ -261,7 +261,7 @@ def test_the_large_studies_plan_without_torch(overlay: str, cells: int, folds: i
     finally:
         del os.environ["PYTHONPATH"]
     assert (plan["train_classifier"], plan["fit_svm"]) == (cells, folds)
-    assert plan["train_gan"] == (1 if overlay == "paper" else 5), "pooled generators serve all protocols"
+    assert plan["train_gan"] == (1 if overlay == "paper" else folds), "pooled generators serve all protocols"
     bases = {name: plan.get(name, 0) for name in ("pretrain_base", "pretrain_die_base")}
     assert set(bases.values()) == ({0} if overlay == "paper" else {1}), (
         "a published base is ready, others serve all folds"

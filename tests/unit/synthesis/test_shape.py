@@ -23,7 +23,7 @@ from waferbench.wafers.store import WaferStore
 
 REAL = Path(__file__).parents[3] / "../shared/data/wm811k/wm811k_labelled.npz"
 NET = ShapeNetSettings(size=64, channels=(4, 8, 16), steps=40, batch=32, lr=3.0e-3)
-SETTINGS = ShapeFilterFit(cnn=NET)
+SETTINGS = ShapeFilterFit(decide="both", cnn=NET)
 DRAWING = Drawing(size=64)
 
 
@@ -173,7 +173,7 @@ def test_real_wafers():
     store = WaferStore(data["flat"], data["offsets"], data["shapes"])
     rows = np.random.default_rng(0).permutation(np.flatnonzero(data["label"] < 8))[:1200]
     images = render(store.take(rows), DRAWING)
-    shape_filter = fit(images[:600], ShapeFilterFit(), seed=0)
+    shape_filter = fit(images[:600], ShapeFilterFit(decide="both"), seed=0)
     assert score(shape_filter, images[600:])["passes"].mean() >= 0.98
     rates = rejection_rates(shape_filter, images[600:700], seed=0)
     assert all(rate >= 0.95 for rate in rates.values()), rates

@@ -58,7 +58,7 @@ class ShapeNetSettings(Section):
 class ShapeFilterFit(Section):
     """What fitting the circular-shape filter reads."""
 
-    decide: Literal["geometric", "cnn", "both"] = "both"
+    decide: Literal["geometric", "cnn", "both"] = "geometric"
     """Which scores decide."""
     real_pass_rate: Annotated[float, Field(ge=0.5, le=1)] = 0.99
     """Share of the fold's training wafers that pass, jointly."""
