@@ -10,7 +10,7 @@ def apply_filter(job: Job[ApplyShapeFilter]) -> None:
     import pandas as pd
 
     from waferbench.base.artifacts import write_table
-    from waferbench.base.protocols import replicate_of
+    from waferbench.base.protocols import run_columns
     from waferbench.base.tables import TABLES
     from waferbench.images.store import read_images
     from waferbench.learning.runtime import device
@@ -23,13 +23,7 @@ def apply_filter(job: Job[ApplyShapeFilter]) -> None:
         scores = admit(score(shape_filter, read_images(path).images), settings.filtered, settings.n_accepted)
         parts.append(scores.assign(label=Path(path).stem, index=range(len(scores))))
     table, source = pd.concat(parts, ignore_index=True), job.wildcards["source"]
-    table = table.assign(
-        protocol=settings.protocol,
-        seed=settings.seed,
-        replicate=replicate_of(settings.protocol, job.scope.column),
-        fold=job.scope.column,
-        source=source,
-    )
+    table = table.assign(**run_columns(settings.protocol, settings.seed, job.scope.column), source=source)
     write_table(job.output.scores, table[list(TABLES["shape_filter"])], job.provenance)
 
 

@@ -1,4 +1,4 @@
-"""Makes the study's table of budgets, and refuses what cannot be kept before any generator is trained."""
+"""Makes the study's table of budgets, and refuses what cannot be kept, among the first jobs."""
 
 from waferbench.config.synthesis.stages import CheckBudget
 from waferbench.engine.job import Job, run

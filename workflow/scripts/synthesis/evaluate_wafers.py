@@ -10,38 +10,31 @@ def evaluate(job: Job[EvaluateWafers]) -> None:
 
     from waferbench.base.artifacts import read_h5, read_json, read_table, write_table
     from waferbench.base.errors import InputError
-    from waferbench.base.names import slugs
     from waferbench.base.places import TEMPLATES
     from waferbench.base.protocols import protocol
     from waferbench.classification.evaluate.classes import map_classes
     from waferbench.classification.evaluate.scores import confusion, score
     from waferbench.classification.evaluate.shift import shift, warnings
-    from waferbench.classification.predict.model import Classifier, read_neighbours, temperature_of
+    from waferbench.classification.predict.model import read_classifier
     from waferbench.classification.predict.table import predict_wafers
-    from waferbench.classification.trained import load_classifier
     from waferbench.learning.runtime import device
     from waferbench.report.evaluation import write_evaluation
     from waferbench.wafers.ingest import read_unlabelled
     from waferbench.wafers.ingest.isolated import read_isolated
 
-    settings, given, drawn, output = job.settings, job.input, job.settings.drawn, job.output
+    settings, given, output = job.settings, job.input, job.output
     cell, file = read_json(given.model), Path(job.settings.wafers).name
-    labels = slugs(cell["classes"])
-    names, backbone = list(labels.values()), cell["backbone"]
     wafers, bins = read_isolated(read_unlabelled, settings.wafers, settings.pass_bins)
-    classes = map_classes(wafers.classes, list(labels), settings.rename, file)
+    classes = map_classes(wafers.classes, cell["classes"], settings.rename, file)
     for sentence in classes.told:
         print(f"{file}: class {sentence}", file=sys.stderr)
     wafers = wafers._replace(classes=[classes.to.get(name, "") for name in wafers.classes])
 
     table = read_table(given.wafers)
-    weights = job.weights(settings.weights)
-    model, normalise = load_classifier(given.checkpoint, backbone, names, settings.classifier, drawn.levels, weights)
-    neighbours = read_neighbours(given.features, given.svm, names, table["wafer_id"])
+    classifier = read_classifier(given, cell, settings, job.weights(settings.weights), table["wafer_id"])
+    names = list(classifier.labels.values())
     held_out = set(read_h5(given.features, ["test_ids"])["test_ids"].astype(str))
-    training = table[table["wafer_id"].isin(neighbours.ids)]
-    temperature = temperature_of(given.validation, names)
-    classifier = Classifier(labels, model, normalise, neighbours, temperature, cell["head"])
+    training = table[table["wafer_id"].isin(classifier.neighbours.ids)]
     judged = predict_wafers(wafers, bins, classifier, settings, device(job.gpus, job.threads), training)
     counted = judged[(judged["label"] != "") & ~judged["in_training"]]
     if counted.empty:
@@ -68,7 +61,7 @@ def evaluate(job: Job[EvaluateWafers]) -> None:
         "n_left_out": int((judged["label"] == "").sum()),
         "n_in_training": int(((judged["label"] != "") & judged["in_training"]).sum()),
     }
-    by_label = {label: name for name, label in labels.items()}
+    by_label = {label: name for name, label in classifier.labels.items()}
     write_evaluation(
         TEMPLATES / "evaluation.html.j2", output.page, scores, pairs, far, loud, classes.told, by_label, facts
     )  # fmt: skip

@@ -10,7 +10,7 @@ def judge(job: Job[JudgeReconstructions]) -> None:
 
     from waferbench.base.artifacts import write_table
     from waferbench.base.names import labels_of
-    from waferbench.base.protocols import replicate_of
+    from waferbench.base.protocols import run_columns
     from waferbench.base.scope import Fold
     from waferbench.base.tables import TABLES
     from waferbench.classification.data import fit_samples
@@ -40,8 +40,7 @@ def judge(job: Job[JudgeReconstructions]) -> None:
     images = wafers.images(settings.render)
     decoded = reconstruct(vae, images, source.size, target, source.precision)
     table = judge_reconstructions(images, decoded, wafers.labels, labels, called).assign(
-        **{"protocol": settings.protocol, "seed": settings.seed, "fold": job.fold, "source": job.wildcards["source"]},
-        replicate=replicate_of(settings.protocol, job.fold),
+        **run_columns(settings.protocol, settings.seed, job.fold), source=job.wildcards["source"]
     )
     write_table(job.output.judged, table[list(TABLES["reconstruction"])], job.provenance)
 

@@ -12,7 +12,7 @@ def judge(job: Job[JudgeSamples]) -> None:
 
     from waferbench.base.artifacts import read_table, write_table
     from waferbench.base.names import labels_of
-    from waferbench.base.protocols import replicate_of
+    from waferbench.base.protocols import run_columns
     from waferbench.base.tables import TABLES
     from waferbench.classification.data import fit_samples
     from waferbench.classification.train import predict
@@ -35,10 +35,7 @@ def judge(job: Job[JudgeSamples]) -> None:
             images = fit_samples(read_images(path).images, settings.drawn)
             chances[Path(path).stem] = predict(model, normalise, images, target, classifier.precision)[1]
         table = verdicts(scores, chances, labels)
-    table = table.assign(
-        **{"protocol": settings.protocol, "seed": settings.seed, "fold": job.fold, "source": source},
-        replicate=replicate_of(settings.protocol, job.fold),
-    )
+    table = table.assign(**run_columns(settings.protocol, settings.seed, job.fold), source=source)
     write_table(job.output.judged, table[list(TABLES["agreement"])], job.provenance)
 
 

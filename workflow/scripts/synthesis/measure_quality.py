@@ -15,7 +15,7 @@ def measure(job: Job[MeasureQuality]) -> None:
     import numpy as np
 
     from waferbench.base.artifacts import read_table, read_weights, write_table
-    from waferbench.base.protocols import replicate_of
+    from waferbench.base.protocols import run_columns
     from waferbench.learning.backbones import unpinned
     from waferbench.learning.runtime import device
     from waferbench.synthesis.quality.features import Features
@@ -67,13 +67,7 @@ def measure(job: Job[MeasureQuality]) -> None:
                 args = features[mask], of, real_features, real_labels, labels, quality, seed, name, further
                 found = feature_rows(*args)
                 rows[stage] += [{**row, "stage": stage, "reference": reference} for row in found]
-    about = {
-        "protocol": settings.protocol,
-        "seed": seed,
-        "replicate": replicate_of(settings.protocol, job.scope.column),
-        "fold": job.scope.column,
-        "source": source,
-    }
+    about = {**run_columns(settings.protocol, seed, job.scope.column), "source": source}
     measured = table(rows["raw"] + rows["kept"], **about, network=network.name)
     write_table(job.output.quality, measured, job.provenance)
     mask = drawn.stages["kept"]  # the last stage whose twins were looked for: the same samples where all are kept

@@ -14,7 +14,7 @@ def measure(job: Job[MeasureTexture]) -> None:
 
     from waferbench.base.artifacts import read_table, write_table
     from waferbench.base.names import labels_of
-    from waferbench.base.protocols import replicate_of
+    from waferbench.base.protocols import run_columns
     from waferbench.base.scope import Fold
     from waferbench.base.seeds import derive_seed
     from waferbench.base.tables import TABLES
@@ -43,11 +43,8 @@ def measure(job: Job[MeasureTexture]) -> None:
     auc = separability(real, np.concatenate(chosen), seed) if chosen else float("nan")
     tells = origin_tells(train["label"].value_counts().to_dict(), added["label"].value_counts().to_dict())
     row = {
-        **{"protocol": settings.protocol, "seed": settings.seed, "fold": job.fold, "condition": condition},
-        **{
-            "replicate": replicate_of(settings.protocol, job.fold),
-            "source": Path(job.input.samples[0]).parents[1].name,
-        },
+        **run_columns(settings.protocol, settings.seed, job.fold),
+        **{"condition": condition, "source": Path(job.input.samples[0]).parents[1].name},
         **{"n_added": len(added), "auc": auc, **tells},
     }
     write_table(job.output.texture, pd.DataFrame([row])[list(TABLES["texture"])], job.provenance)

@@ -7,7 +7,7 @@ from waferbench.engine.job import Job, run
 def plan_budget(job: Job[PlanBudget]) -> None:
     from waferbench.base.artifacts import read_table, write_table
     from waferbench.base.names import labels_of
-    from waferbench.base.protocols import protocol, replicate_of
+    from waferbench.base.protocols import protocol, run_columns
     from waferbench.synthesis.budget import plan
 
     settings = job.settings
@@ -19,8 +19,7 @@ def plan_budget(job: Job[PlanBudget]) -> None:
         labels_of(settings.classes),
         protocol(settings.protocol).leaky,
     )
-    replicate = replicate_of(settings.protocol, job.fold)
-    table = table.assign(protocol=settings.protocol, seed=settings.seed, replicate=replicate, fold=job.fold)
+    table = table.assign(**run_columns(settings.protocol, settings.seed, job.fold))
     write_table(job.output.plan, table, job.provenance)
 
 

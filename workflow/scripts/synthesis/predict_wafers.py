@@ -9,29 +9,21 @@ def predict(job: Job[PredictWafers]) -> None:
     from pathlib import Path
 
     from waferbench.base.artifacts import read_json, read_table, write_table
-    from waferbench.base.names import slugs
     from waferbench.base.places import TEMPLATES
     from waferbench.classification.predict.gallery import write_gallery
-    from waferbench.classification.predict.model import Classifier, read_neighbours, temperature_of
+    from waferbench.classification.predict.model import read_classifier
     from waferbench.classification.predict.table import accuracy, predict_wafers
-    from waferbench.classification.trained import load_classifier
     from waferbench.learning.runtime import device
     from waferbench.wafers.ingest import read_unlabelled
     from waferbench.wafers.ingest.isolated import read_isolated
     from waferbench.wafers.store import open_store
 
-    settings, given, drawn = job.settings, job.input, job.settings.drawn
+    settings, given = job.settings, job.input
     cell = read_json(given.model)
-    labels = slugs(cell["classes"])
-    names = list(labels.values())
     wafers, bins = read_isolated(read_unlabelled, settings.wafers, settings.pass_bins)
     training = read_table(given.wafers)
-    backbone, weights = cell["backbone"], job.weights(settings.weights)
-    model, normalise = load_classifier(given.checkpoint, backbone, names, settings.classifier, drawn.levels, weights)
-    neighbours = read_neighbours(given.features, given.svm, names, training["wafer_id"])
-    seen = training[training["wafer_id"].isin(neighbours.ids)]
-    temperature = temperature_of(given.validation, names)
-    classifier = Classifier(labels, model, normalise, neighbours, temperature, cell["head"])
+    classifier = read_classifier(given, cell, settings, job.weights(settings.weights), training["wafer_id"])
+    seen = training[training["wafer_id"].isin(classifier.neighbours.ids)]
     table = predict_wafers(wafers, bins, classifier, settings, device(job.gpus, job.threads), seen)
     right, known = accuracy(table)
     if known:
@@ -45,8 +37,8 @@ def predict(job: Job[PredictWafers]) -> None:
         "neighbours": settings.neighbours,
     }
     write_gallery(
-        job.output.gallery, TEMPLATES / "gallery.html.j2", table, wafers.store, seen, open_store(given.store), labels,
-        settings.render, settings.gallery, facts,
+        job.output.gallery, TEMPLATES / "gallery.html.j2", table, wafers.store, seen, open_store(given.store),
+        classifier.labels, settings.render, settings.gallery, facts,
     )  # fmt: skip
     write_table(job.output.predictions, table, job.provenance)
 

@@ -12,7 +12,7 @@ def train(job: Job[TrainClassifier]) -> None:
 
     from waferbench.base.artifacts import read_table, write_h5, write_table, write_weights
     from waferbench.base.names import labels_of
-    from waferbench.base.protocols import replicate_of
+    from waferbench.base.protocols import run_columns
     from waferbench.base.scope import Fold
     from waferbench.base.seeds import derive_seed
     from waferbench.classification.data import real_splits, with_injected
@@ -66,8 +66,7 @@ def train(job: Job[TrainClassifier]) -> None:
         outputs["val"] = outputs["val"][0], cross_fitted(raw, known.labels, known.ids)
 
     cell = {
-        **{"protocol": settings.protocol, "seed": settings.seed},
-        **{"replicate": replicate_of(settings.protocol, job.fold), "fold": job.fold},
+        **run_columns(settings.protocol, settings.seed, job.fold),
         **{"backbone": name, "condition": job.wildcards["condition"], **counts, "steps": history[-1]["step"]},
     }
     trained_on = fitted_on(wafers_of(selected, folds, Fold(job.fold)))

@@ -87,3 +87,12 @@ def replicate_of(name: str, fold: int) -> int:
     (2, 0, 0)
     """
     return fold if REPLICATES.fullmatch(name) else 0
+
+
+def run_columns(name: str, seed: int, fold: int) -> dict[str, str | int]:
+    """What tells the rows of one fold of one run from others: the columns protocol, seed, replicate and fold.
+
+    >>> run_columns("replicates4", 42, 2)
+    {'protocol': 'replicates4', 'seed': 42, 'replicate': 2, 'fold': 2}
+    """
+    return {"protocol": name, "seed": seed, "replicate": replicate_of(name, fold), "fold": fold}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,12 @@ from torch import nn
 from waferbench.base import tables
 from waferbench.base.artifacts import read_h5, read_table
 from waferbench.base.errors import InputError
+from waferbench.base.names import slugs
 from waferbench.classification.svm.svm import EcocSvm
 from waferbench.classification.train import Normaliser
+from waferbench.classification.trained import load_classifier
+from waferbench.config.classification import PredictWafers
+from waferbench.config.stages import WeightSearch
 from waferbench.statistics.calibration import choose_temperature
 
 QUANTILE = 0.99  # of the distances of validation and test wafers; farther is unusual
@@ -105,6 +110,28 @@ class Classifier:
     neighbours: Neighbours
     temperature: float
     head: str
+
+
+def read_classifier(
+    files: Mapping[str, Any],
+    cell: Mapping[str, Any],
+    settings: PredictWafers,
+    weights: WeightSearch,
+    real: Sequence[str],
+) -> Classifier:
+    """The chosen cell from its files.
+
+    Args:
+        files: ``checkpoint``, ``features``, ``svm`` and ``validation``.
+        cell: of `waferbench.classification.predict.choose.choose_cell`, and the names of its classes.
+        weights: where the backbone's own are looked for.
+        real: ids of all real wafers.
+    """
+    labels = slugs(cell["classes"])
+    names, backbone, levels = list(labels.values()), cell["backbone"], settings.drawn.levels
+    model, normalise = load_classifier(files["checkpoint"], backbone, names, settings.classifier, levels, weights)
+    neighbours = read_neighbours(files["features"], files["svm"], names, real)
+    return Classifier(labels, model, normalise, neighbours, temperature_of(files["validation"], names), cell["head"])
 
 
 def _scaled(features: np.ndarray, svm: EcocSvm) -> np.ndarray:
