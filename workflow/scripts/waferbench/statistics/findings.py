@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from waferbench.base.tables import RUN, TABLES
-from waferbench.statistics.ceiling import UNDETERMINED, alone, ceiling_of, repeated, share_of_ceiling
+from waferbench.statistics.ceiling import UNDETERMINED, UNLIKE, alone, ceiling_of, repeated, share_of_ceiling
 from waferbench.statistics.comparisons import Pair, pair_cells, power_effect, replicated
 from waferbench.statistics.gains import METRIC, Condition, steps
 
@@ -58,7 +58,10 @@ class Findings:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a condition adds to another one: macro-F1, a fraction, with its interval."""
+    """What a condition adds to another one: macro-F1, a fraction, with its interval.
+
+    alike: whether both augment, or neither.
+    """
 
     condition: str
     reference: str
@@ -66,6 +69,7 @@ class Gain:
     low: float
     high: float
     pair: Pair
+    alike: bool = True
 
     @property
     def numbers(self) -> tuple[float, float, float, int]:
@@ -79,8 +83,9 @@ class Gain:
             return f"adds nothing{what} (the same score in every fold)"
         interval = f"{points(self.low)} to {points(self.high)}" if not math.isnan(self.low) else "no interval"
         chance = ": may be chance" if self.low <= 0 <= self.high else ""
+        unlike = "" if self.alike else "; they are augmented otherwise, too"
         verb = "adds" if self.value >= 0 else "loses"
-        return f"{verb} {points(abs(self.value))} points{what} ({interval}{chance})"
+        return f"{verb} {points(abs(self.value))} points{what} ({interval}{chance}{unlike})"
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,9 @@ class Study:
         if pair is None:
             return None
         found = pair.gain(self.evidence.confidence)
-        return Gain(condition, reference, found["difference"], found["low"], found["high"], pair)
+        augments = {c.name: c.augment for c in self.evidence.conditions}
+        alike = augments[condition] == augments[reference]
+        return Gain(condition, reference, found["difference"], found["low"], found["high"], pair, alike)
 
     def over_real(self, one: Condition) -> Gain | None:
         """Over real wafers alone that are augmented alike, or else over the baseline."""
@@ -114,10 +121,10 @@ def find(evidence: Evidence) -> pd.DataFrame:
     """The table findings, the headline first.
 
     Returns:
-        finding: headline, ceiling, best_generator, share, agreement, judging, power, texture, reconstruction, of which
-        those are left out that a study has nothing for; subject: a condition or source; value, low, high: fractions (of
-        texture the AUC), of the first figure in the text, NaN where there is none; n: folds or replicates, of agreement
-        and reconstruction wafers; text: a sentence, differences in points of macro-F1.
+        finding: headline, ceiling, best_generator, share, agreement, judging, power, texture, reconstruction, unequal,
+        of which those are left out that a study has nothing for; subject: a condition or source; value, low, high:
+        fractions (of texture the AUC), of the first figure in the text, NaN where there is none; n: folds or
+        replicates, of agreement and reconstruction wafers; text: a sentence, differences in points of macro-F1.
     """
     found = Findings()
     if not len(evidence.scores):
@@ -155,6 +162,7 @@ def find(evidence: Evidence) -> pd.DataFrame:
     if best:
         _texture(found, evidence, best.name)
     _reconstruction(found, evidence)
+    parts += _unequal(found, evidence)
     text, headline = "; ".join(filter(None, parts)), Findings()
     text = f"{text[:1].upper()}{text[1:]}."
     if first:
@@ -219,8 +227,8 @@ def _share(found: Findings, study: Study, best: Condition, mine: Gain) -> str:
     """What of the ceiling the best generator reaches, for the headline; "" where that is not determined."""
     row, count = study.shares.get(best.name), len(mine.pair.values)
     if row is None or math.isnan(row["share"]):
-        why = "no ceiling is augmented as it is"
-        if row is not None and row["verdict"] == UNDETERMINED:
+        why = UNLIKE if row is None else row["verdict"]
+        if why == UNDETERMINED:
             why = "the ceiling may be no gain at all"
         text = f"What share of the ceiling {best.name} reaches is not determined: {why}."
         found.add("share", best.name, text, n=count)
@@ -345,6 +353,23 @@ def _reconstruction(found: Findings, evidence: Evidence) -> None:
                 f"cases, and in {given:.0%} as they are: no sample of it can do better."
             )
             found.add("reconstruction", str(source), text, kept / given, n=int(sums["n"].sum()))
+
+
+def _unequal(found: Findings, evidence: Evidence) -> list[str]:
+    """What conditions differ in beside their wafers, for the headline as well."""
+    told, runs = [], evidence.scores.groupby([*RUN, "fold", "backbone"])
+    if (runs["steps"].nunique() > 1).any():
+        steps = evidence.scores["steps"]
+        told.append(
+            f"conditions differ in optimiser steps ({steps.min()} to {steps.max()}): a gain may be longer training"
+        )
+    adding = evidence.scores[evidence.scores["n_added"] > 0]
+    if (adding.groupby([*RUN, "fold"])["n_added"].nunique() > 1).any():
+        low, high = adding["n_added"].min(), adding["n_added"].max()
+        told.append(f"conditions add unlike many wafers ({low} to {high}): a gain may be more wafers")
+    for text in told:
+        found.add("unequal", "", f"{text[:1].upper()}{text[1:]}.")
+    return told
 
 
 def _without_generators(study: Study) -> Gain | None:
