@@ -16,7 +16,6 @@ def train(job: Job[TrainClassifier]) -> None:
     from waferbench.base.scope import Fold
     from waferbench.base.seeds import derive_seed
     from waferbench.classification.data import real_splits, with_injected
-    from waferbench.classification.offsets import cross_fitted, move_head, moved, tune_offsets
     from waferbench.classification.predictions import prediction_table
     from waferbench.classification.symmetries import Symmetric
     from waferbench.classification.train import Normaliser, predict, train_classifier, unseen_wafers
@@ -58,6 +57,8 @@ def train(job: Job[TrainClassifier]) -> None:
         split: predict(asked, normalise, part.images, target, classifier.precision) for split, part in sets.items()
     }
     if classifier.logit_offsets:
+        from waferbench.classification.offsets import cross_fitted, move_head, moved, tune_offsets
+
         known, raw = sets["val"], outputs["val"][1]
         offsets = tune_offsets(raw, known.labels)
         move_head(model, offsets, name)

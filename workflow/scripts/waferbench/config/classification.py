@@ -35,13 +35,13 @@ class ClassifierTraining(ClassifierUse):
 
     steps: Count = 120
     """Optimiser steps, the same for every condition."""
-    looks: Count = 3
+    looks: Count = 1
     """Looks at validation, evenly spaced; the best is kept."""
     epochs: Annotated[int, Field(ge=0)] = 0
     """0 = the steps above; else passes over whatever a condition trains on, a look each (the paper): unequal steps."""
     batch: Annotated[int, Field(ge=2)] = 16
     """The paper: 128."""
-    lr: Positive = 3e-3
+    lr: Positive = 1.5e-3
     """The paper: 1e-4."""
     weight_decay: NotNegative = 5e-2
     """Of AdamW; norms and biases have none."""
@@ -51,7 +51,7 @@ class ClassifierTraining(ClassifierUse):
     """Fraction of the steps."""
     drop_path: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     """Stochastic depth, for backbones that have it."""
-    ema: Decay = 0.0
+    ema: Decay = 0.95
     """Weights averaged for validation and test; 0 = off, as published."""
     logit_offsets: bool = False
     """Whether each class's logit is moved to what gives the largest macro-F1 on validation wafers."""

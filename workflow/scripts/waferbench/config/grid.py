@@ -97,12 +97,12 @@ class Grid:
         """A pattern for every protocol and seed."""
         return [pattern.format(protocol=name, seed=seed) for name in self.protocols for seed in self.seeds]
 
-    def every_fold(self, pattern: str, **lists: Sequence[str]) -> list[str]:
-        """A pattern for every fold of every run, and for each of what further wildcards may be."""
+    def every_fold(self, pattern: str, first: bool = False, **lists: Sequence[str]) -> list[str]:
+        """A pattern for every fold of every run, or its first alone, and for each of what further wildcards may be."""
         return [
             pattern.format(protocol=name, seed=seed, fold=fold, **dict(zip(lists, values, strict=True)))
             for name in self.protocols
             for seed in self.seeds
-            for fold in self.folds(name)
+            for fold in self.folds(name)[: 1 if first else None]
             for values in product(*lists.values())
         ]

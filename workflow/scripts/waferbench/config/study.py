@@ -10,8 +10,8 @@ from waferbench.config.section import Count, FilePath, Name, Once, Section, Seed
 
 DEFECTS = ("Center", "Donut", "Edge-Loc", "Edge-Ring", "Loc", "Near-full", "Random", "Scratch")
 EMBEDDED = {
-    **{"Center": 48, "Donut": 22, "Edge-Loc": 52, "Edge-Ring": 64, "Loc": 48, "Near-full": 14, "Random": 24},
-    **{"Scratch": 40, "none": 0},
+    **{"Center": 64, "Donut": 10, "Edge-Loc": 64, "Edge-Ring": 80, "Loc": 56, "Near-full": 10, "Random": 12},
+    **{"Scratch": 16, "none": 0},
 }
 Levels = tuple[Annotated[int, Field(ge=0, le=255)], ...]
 
