@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,15 @@ from waferbench.config.resolve import validated
 from waferbench.config.study import Drawing
 from waferbench.config.synthesis.settings import ShapeFilterFit, ShapeNetSettings, SynthesisSettings
 from waferbench.synthesis.shape.corruptions import CORRUPTIONS, corrupt
-from waferbench.synthesis.shape.filter import ShapeFilter, admit, fit, joint_limits, rejection_rates, score
+from waferbench.synthesis.shape.filter import (
+    ShapeFilter,
+    admit,
+    fit,
+    half_a_pixel,
+    joint_limits,
+    rejection_rates,
+    score,
+)
 from waferbench.synthesis.shape.geometric import disc, geometric_scores
 from waferbench.wafers.render import render
 from waferbench.wafers.store import WaferStore
@@ -164,6 +173,19 @@ def test_errors_say_what_to_do():
         fit(wafers(5), SETTINGS, seed=0)
     with pytest.raises(InputError, match=r"shape_filter\.decide.*'maybe'"):
         validated(SynthesisSettings, {"shape_filter": {"decide": "maybe"}})
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_limits_are_never_nearer_to_a_disc_than_half_a_pixel(size):
+    exact = {"iou": (1.0, math.inf), "off_disc": (-math.inf, 0.0), "radius": (1.0, 1.0), "offset": (-math.inf, 0.0)}
+    exact["cnn"] = (1.0, 1.0)
+    limits = half_a_pixel(exact, size)
+    assert limits["radius"] == (1 - 1 / size, 1 + 1 / size) and limits["offset"][1] == 1 / size
+    assert limits["iou"][0] == pytest.approx((1 - 1 / size) ** 2) and limits["cnn"] == (1.0, 1.0)
+    wide = {"radius": (0.5, 2.0), "iou": (0.2, math.inf)}
+    assert half_a_pixel(wide, size) == wide, "limits of real wafers that vary more stay as they are"
+    larger = geometric_scores(np.where(disc(size, 1 + 0.9 / size), 128, 0).astype(np.uint8)[None], 128).iloc[0]
+    assert all(low <= larger[name] <= high for name, (low, high) in limits.items() if name in ("radius", "offset"))
 
 
 @pytest.mark.real

@@ -146,13 +146,13 @@ class LoraTraining(BaseSettings):
 class Denoising(Section):
     """How images are drawn from noise."""
 
-    sampler_steps: Count = 8
+    sampler_steps: Count = 6
     """Of UniPC."""
-    guidance: NotNegative = 3.0
+    guidance: NotNegative = 2.5
     """1 or less: none, half the work; the paper: 7.5."""
     guidance_against: Literal["base", "prompt"] = "base"
     """base (without the adapter: the direction of the class) | prompt (the empty one, as published)."""
-    guidance_interval: Annotated[tuple[Fraction, ...], Field(min_length=2, max_length=2)] = (0.0, 1.0)
+    guidance_interval: Annotated[tuple[Fraction, ...], Field(min_length=2, max_length=2)] = (0.3, 1.0)
     """Part of the noise schedule in which it acts, 0 = clean, 1 = noise."""
 
 

@@ -109,8 +109,9 @@ def fit(
 
     The net learns from one part of the wafers; its threshold is a quantile of the other part, which it has not
     seen (at least a fifth, up to half where wafers are few). The geometric scores learn nothing, so that their
-    thresholds are quantiles of all wafers. One tail rate, common to all scores, is the largest at which the joint
-    pass rate, of all wafers and of those that the net has not seen, is no less than ``real_pass_rate``.
+    thresholds are quantiles of all wafers, and never nearer to a disc than half a pixel. One tail rate, common to all
+    scores, is the largest at which the joint pass rate, of all wafers and of those that the net has not seen, is no
+    less than ``real_pass_rate``.
 
     Args:
         images: uint8 (N, S, S) of real rendered wafers of the training split.
@@ -134,6 +135,8 @@ def fit(
     unseen = np.arange(len(images)) < held
     limits, tail = joint_limits(scores, DECIDES[settings.decide], settings.real_pass_rate, unseen)
     alone = {name: joint_limits(scores, DECIDES[name], settings.real_pass_rate, unseen)[0] for name in ALONE}
+    size = images.shape[-1]
+    limits, alone = half_a_pixel(limits, size), {name: half_a_pixel(found, size) for name, found in alone.items()}
     median = scores.median()
     spread = {k: float(max(1e-9, *(abs(v - median[k]) for v in pair if np.isfinite(v)))) for k, pair in limits.items()}
     facts = {"wafers_net": len(images) - held, "wafers_unseen": held, "wafers": len(images), "tail": tail}
@@ -172,6 +175,24 @@ def joint_limits(
         limit = {tail: badness[k, tail][ranks[k, tail] >= tail_rate].max() for tail in TAILS[k]}
         limits[k] = (-float(limit.get("low", np.inf)), float(limit.get("high", np.inf)))
     return limits, tail_rate
+
+
+def half_a_pixel(limits: Mapping[str, tuple[float, float]], size: int) -> dict[str, tuple[float, float]]:
+    """Limits that let a disc pass whose rim or centre is half a pixel from the nominal one's.
+
+    Few real wafers may all lie nearer to it, but there the raster says more than the shape.
+
+    Args:
+        size: edge of the images in pixels.
+    """
+    step = 1 / size  # half a pixel, in halves of the edge
+    least = {"iou": ((1 - step) ** 2, 1.0), "off_disc": (0.0, 1 - (1 + step) ** -2), "offset": (0.0, step)}
+    least["radius"] = (1 - step, 1 + step)
+    found = dict(limits)
+    for name in found.keys() & least.keys():
+        (low, high), (lowest, highest) = found[name], least[name]
+        found[name] = min(low, lowest), max(high, highest)
+    return found
 
 
 def score(shape_filter: ShapeFilter, images: np.ndarray) -> pd.DataFrame:
