@@ -15,7 +15,7 @@ from waferbench.config.study import Drawing, Drawn, PredictSettings
 class ClassifierInput(Section):
     """What a trained classifier needs to be loaded and asked."""
 
-    image_size: Annotated[int, Field(ge=32)] = 48
+    image_size: Annotated[int, Field(ge=32)] = 40
     """Edge of the input in pixels; the paper: 224."""
     input: Literal["bilinear", "nearest", "one_hot"] = "bilinear"
     """bilinear (grey, as published) | nearest (grey) | one_hot (a plane each: off, pass, fail)."""
@@ -33,7 +33,7 @@ class ClassifierUse(ClassifierInput):
 class ClassifierTraining(ClassifierUse):
     """How a classifier is trained, but for what an augmenting condition adds."""
 
-    steps: Count = 110
+    steps: Count = 100
     """Optimiser steps, the same for every condition."""
     looks: Count = 1
     """Looks at validation, evenly spaced; the best is kept."""

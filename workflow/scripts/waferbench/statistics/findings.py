@@ -348,10 +348,9 @@ def _reconstruction(found: Findings, evidence: Evidence) -> None:
         sums = sums.groupby("label")[["kept", "given", "n"]].sum()
         kept, given = (float((sums[column] / sums["n"]).mean()) for column in ("kept", "given"))
         if given > 0:
-            text = (
-                f"Real wafers that pass through {source}'s autoencoder are taken for their class in {kept:.0%} of "
-                f"cases, and in {given:.0%} as they are: no sample of it can do better."
-            )
+            text = f"Real wafers that pass through {source}'s autoencoder are taken for their class in {kept:.0%} of "
+            lost = f"cases, and in {given:.0%} as they are: no sample of it can do better."
+            text += lost if given - kept >= 0.005 else "cases, as often as before."
             found.add("reconstruction", str(source), text, kept / given, n=int(sums["n"].sum()))
 
 

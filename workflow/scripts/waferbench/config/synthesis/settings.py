@@ -24,11 +24,11 @@ class Generators(Section):
 class Pool(Section):
     """What the generators draw; quality is measured on it."""
 
-    n_accepted: Annotated[int, Field(ge=2)] = 30
+    n_accepted: Annotated[int, Field(ge=2)] = 24
     """Wanted accepted samples a class."""
-    max_raw: Annotated[int, Field(ge=2)] = 90
+    max_raw: Annotated[int, Field(ge=2)] = 72
     """Raw samples drawn a class at most, where the shape filter rejects some."""
-    shard: Count = 15
+    shard: Count = 12
     """Samples drawn between two looks at how many were accepted; a kill costs one shard."""
 
 
@@ -120,7 +120,7 @@ class Budget(Section):
 
     reading: Literal["topup_train", "topup_full", "min_full", "all"] = "topup_train"
     """How the paper's sentence is read."""
-    target: Annotated[int, Field(ge=0)] = 40
+    target: Annotated[int, Field(ge=0)] = 32
     """Per class; the paper: 5,000."""
     cap: NotNegative = 3.0
     """At most so many times the real count."""
