@@ -244,7 +244,7 @@ def test_the_strong_recipe_stands_in_the_settings_of_the_job_as_values():
     assert (job.ema, job.drop_path, job.logit_offsets, job.symmetries, job.lr) == (0.999, 0.1, True, True, 1e-4)
     assert Augmentation.of(strong) == Augmentation(rotation=180, flip=True)
     assert ClassifierSettings.model_validate_json(strong.model_dump_json()) == strong
-    assert not plain.logit_offsets and not plain.symmetries and plain.ema == 0
+    assert not plain.logit_offsets and not plain.symmetries and plain.ema == 0.95
 
 
 def test_more_looks_than_steps_are_refused():
@@ -259,7 +259,7 @@ def test_a_diverged_training_is_named(splits):
 
 
 def test_the_average_is_what_validation_chooses_among(splits):
-    plain, _, _ = fit(splits, None)
+    plain, _, _ = fit(splits, None, SETTINGS.model_copy(update={"ema": 0.0}))
     averaged, normalise, history = fit(splits, None, SETTINGS.model_copy(update={"ema": 0.9}))
     _, probabilities = predict(averaged, normalise, splits["val"].images, CPU, "auto")
     accuracy = (probabilities.argmax(1) == splits["val"].labels).mean()

@@ -141,7 +141,7 @@ def test_samples_start_with_real_ones_and_say_how_they_were_drawn(study):
         return dataclasses.replace(study, settings=chosen, bases={})
 
     assert "some/base" in making.bases(guided(base="some/base"))[0]
-    entry = {"rank": 8, "alpha": 4, "steps": 16, "guidance": 2}
+    entry = {"rank": 8, "alpha": 4, "steps": 16, "guidance": 2, "guidance_interval": [0.0, 1.0]}
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in making.drawing(guided(**entry)).rows}
     assert list(rows) == ["gan", "lora"] and rows["gan"][-1] == "–"
     assert rows["lora"][1] == "rank 8, alpha 4, 16 steps a class" and rows["lora"][-1] == "2 against the frozen base"

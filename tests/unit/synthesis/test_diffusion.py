@@ -37,6 +37,7 @@ CPU = torch.device("cpu")
 torch.set_num_threads(1)  # networks this small only wait for one another on more
 SMALL = Lora(
     size=32,
+    guidance_interval=(0.0, 1.0),
     instance_prompt="a sks wafer",
     rank=4,
     alpha=6,  # not the rank, so that a lost scale shows
