@@ -1,0 +1,143 @@
+"""What guidance does to the labels of a source that is trained: the share of its samples that a judge takes for them.
+
+python benchmarks/guidance.py wm811k die_flow 1.5 2 3                       (fold 0 of results/wm811k)
+python benchmarks/guidance.py wm811k lora 2 3 --sampler-steps 8 --samples 20
+python benchmarks/guidance.py wm811k die_lora 2 --csv docs/results/wm811k-guidance.csv
+
+Nothing is trained: it draws from the networks and asks the judge that a study has made on the way to its tables,
+
+snakemake ... --configfile config/wm811k.yaml --config set='folds.run=[0]' results/wm811k/agreement.parquet
+
+so that a weight costs a minute. Beside each source stands what the judge says of real test wafers. Tune on a fold that
+is not reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from common import ROOT
+
+from waferbench.base.artifacts import read_table, read_weights
+from waferbench.base.scope import Fold
+from waferbench.classification.data import fit_samples
+from waferbench.classification.train import predict
+from waferbench.classification.trained import load_classifier
+from waferbench.config.resolve import resolve
+from waferbench.config.synthesis.grid import SynthesisGrid
+from waferbench.config.synthesis.settings import SynthesisSettings
+from waferbench.config.synthesis.sources import DieFlow, DieLora, Source
+from waferbench.synthesis.dieflow.sample import Sampler as DieFlowSampler
+from waferbench.synthesis.dielora.base import load_die_base
+from waferbench.synthesis.dielora.sample import Sampler as DieLoraSampler
+from waferbench.synthesis.diffusion.base import load_base
+from waferbench.synthesis.diffusion.sample import Sampler as LoraSampler
+from waferbench.wafers.render import render
+from waferbench.wafers.training import TrainingWafers
+
+CPU = torch.device("cpu")
+Draw = Callable[[str, int], np.ndarray]
+
+
+class Study:
+    """A study's folder, whose paths are those of its settings."""
+
+    def __init__(self, overlay: str, folder: Path, fold: int):
+        written = yaml.safe_load((ROOT / f"config/{overlay}.yaml").read_text())
+        self.settings = resolve(written, SynthesisSettings)
+        self.grid, self.folder, self.fold = SynthesisGrid(self.settings), folder, fold
+        self.where = {"protocol": next(iter(self.grid.protocols)), "seed": self.settings.seed}
+        files = {"store": "data/wafers.h5", "selected": "data/selected.parquet"}
+        files = {name: str(folder / file) for name, file in files.items()}
+        files["folds"] = str(self.at(f"{self.grid.run}/folds.parquet"))
+        self.wafers = TrainingWafers.read(files, Fold(fold), self.grid.classes)
+        judge = self.settings.quality.judge
+        self.cell = self.at(self.grid.cell, backbone=judge.backbone, condition=judge.condition)
+        levels = self.settings.render.levels
+        given = (judge.backbone, self.wafers.classes, self.settings.classifier, levels, None)
+        self.judge, self.normalise = load_classifier(self.cell / "checkpoint.safetensors", *given)
+
+    def at(self, pattern: str, **more: str) -> Path:
+        """A path of the grid, in this folder."""
+        path = pattern.format(**self.where, scope=Fold(self.fold), fold=self.fold, **more)
+        return self.folder / Path(path).relative_to(self.grid.study)
+
+    def share(self, images: np.ndarray, label: str) -> float:
+        """Of images uint8 (N, S, S) as they are drawn, the share that the judge takes for this class."""
+        chances = predict(self.judge, self.normalise, fit_samples(images, self.grid.judging()), CPU, "auto")[1]
+        return float((chances.argmax(1) == self.wafers.classes.index(label)).mean())
+
+    def floor(self) -> dict[str, float]:
+        """What the judge says of real test wafers: label -> share."""
+        called = read_table(self.cell / "softmax.parquet")
+        return called.assign(right=called["y_pred"] == called["y_true"]).groupby("y_true")["right"].mean().to_dict()
+
+    def draws(self, name: str, source: Source) -> Iterator[tuple[str, Draw]]:
+        """Each label with what draws so many of its images."""
+        folder, seed, scope = self.at(self.grid.source, source=name), self.settings.seed, Fold(self.fold)
+        adapters = {label: folder / "adapters" / f"{label}.safetensors" for label in self.wafers.classes}
+        grids = {label: self.wafers.maps_of(label) for label in self.wafers.classes}
+        drawing = self.settings.render
+        with ExitStack() as stack:
+            if isinstance(source, DieFlow):
+                dies = DieFlowSampler(read_weights(folder / "network.safetensors"), grids, source, seed, scope, CPU)
+            elif isinstance(source, DieLora):
+                base = load_die_base(self.at(self.grid.base, source=name) / "network.safetensors", source.channels, CPU)
+                dies = DieLoraSampler(
+                    base, {k: read_weights(v) for k, v in adapters.items()}, grids, source, seed, scope
+                )
+            else:
+                base = load_base(self.at(self.grid.base, source=name) / "base", CPU)
+                lora = stack.enter_context(LoraSampler(base, source, seed, scope, drawing.size))
+            for label in self.wafers.classes:
+                if isinstance(source, DieFlow | DieLora):
+                    yield label, lambda label, n: render(dies.draw(label, 0, n), drawing)
+                else:
+                    lora.load(adapters[label])
+                    yield label, lambda label, n: lora.draw(label, 0, n)
+
+
+def main() -> None:
+    """A row a weight and label."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overlay", help="of config/, the study's settings")
+    parser.add_argument("source")
+    parser.add_argument("guidance", type=float, nargs="+")
+    parser.add_argument("--study-folder", type=Path, help="default: results/<study>")
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=40, help="of each class")
+    parser.add_argument("--sampler-steps", type=int, default=0, help="default: the settings'")
+    parser.add_argument("--csv", type=Path, help="rows are added to it")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    study = Study(args.overlay, args.study_folder or Path("results") / args.overlay, args.fold)
+    source = study.settings.define.sources[args.source]
+    source = source.model_copy(update={"sampler_steps": args.sampler_steps or source.sampler_steps})
+    rows = [("real", "", "", label, round(share, 4), "", "") for label, share in study.floor().items()]
+    for weight in args.guidance:
+        for label, draw in study.draws(args.source, source.model_copy(update={"guidance": weight})):
+            start = time.process_time()
+            share, seconds = study.share(draw(label, args.samples), label), time.process_time() - start
+            rate = f"{1000 * seconds / args.samples:.0f}"
+            rows.append((args.source, weight, source.sampler_steps, label, round(share, 4), args.samples, rate))
+    names = ["source", "guidance", "sampler_steps", "label", "share", "n", "ms_a_sample"]
+    table = pd.DataFrame(rows, columns=names)
+    wide = table.pivot_table(index=["source", "guidance"], columns="label", values="share", sort=False)
+    print(wide.assign(mean=wide.mean(axis=1)).round(2).to_string())
+    if args.csv:
+        new = not args.csv.exists()
+        with args.csv.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(([names] if new else []) + [row for row in rows if new or row[0] != "real"])
+
+
+if __name__ == "__main__":
+    main()
