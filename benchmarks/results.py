@@ -58,9 +58,14 @@ def shares(agreement: pd.DataFrame, reconstruction: pd.DataFrame) -> pd.DataFram
     pool = agreement[agreement["in_pool"].astype(bool)]
     right = pool.assign(right=pool["y_judge"] == pool["label"]).groupby([*FOLD, "source", "label"])["right"]
     drawn = right.agg(n="size", share="mean").reset_index()
-    names = {"agreement": "share"}
-    passed = reconstruction.assign(source=reconstruction["source"] + ", real wafers reconstructed")
-    return pd.concat([drawn, passed.rename(columns=names)[PARTS["labels"]]], ignore_index=True)
+    parts = [drawn]
+    for column, what in (
+        ("agreement", "real wafers through its autoencoder"),
+        ("agreement_original", "these as they are"),
+    ):
+        passed = reconstruction.assign(source=reconstruction["source"] + f": {what}", share=reconstruction[column])
+        parts.append(passed[PARTS["labels"]])
+    return pd.concat(parts, ignore_index=True)
 
 
 def keep(study: Path) -> None:
