@@ -15,7 +15,6 @@ is not reported.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -45,6 +44,7 @@ from waferbench.wafers.render import render
 from waferbench.wafers.training import TrainingWafers
 
 CPU = torch.device("cpu")
+COLUMNS = ["source", "fold", "seed", "guidance", "sampler_steps", "label", "share", "n", "ms"]
 Draw = Callable[[str, int], np.ndarray]
 
 
@@ -116,27 +116,33 @@ def main() -> None:
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--samples", type=int, default=40, help="of each class")
     parser.add_argument("--sampler-steps", type=int, default=0, help="default: the settings'")
-    parser.add_argument("--csv", type=Path, help="rows are added to it")
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        help="rows are added to it, those of the same drawing replaced; ms: processor time to draw a sample",
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     study = Study(args.overlay, args.study_folder or Path("results") / args.overlay, args.fold)
     source = study.settings.define.sources[args.source]
+    if not hasattr(source, "guidance"):
+        parser.error(f"{args.source} is a {source.kind}, which nothing guides")
     source = source.model_copy(update={"sampler_steps": args.sampler_steps or source.sampler_steps})
-    rows = [("real", "", "", label, round(share, 4), "", "") for label, share in study.floor().items()]
+    rows = [{"source": "real", "label": label, "share": share} for label, share in study.floor().items()]
     for weight in args.guidance:
         for label, draw in study.draws(args.source, source.model_copy(update={"guidance": weight})):
             start = time.process_time()
-            share, seconds = study.share(draw(label, args.samples), label), time.process_time() - start
-            rate = f"{1000 * seconds / args.samples:.0f}"
-            rows.append((args.source, weight, source.sampler_steps, label, round(share, 4), args.samples, rate))
-    names = ["source", "guidance", "sampler_steps", "label", "share", "n", "ms_a_sample"]
-    table = pd.DataFrame(rows, columns=names)
-    wide = table.pivot_table(index=["source", "guidance"], columns="label", values="share", sort=False)
+            images, seconds = draw(label, args.samples), time.process_time() - start
+            row = {"source": args.source, "guidance": weight, "sampler_steps": source.sampler_steps, "label": label}
+            row |= {"share": study.share(images, label), "n": args.samples, "ms": 1000 * seconds / args.samples}
+            rows.append(row)
+    table = pd.DataFrame(rows, columns=COLUMNS).assign(fold=args.fold, seed=study.settings.seed).round({"ms": 0})
+    wide = table.fillna({"guidance": 0}).pivot(index=["source", "guidance"], columns="label", values="share")
     print(wide.assign(mean=wide.mean(axis=1)).round(2).to_string())
     if args.csv:
-        new = not args.csv.exists()
-        with args.csv.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(([names] if new else []) + [row for row in rows if new or row[0] != "real"])
+        table = pd.concat([pd.read_csv(args.csv), table]) if args.csv.exists() else table
+        kept = table.drop_duplicates([name for name in COLUMNS if name not in ("share", "n", "ms")], keep="last")
+        kept.to_csv(args.csv, index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":

@@ -1,55 +1,71 @@
 """The tables of docs/results.md, made of the finished folds of studies that are kept in docs/results/.
 
-python benchmarks/results.py results/wm811k    (the folds that this study has finished, kept; then the tables)
-python benchmarks/results.py                   (the tables, of what is kept)
+python benchmarks/results.py results/wm811k --commit 1a2b3c4   (its finished folds kept, the version that ran named)
+python benchmarks/results.py                                   (the tables, of what is kept)
 
 Kept are the score of every cell, its F1 of each class, and how many samples of each source carry their class: rows of
-a few bytes, so that a study of days may go on where others stopped it. Rows of a fold that is there already are
-replaced. ``identity`` is the digest of all that a cell was made from: settings, code and inputs. A table stands between
-`<!-- results: STUDY -->` and `<!-- end -->`.
+a few bytes, so that a study of days may go on where others stopped it. Rows of a cell that is there already are
+replaced. ``identity`` is the digest of all that a cell's predictions were made from: settings, code and inputs;
+``settings`` is that of the settings alone by which its fold was made, generators included. A table stands between
+`<!-- results: STUDY -->` and `<!-- end -->`; folds that a study's settings were tuned on are kept and not reported.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from common import ROOT
 
 from waferbench.base.artifacts import read_provenance, read_table
 from waferbench.base.files import canonical_json
-from waferbench.base.tables import RUN, TABLES
-from waferbench.engine.version import VERSION
+from waferbench.base.seals import SEALED
+from waferbench.base.tables import CELL, RUN, TABLES
 from waferbench.statistics.comparisons import compare_conditions
 
 PAGE, KEPT = ROOT / "docs/results.md", ROOT / "docs/results"
 PLACE = re.compile(r"(<!-- results: (\S+) -->\n)(.*?)(<!-- end -->)", re.S)
+TUNED_ON = {"wm811k": 0}  # study -> fold
 FOLD = [*RUN, "fold"]
-BASELINE, REFERENCE = "real_aug", "oversample"
+BASELINE, REFERENCE, HEADS = "real_aug", "oversample", ("ecoc_svm", "softmax")
+KEYS = {"scores": [*CELL], "classes": [*CELL, "label"], "labels": [*FOLD, "source", "label"]}
 PARTS = {  # columns of each file
-    "scores": [*TABLES["scores"], "identity", "version", "commit"],
+    "scores": [*TABLES["scores"], "identity", "settings", "version", "commit"],
     "classes": [*TABLES["per_class"]],
     "labels": [*FOLD, "source", "label", "n", "share"],
 }
 
 
-def identity(study: Path, row: pd.Series) -> str:
-    """Of the predictions of a cell's head: twelve digits of what they were made from."""
-    cell = study / row["protocol"] / f"seed{row['seed']}" / f"fold{row['fold']}" / "cells" / row["backbone"]
-    made = read_provenance(cell / row["condition"] / f"{row['head']}.parquet")
-    made.pop("made_by", None)
-    return hashlib.sha256(canonical_json(made).encode()).hexdigest()[:12]
+def digest(value: Any) -> str:
+    """Twelve digits of a JSON value's."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:12]
+
+
+def fold_of(study: Path, row: pd.Series) -> Path:
+    """Where a cell's fold lies."""
+    return study / row["protocol"] / f"seed{row['seed']}" / f"fold{row['fold']}"
+
+
+def settings_of(fold: Path, study: Path) -> str:
+    """Digest of the settings by which a fold's synthesizers, cells and the study's bases were made: of every fold the
+    same, unless they were changed on the way."""
+    folders = [*(fold / name for name in ("sources", "shape", "injection", "cells")), study / "bases"]
+    files = (file for folder in folders for file in folder.rglob("*") if file.suffix in SEALED)
+    made = [read_provenance(file) for file in files if "shards" not in file.parts]
+    return digest(sorted({canonical_json([each.get("rule"), each.get("settings")]) for each in made}))
 
 
 def commit() -> str:
-    """The one that is checked out, with a plus where the code was changed since."""
-    git = ["git", "-C", str(ROOT)]
+    """The one that is checked out, with a plus where what a study reads was changed since."""
+    git, read = ["git", "-C", str(ROOT)], ["workflow", "Snakefile", "config", "resources"]
     found = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
-    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "workflow", "Snakefile"], check=False).returncode
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *read], check=False).returncode
     return found.stdout.strip() + ("+" if changed else "")
 
 
@@ -57,34 +73,41 @@ def shares(agreement: pd.DataFrame, reconstruction: pd.DataFrame) -> pd.DataFram
     """How many samples of each source and class the judge takes for it, in the pool that training takes from."""
     pool = agreement[agreement["in_pool"].astype(bool)]
     right = pool.assign(right=pool["y_judge"] == pool["label"]).groupby([*FOLD, "source", "label"])["right"]
-    drawn = right.agg(n="size", share="mean").reset_index()
-    parts = [drawn]
-    for column, what in (
-        ("agreement", "real wafers through its autoencoder"),
-        ("agreement_original", "these as they are"),
-    ):
+    parts = [right.agg(n="size", share="mean").reset_index()]
+    through = {"agreement": "real wafers through its autoencoder", "agreement_original": "these as they are"}
+    for column, what in through.items():
         passed = reconstruction.assign(source=reconstruction["source"] + f": {what}", share=reconstruction[column])
         parts.append(passed[PARTS["labels"]])
     return pd.concat(parts, ignore_index=True)
 
 
-def keep(study: Path) -> None:
-    """Add a study's folds to the files of docs/results/."""
+def keep(study: Path, version_run: str) -> None:
+    """Add a study's cells to the files of docs/results/."""
     scores = read_table(study / "scores.parquet")
-    scores = scores.assign(identity=[identity(study, row) for _, row in scores.iterrows()])
+    digests = {fold: settings_of(fold, study) for fold in {fold_of(study, row) for _, row in scores.iterrows()}}
+    made = []
+    for _, row in scores.iterrows():
+        cell = fold_of(study, row) / "cells" / row["backbone"] / row["condition"]
+        provenance = read_provenance(cell / f"{row['head']}.parquet")
+        version = provenance.pop("made_by", "")
+        made.append((digest(provenance), digests[fold_of(study, row)], version.removeprefix("waferbench ")))
+    scores[["identity", "settings", "version"]] = made
     tables = {
-        "scores": scores.assign(version=VERSION, commit=commit()),
+        "scores": scores.assign(commit=version_run),
         "classes": read_table(study / "per_class.parquet"),
         "labels": shares(*(read_table(study / f"{name}.parquet") for name in ("agreement", "reconstruction"))),
     }
     KEPT.mkdir(exist_ok=True)
     for part, table in tables.items():
-        file, new = KEPT / f"{study.name}-{part}.csv", table[PARTS[part]]
+        file, new, key = KEPT / f"{study.name}-{part}.csv", table[PARTS[part]], KEYS[part]
         if file.exists():
-            old = pd.read_csv(file, dtype={"identity": str, "commit": str})
-            again = old.set_index(FOLD).index.isin(new.set_index(FOLD).index)
-            new = pd.concat([old[~again], new], ignore_index=True)
-        new.sort_values(list(new.columns[:8]), kind="stable").to_csv(file, index=False, float_format="%.5f")
+            new = pd.concat([read(study.name, part), new], ignore_index=True).drop_duplicates(key, keep="last")
+        new.sort_values(key, kind="stable").to_csv(file, index=False, float_format="%.5f")
+
+
+def read(study: str, part: str) -> pd.DataFrame:
+    """Rows that are kept."""
+    return pd.read_csv(KEPT / f"{study}-{part}.csv", dtype=dict.fromkeys(PARTS["scores"][-4:], str))
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
@@ -94,7 +117,7 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
 
 
 def points(row: pd.Series) -> str:
-    """A difference in points of macro-F1, with its interval and the smallest one that would have been found."""
+    """A difference in points of macro-F1, with its interval."""
     text = f"{100 * row['mean_difference']:+.1f}"
     if pd.isna(row["ci_low"]):
         return text
@@ -104,58 +127,73 @@ def points(row: pd.Series) -> str:
 
 def spread(values: pd.Series) -> str:
     """Mean and standard deviation over folds."""
+    if values.empty:
+        return ""
     return f"{values.mean():.4f}" + (f" +- {values.std():.4f}" if len(values) > 1 else "")
 
 
+def share(value: float, digits: int = 2) -> str:
+    """A fraction, "" for none."""
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def of_backbone(cells: pd.DataFrame, head: str) -> str:
+    """Scores by one head, and differences from the baseline and from repeated wafers."""
+    gains = compare_conditions(cells, BASELINE, references=[REFERENCE])
+    gains = gains[(gains["metric"] == "macro_f1") & (gains["head"] == head)].set_index(["condition", "reference"])
+    rows = []
+    for condition, mine in cells[cells["head"] == head].groupby("condition", sort=False):
+        row = [f"`{condition}`", f"{mine['n_added'].mean():,.0f}", spread(mine["macro_f1"])]
+        row += [points(gains.loc[condition, r]) if (condition, r) in gains.index else "" for r in (BASELINE, REFERENCE)]
+        least = gains["power_effect"].get((condition, REFERENCE), math.nan)
+        rows.append([*row, "" if math.isnan(least) else f"{100 * least:.1f}"])
+    columns = ["condition", "added", f"macro-F1, {head}", f"against `{BASELINE}`", f"against `{REFERENCE}`", "sees"]
+    return markdown(columns, rows)
+
+
 def of_study(name: str) -> str:
-    """The tables of a study: scores and gains, F1 of each class, labels of each source."""
-    kept = {part: pd.read_csv(KEPT / f"{name}-{part}.csv", dtype={"identity": str, "commit": str}) for part in PARTS}
-    scores, conditions = kept["scores"], list(dict.fromkeys(kept["scores"]["condition"]))
-    conditions.sort(key=lambda condition: (condition not in (BASELINE, REFERENCE, "oracle"), condition))
-    folds, made = sorted(scores["fold"].unique()), sorted(set(scores["commit"]))
-    parts = [
-        f"Folds {', '.join(map(str, folds))} of {scores['protocol'].iloc[0]}, seed"
-        f" {', '.join(map(str, sorted(scores['seed'].unique())))}, commit {', '.join(f'`{each}`' for each in made)}."
-    ]
+    """The tables of a study: by each backbone and head scores and gains, F1 of each class; labels of each source."""
+    kept = {part: read(name, part) for part in PARTS}
+    kept = {part: table[table["fold"] != TUNED_ON.get(name)] for part, table in kept.items()}
+    scores = kept["scores"]
+    if scores["protocol"].nunique() > 1 or scores["settings"].nunique() > 1:
+        raise SystemExit(f"{name}: rows of several protocols or settings do not make one table; keep those of one")
+    order = [*dict.fromkeys([BASELINE, REFERENCE, "oracle", *sorted(scores["condition"].unique())])]
+    scores = scores.sort_values("condition", key=lambda names: names.map(order.index), kind="stable")
+    told = {column: sorted({str(each) for each in scores[column]}) for column in ("fold", "seed", "settings", "commit")}
+    what = f"Folds {', '.join(told['fold'])} of {scores['protocol'].iloc[0]}, seed {', '.join(told['seed'])}"
+    parts = [f"{what}; commit `{'`, `'.join(told['commit'])}`, settings `{told['settings'][0]}`."]
     for backbone, cells in scores.groupby("backbone"):
-        gains = compare_conditions(cells, BASELINE, references=[REFERENCE])
-        gains = gains[gains["metric"] == "macro_f1"].set_index(["head", "condition", "reference"])
-        rows = []
-        for condition in conditions:
-            mine = cells[cells["condition"] == condition]
-            by_head = {head: part for head, part in mine.groupby("head")}
-            row = [f"`{condition}`", f"{mine['n_added'].mean():,.0f}", f"{mine['steps'].mean():,.0f}"]
-            row += [spread(by_head[head]["macro_f1"]) for head in ("ecoc_svm", "softmax")]
-            for reference in (BASELINE, REFERENCE):
-                key = ("ecoc_svm", condition, reference)
-                row.append(points(gains.loc[key]) if key in gains.index else "")
-            key = ("ecoc_svm", condition, REFERENCE)
-            least = gains.loc[key, "power_effect"] if key in gains.index else float("nan")
-            rows.append([*row, "" if pd.isna(least) else f"{100 * least:.1f}"])
-        head = ["condition", "added", "steps", "macro-F1 ECOC-SVM", "softmax", f"against `{BASELINE}`"]
-        parts.append(f"`{backbone}`:\n\n" + markdown([*head, f"against `{REFERENCE}`", "sees"], rows))
-    labels = list(dict.fromkeys(kept["classes"]["label"]))
-    first = kept["classes"][kept["classes"]["head"] == "ecoc_svm"]
-    by = first.groupby(["condition", "label"])["f1"].mean().unstack()
-    rows = [[f"`{name}`", *(f"{by.loc[name, label]:.3f}" for label in labels)] for name in conditions]
-    parts.append(markdown(["F1, ECOC-SVM", *labels], rows))
-    by = kept["labels"].groupby(["source", "label"])["share"].mean().unstack()
-    order = sorted(by.index, key=lambda source: (source != "real", source != "oracle", source))
-    rows = [[f"{by.loc[name].mean():.2f}", *(f"{by.loc[name, label]:.2f}" for label in labels)] for name in order]
-    rows = [[name, *row] for name, row in zip(order, rows, strict=True)]
-    parts.append(markdown(["taken for their class", "mean", *labels], rows))
+        for head in (head for head in HEADS if (cells["head"] == head).any()):
+            parts.append(f"`{backbone}`:\n\n{of_backbone(cells, head)}")
+    classes, labels = kept["classes"], list(dict.fromkeys(kept["classes"]["label"]))
+    first = classes[classes["head"] == HEADS[0]]
+    for backbone, cells in first.groupby("backbone"):
+        by = cells.groupby(["condition", "label"])["f1"].mean().unstack().reindex(columns=labels)
+        rows = [[f"`{one}`", *(share(f1, 3) for f1 in by.loc[one])] for one in order if one in by.index]
+        parts.append(markdown([f"F1, {HEADS[0]}, `{backbone}`", *labels], rows))
+    by = kept["labels"].groupby(["source", "label"])["share"].mean().unstack().reindex(columns=labels)
+    folds = kept["labels"].groupby("source")["fold"].nunique()
+    sources = sorted(by.index, key=lambda source: (source != "real", source != "oracle", source))
+    rows = [[one, str(folds[one]), share(by.loc[one].mean()), *map(share, by.loc[one])] for one in sources]
+    parts.append(markdown(["taken for their class", "folds", "mean", *labels], rows))
     return "\n\n".join(parts)
+
+
+def filled(page: str) -> str:
+    """The page with its tables made anew."""
+    return PLACE.sub(lambda match: f"{match[1]}\n{of_study(match[2])}\n\n{match[4]}", page)
 
 
 def main() -> None:
     """Keep, and fill the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, nargs="?", help="folder of a study")
+    parser.add_argument("--commit", help="that the study was run by; default: the one that is checked out")
     args = parser.parse_args()
     if args.study:
-        keep(args.study)
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(PLACE.sub(lambda m: f"{m[1]}\n{of_study(m[2])}\n\n{m[4]}", page), encoding="utf-8")
+        keep(args.study, args.commit or commit())
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

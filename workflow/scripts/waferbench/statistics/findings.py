@@ -83,7 +83,7 @@ class Gain:
             return f"adds nothing{what} (the same score in every fold)"
         interval = f"{points(self.low)} to {points(self.high)}" if not math.isnan(self.low) else "no interval"
         chance = ": may be chance" if self.low <= 0 <= self.high else ""
-        unlike = "" if self.alike else "; they are augmented otherwise, too"
+        unlike = "" if self.alike else "; they are augmented differently as well"
         verb = "adds" if self.value >= 0 else "loses"
         return f"{verb} {points(abs(self.value))} points{what} ({interval}{chance}{unlike})"
 
@@ -121,8 +121,8 @@ def find(evidence: Evidence) -> pd.DataFrame:
     """The table findings, the headline first.
 
     Returns:
-        finding: headline, ceiling, best_generator, share, agreement, judging, power, texture, reconstruction, unequal,
-        of which those are left out that a study has nothing for; subject: a condition or source; value, low, high:
+        finding: headline, ceiling, best_generator, share, agreement, judging, power, texture, reconstruction, of
+        which those are left out that a study has nothing for; subject: a condition or source; value, low, high:
         fractions (of texture the AUC), of the first figure in the text, NaN where there is none; n: folds or
         replicates, of agreement and reconstruction wafers; text: a sentence, differences in points of macro-F1.
     """
@@ -162,7 +162,7 @@ def find(evidence: Evidence) -> pd.DataFrame:
     if best:
         _texture(found, evidence, best.name)
     _reconstruction(found, evidence)
-    parts += _unequal(found, evidence)
+    parts += _unequal(evidence)
     text, headline = "; ".join(filter(None, parts)), Findings()
     text = f"{text[:1].upper()}{text[1:]}."
     if first:
@@ -354,20 +354,18 @@ def _reconstruction(found: Findings, evidence: Evidence) -> None:
             found.add("reconstruction", str(source), text, kept / given, n=int(sums["n"].sum()))
 
 
-def _unequal(found: Findings, evidence: Evidence) -> list[str]:
-    """What conditions differ in beside their wafers, for the headline as well."""
+def _unequal(evidence: Evidence) -> list[str]:
+    """What conditions differ in beside their wafers, for the headline."""
     told, runs = [], evidence.scores.groupby([*RUN, "fold", "backbone"])
     if (runs["steps"].nunique() > 1).any():
         steps = evidence.scores["steps"]
         told.append(
-            f"conditions differ in optimiser steps ({steps.min()} to {steps.max()}): a gain may be longer training"
+            f"conditions differ in optimiser steps ({steps.min()} to {steps.max()}): a gain may be that of more steps"
         )
     adding = evidence.scores[evidence.scores["n_added"] > 0]
     if (adding.groupby([*RUN, "fold"])["n_added"].nunique() > 1).any():
         low, high = adding["n_added"].min(), adding["n_added"].max()
-        told.append(f"conditions add unlike many wafers ({low} to {high}): a gain may be more wafers")
-    for text in told:
-        found.add("unequal", "", f"{text[:1].upper()}{text[1:]}.")
+        told.append(f"conditions add different numbers of wafers ({low} to {high}): a gain may be that of more wafers")
     return told
 
 

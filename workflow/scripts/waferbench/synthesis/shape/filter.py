@@ -109,9 +109,9 @@ def fit(
 
     The net learns from one part of the wafers; its threshold is a quantile of the other part, which it has not
     seen (at least a fifth, up to half where wafers are few). The geometric scores learn nothing, so that their
-    thresholds are quantiles of all wafers, and never nearer to a disc than half a pixel. One tail rate, common to all
-    scores, is the largest at which the joint pass rate, of all wafers and of those that the net has not seen, is no
-    less than ``real_pass_rate``.
+    thresholds are quantiles of all wafers, and no nearer to a disc than half a pixel (`half_a_pixel`). One tail
+    rate, common to all scores, is the largest at which the joint pass rate, of all wafers and of those that the net
+    has not seen, is no less than ``real_pass_rate``.
 
     Args:
         images: uint8 (N, S, S) of real rendered wafers of the training split.
@@ -178,9 +178,9 @@ def joint_limits(
 
 
 def half_a_pixel(limits: Mapping[str, tuple[float, float]], size: int) -> dict[str, tuple[float, float]]:
-    """Limits that let a disc pass whose rim or centre is half a pixel from the nominal one's.
+    """Limits no nearer to a disc than what an ideal one scores whose rim or centre is half a pixel from the nominal.
 
-    Few real wafers may all lie nearer to it, but there the raster says more than the shape.
+    Few real wafers may all lie nearer, but there the raster, which adds to these scores, says more than the shape.
 
     Args:
         size: edge of the images in pixels.
