@@ -180,7 +180,7 @@ CASES = {
     "where weights are looked for": (option("weights.folder=elsewhere weights.download=true"), {"make_report"}),
     "snapped greys": (option("render.snap=true"), QUALITY | TEXTURE | BY_THE_JUDGE | GRID),
     "a condition": (option(f"conditions=[{CONDITIONS},oversample]"), {"make_injection"} | GRID),
-    "a fold": (option("folds.run=[0,1]"), AFTER_FOLDS - QUALITY - {"explain_mistakes"}),
+    "a fold": (option("folds.run=[0,1]"), AFTER_FOLDS - QUALITY - RECONSTRUCTED - {"explain_mistakes"}),
     "the data file": (replace_data, EVERYTHING),
     "the data file, by another of its size and time": (replace_data_unseen, EVERYTHING),
     "touched data": (touch("wafers.npz"), set()),
