@@ -63,6 +63,12 @@ def test_a_leaky_protocol_has_pooled_generators_and_no_comparisons():
     assert leaky.every_scope("{protocol}/{scope}") == ["pooled/pooled", "cv5/fold0"]
 
 
+def test_every_fold_or_its_first_alone():
+    small = SynthesisGrid(SynthesisSettings(repeats=2))
+    assert small.every_fold("{seed}/{fold}") == [f"{seed}/{fold}" for seed in (42, 43) for fold in range(4)]
+    assert small.every_fold("{seed}/{fold}/{a}", first=True, a=["x"]) == ["42/0/x", "43/0/x"]
+
+
 def test_every_cell_is_every_combination_in_order():
     backbones = ["tf_efficientnet_lite0", "test_resnet.r160_in1k"]
     folds = Folds(protocols=["cv5"], run=[0, 2])

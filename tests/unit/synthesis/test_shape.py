@@ -121,6 +121,12 @@ def test_corruptions_change_images_and_depend_on_the_seed_alone(kind):
     assert (corrupt(images, kind, np.random.default_rng(4)) != first).any()
 
 
+def test_a_fitted_filter_is_no_nearer_to_a_disc_than_half_a_pixel(fitted):
+    step = 1 / 64
+    for limits in (fitted.limits, *(one for one in fitted.alone.values() if "radius" in one)):
+        assert limits["radius"][0] <= 1 - step and limits["radius"][1] >= 1 + step and limits["offset"][1] >= step
+
+
 def test_reason_names_a_failing_score(fitted):
     images = np.stack([wafers(1)[0], np.roll(wafers(1)[0], 12, 0), np.zeros((64, 64), np.uint8)])
     frame = score(fitted, images)
