@@ -139,9 +139,7 @@ rule judge_reconstructions:  # the ceiling of a source: held-out wafers through 
 
 rule gather_reconstruction:
     input:
-        parts=SYNTHESIS.every_fold(
-            RECONSTRUCTED, first=CFG.quality.scopes == "first", source=SYNTHESIS.of_kind(Lora)
-        ),
+        parts=SYNTHESIS.every_fold(RECONSTRUCTED, first=CFG.quality.scopes == "first", source=SYNTHESIS.of_kind(Lora)),
     output:
         table=f"{STUDY}/reconstruction.parquet",
     log:
