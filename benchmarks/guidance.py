@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ from waferbench.classification.trained import load_classifier
 from waferbench.config.resolve import resolve
 from waferbench.config.synthesis.grid import SynthesisGrid
 from waferbench.config.synthesis.settings import SynthesisSettings
-from waferbench.config.synthesis.sources import DieFlow, DieLora, Source
+from waferbench.config.synthesis.sources import DieFlow, Lora, Source
 from waferbench.synthesis.dieflow.sample import Sampler as DieFlowSampler
 from waferbench.synthesis.dielora.base import load_die_base
 from waferbench.synthesis.dielora.sample import Sampler as DieLoraSampler
@@ -81,29 +80,27 @@ class Study:
         called = read_table(self.cell / "softmax.parquet")
         return called.assign(right=called["y_pred"] == called["y_true"]).groupby("y_true")["right"].mean().to_dict()
 
-    def draws(self, name: str, source: Source) -> Iterator[tuple[str, Draw]]:
-        """Each label with what draws so many of its images."""
+    def drawer(self, name: str, source: Source) -> Draw:
+        """What draws so many images of a label."""
         folder, seed, scope = self.at(self.grid.source, source=name), self.settings.seed, Fold(self.fold)
         adapters = {label: folder / "adapters" / f"{label}.safetensors" for label in self.wafers.classes}
+        drawing, base = self.settings.render, self.at(self.grid.base, source=name)
+        if isinstance(source, Lora):
+            lora = LoraSampler(load_base(base / "base", CPU), source, seed, scope, drawing.size)
+
+            def draw(label: str, n: int) -> np.ndarray:
+                lora.load(adapters[label])
+                return lora.draw(label, 0, n)
+
+            return draw
         grids = {label: self.wafers.maps_of(label) for label in self.wafers.classes}
-        drawing = self.settings.render
-        with ExitStack() as stack:
-            if isinstance(source, DieFlow):
-                dies = DieFlowSampler(read_weights(folder / "network.safetensors"), grids, source, seed, scope, CPU)
-            elif isinstance(source, DieLora):
-                base = load_die_base(self.at(self.grid.base, source=name) / "network.safetensors", source.channels, CPU)
-                dies = DieLoraSampler(
-                    base, {k: read_weights(v) for k, v in adapters.items()}, grids, source, seed, scope
-                )
-            else:
-                base = load_base(self.at(self.grid.base, source=name) / "base", CPU)
-                lora = stack.enter_context(LoraSampler(base, source, seed, scope, drawing.size))
-            for label in self.wafers.classes:
-                if isinstance(source, DieFlow | DieLora):
-                    yield label, lambda label, n: render(dies.draw(label, 0, n), drawing)
-                else:
-                    lora.load(adapters[label])
-                    yield label, lambda label, n: lora.draw(label, 0, n)
+        if isinstance(source, DieFlow):
+            dies = DieFlowSampler(read_weights(folder / "network.safetensors"), grids, source, seed, scope, CPU)
+        else:
+            frozen = load_die_base(base / "network.safetensors", source.channels, CPU)
+            weights = {label: read_weights(path) for label, path in adapters.items()}
+            dies = DieLoraSampler(frozen, weights, grids, source, seed, scope)
+        return lambda label, n: render(dies.draw(label, 0, n), drawing)
 
 
 def main() -> None:
@@ -130,7 +127,8 @@ def main() -> None:
     source = source.model_copy(update={"sampler_steps": args.sampler_steps or source.sampler_steps})
     rows = [{"source": "real", "label": label, "share": share} for label, share in study.floor().items()]
     for weight in args.guidance:
-        for label, draw in study.draws(args.source, source.model_copy(update={"guidance": weight})):
+        draw = study.drawer(args.source, source.model_copy(update={"guidance": weight}))
+        for label in study.wafers.classes:
             start = time.process_time()
             images, seconds = draw(label, args.samples), time.process_time() - start
             row = {"source": args.source, "guidance": weight, "sampler_steps": source.sampler_steps, "label": label}
