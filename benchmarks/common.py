@@ -74,6 +74,14 @@ def figure(name: str, value: float, unit: str, other: float | None = None, again
             lines.write(json.dumps(row) + "\n")
 
 
+def commit() -> str:
+    """The one that is checked out, with a plus where what a study reads was changed since."""
+    git, read = ["git", "-C", str(ROOT)], ["workflow", "Snakefile", "config", "resources"]
+    found = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *read], check=False).returncode
+    return found.stdout.strip() + ("+" if changed else "")
+
+
 def copy_workflow(folder: Path) -> None:
     """The workflow as it is here, in another folder."""
     for part in PARTS:

@@ -16,12 +16,11 @@ import argparse
 import hashlib
 import math
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from common import ROOT
+from common import ROOT, commit
 
 from waferbench.base.artifacts import read_provenance, read_table
 from waferbench.base.files import canonical_json
@@ -59,14 +58,6 @@ def settings_of(fold: Path, study: Path) -> str:
     files = (file for folder in folders for file in folder.rglob("*") if file.suffix in SEALED)
     made = [read_provenance(file) for file in files if "shards" not in file.parts]
     return digest(sorted({canonical_json([each.get("rule"), each.get("settings")]) for each in made}))
-
-
-def commit() -> str:
-    """The one that is checked out, with a plus where what a study reads was changed since."""
-    git, read = ["git", "-C", str(ROOT)], ["workflow", "Snakefile", "config", "resources"]
-    found = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
-    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *read], check=False).returncode
-    return found.stdout.strip() + ("+" if changed else "")
 
 
 def shares(agreement: pd.DataFrame, reconstruction: pd.DataFrame) -> pd.DataFrame:
@@ -122,7 +113,7 @@ def points(row: pd.Series) -> str:
     if pd.isna(row["ci_low"]):
         return text
     told = f"{text} ({100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f})"
-    return f"**{told}**" if row["ci_low"] > 0 or row["ci_high"] < 0 else told
+    return f"**{told}**" if row["p_holm"] < 0.05 else told
 
 
 def spread(values: pd.Series) -> str:

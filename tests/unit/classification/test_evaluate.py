@@ -7,6 +7,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from waferbench.base.errors import InputError
 from waferbench.classification.evaluate.classes import map_classes
+from waferbench.classification.evaluate.scores import at_home as own_score
 from waferbench.classification.evaluate.scores import confusion, score
 from waferbench.classification.evaluate.shift import shift, warnings
 from waferbench.report.evaluation import write_evaluation
@@ -70,6 +71,20 @@ def test_scores_are_scikit_learns_over_the_classes_that_the_set_has():
     assert counts.sum() == 300 and counts["near-full"].sum() == 0 and len(counts) == 9
 
 
+def test_calls_of_the_svm_are_as_sure_as_the_probability_of_what_it_called():
+    table = judged(right=1.0, certain=0.8)
+    other = table.assign(called=table["label"], probability=np.where(np.arange(300) < 150, 0.8, 0.1))
+    whole = score(other, LABELS, 20, 0.95, 0).query("label == ''").set_index("metric")["value"]
+    assert whole["mean_confidence"] == pytest.approx(0.45) and whole["accuracy"] == 1
+    assert whole["ece"] == pytest.approx(0.55), "not the softmax head's, which made other calls"
+
+
+def test_home_is_the_same_classes():
+    home = pd.DataFrame({"y_true": ["center"] * 4 + ["near-full"] * 4, "y_pred": ["center"] * 4 + ["center"] * 4})
+    assert own_score(home, {"center"}) == 1 and own_score(home, {"center", "near-full"}) == pytest.approx(1 / 3)
+    assert np.isnan(own_score(home, {"scratch"}))
+
+
 def at_home(n=400, seed=1, rate=0.1):
     rng = np.random.default_rng(seed)
     label = np.array(LABELS)[rng.integers(0, 2, n)]
@@ -101,7 +116,7 @@ def test_the_page_escapes_names_and_says_what_is_shifted(tmp_path):
     far = shift(table, at_home(), at_home(seed=3))
     facts = {
         "study": "s", "file": "<b>.npz", "protocol": "cv5", "backbone": "net", "condition": "real_aug", "fold": 0,
-        "head": "softmax", "macro_f1": 0.9, "confidence": 0.95, "n": 300, "n_left_out": 2, "n_in_training": 1,
+        "head": "softmax", "home": 0.9, "confidence": 0.95, "n": 300, "n_left_out": 2, "n_in_training": 1,
         "unit": "fold",
     }  # fmt: skip
     names = {"center": "<i>Center", "edge-ring": "Edge-Ring", "near-full": "Near-full"}

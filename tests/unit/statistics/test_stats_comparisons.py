@@ -197,3 +197,39 @@ def test_leaky_protocols_are_left_out_of_comparisons(capsys):
     assert "leaky_80_20: conditions are tested on different wafers" in capsys.readouterr().err
     assert compare_conditions(kept.iloc[:0], "real").empty and capsys.readouterr().err == ""
     assert comparable(both, []).equals(both)
+
+
+def centroid_study(rng, reserve=0.0, cap=0, n=100, dims=20):
+    """Differences over five folds of two nearest-centroid learners of equal worth, one a half of the features."""
+    y, fold, order = np.repeat([0, 1], n // 2), rng.permutation(np.arange(n) % 5), rng.permutation(n)
+    x = rng.normal(0, 1, (n, 2 * dims)) + (y / math.sqrt(dims))[:, None]
+    differences = []
+    for k in range(5):
+        train = (fold != k) & (fold != (k + 1) % 5) & (rng.random(n) >= reserve)
+        for label in (0, 1) if cap else ():
+            mine = np.flatnonzero(train & (y == label))
+            train[mine[np.argsort(order[mine])[cap:]]] = False
+        right = []
+        for part in (x[:, :dims], x[:, dims:]):
+            near = [((part - part[train & (y == label)].mean(0)) ** 2).sum(1) for label in (0, 1)]
+            right.append(((near[1] < near[0]) == y)[fold == k].mean())
+        differences.append(right[0] - right[1])
+    return differences
+
+
+@pytest.mark.parametrize("shrunk", [{}, {"reserve": 0.35, "cap": 25}], ids=str)
+def test_the_protocols_ratio_holds_the_level_though_training_sets_are_shrunk(shrunk):
+    rng, ratio = np.random.default_rng(0), ratio_of("duplicate_cv5")
+    studies = [centroid_study(rng, **shrunk) for _ in range(500)]
+    wrong, plain = (np.mean([corrected_t_test(d, r)["p_value"] <= 0.05 for d in studies]) for r in (ratio, 0.0))
+    assert ratio == pytest.approx(1 / 3) and wrong <= 0.05 < plain
+
+
+def test_replicates_that_shared_test_wafers_would_see_what_is_not_there():
+    rng = np.random.default_rng(0)
+    training, wafers = 0.0108, 0.0098  # spreads of a difference in macro-F1, of replicates and of 800 test wafers
+    wrong = {}
+    for name, draws in (("shared", 1), ("own", 4)):
+        studies = rng.normal(0, training, (2000, 4)) + rng.normal(0, wafers, (2000, draws))
+        wrong[name] = np.mean([corrected_t_test(d, 0.0)["p_value"] <= 0.05 for d in studies])
+    assert wrong["shared"] > 0.15 and wrong["own"] == pytest.approx(0.05, abs=0.015)

@@ -77,19 +77,6 @@ def test_folds_put_together_are_scored_once():
     assert both["pooled"] == pytest.approx((row["pooled"] + 1) / 2), "seeds are averaged, not put together"
 
 
-def test_replicates_share_their_test_wafers_and_the_resamples_of_them():
-    rng = np.random.default_rng(2)
-    cells = [table("real", 0.7, rng=rng).assign(protocol="replicates4", fold=r, replicate=r) for r in range(4)]
-    alike = [cells[0].assign(fold=r, replicate=r) for r in range(4)]
-    labels = {"replicates4": LABELS}
-    one, four = (wafer_intervals(pd.concat(c), labels, "real", count=400).iloc[0] for c in (alike[:1], alike))
-    assert four["n_wafers"] == 300 and four["n_folds"] == 4
-    for name in ("value", "low", "high", "pooled", "pooled_low", "pooled_high", "accuracy_low"):
-        assert four[name] == pytest.approx(one[name]), "the same calls four times are no more wafers"
-    other = wafer_intervals(pd.concat(cells), labels, "real", count=400).iloc[0]
-    assert other["high"] - other["low"] > 0.4 * (one["high"] - one["low"])
-
-
 def test_further_pairs_are_compared_and_none_twice():
     cells = pd.concat([table(name, 0.7) for name in ("real", "oversample", "gan")])
     pairs = [("gan", "oversample"), ("oversample", "real"), ("lora", "oversample")]

@@ -58,9 +58,9 @@ def test_enough_folds_exchange_the_conditions_within_each():
     assert enough(3, 3, 0.95) and not enough(2, 3, 0.95) and enough(2, 4, 0.95) and not enough(1, 7, 0.95)
 
 
-def test_with_one_fold_seeds_are_the_blocks():
+def test_seeds_of_one_fold_share_its_wafers_and_are_one_block():
     ranks, _ = rank_conditions(scores(ordered(5), seeds=(1, 2, 3), folds=(0,)))
-    assert (ranks["n_blocks"] == 3).all() and (ranks["verdict"] == "").all()
+    assert (ranks["n_blocks"] == 1).all() and ranks["verdict"].str.startswith("for these generators alone").all()
 
 
 def test_a_draw_that_all_backbones_share_is_no_effect():
@@ -68,11 +68,11 @@ def test_a_draw_that_all_backbones_share_is_no_effect():
     plain = shared = 0
     for _ in range(120):
         values = rng.normal(0, 1, (4, 6, 5)) + rng.normal(0, 1, (4, 1, 5)) + rng.normal(0, 3, (1, 6, 1))
-        blocks = Blocks("cv5", "softmax", "fold", values, [f"n{i}" for i in range(6)], list("abcde"))
+        blocks = Blocks("cv5", "softmax", values, [f"n{i}" for i in range(6)], list("abcde"))
         shared += permuted(blocks)[0] <= 0.05
         plain += iman_davenport(friedman(values.mean(0, keepdims=True)), 5, 6) <= 0.05
     assert shared <= 13 and plain >= 60, (shared, plain)
-    found = permuted(Blocks("cv5", "softmax", "fold", values + 2 * np.arange(5), blocks.backbones, blocks.conditions))
+    found = permuted(Blocks("cv5", "softmax", values + 2 * np.arange(5), blocks.backbones, blocks.conditions))
     assert found[0] < 0.01 and found[1] < 4, "an effect is seen"
 
 

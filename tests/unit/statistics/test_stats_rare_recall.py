@@ -152,20 +152,6 @@ def test_the_noise_of_a_threshold_is_in_the_interval():
     assert (wide["ap_low"], wide["ap_high"]) == (narrow["ap_low"], narrow["ap_high"]), "which has no threshold"
 
 
-def test_replicates_count_their_shared_test_wafers_once():
-    pairs = [
-        tuple(part.assign(protocol="replicates2", fold=r, replicate=r) for part in pair)
-        for r, pair in enumerate([next(cells()), next(cells())])
-    ]
-    both, one = (
-        measure_rare_recall(p, {"replicates2": LABELS}, "real", ["donut"], bootstrap=200).iloc[0]
-        for p in (pairs, pairs[:1])
-    )
-    assert both["n_positive"] == one["n_positive"] == 30 and both["n_cells"] == 2
-    assert both["precision_low"] == pytest.approx(one["precision_low"], abs=0.05)
-    assert both["average_precision"] == pytest.approx(one["average_precision"])
-
-
 def test_the_interval_covers_the_true_recall():
     truth = measure_rare_recall(drawn(40000, 0), ALL, "real", ["donut"], bootstrap=2).iloc[0]
     inside = dict.fromkeys(("recall", "precision_reached", "average_precision"), 0)

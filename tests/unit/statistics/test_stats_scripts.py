@@ -58,7 +58,7 @@ def test_scripts_write_the_tables_that_they_declare(tmp_path):
     inputs = {**scores, "backbones": [tmp_path / "net.json"]}
     analysed = {name: out[name] for name in names}
     run_script("synthesis/analyse_grid", tmp_path, AnalyseGrid(**grid), inputs=inputs, outputs=analysed)
-    finding = MakeFindings(**grid, classes=classes, protocols=["leaky_80_20", "replicates4"], pooled=[])
+    finding = MakeFindings(**grid, classes=classes, protocols=["leaky_80_20", "replicates4"])
     inputs = {**scores, **beside, "validation": validation}
     run_script("synthesis/make_findings", tmp_path, finding, inputs=inputs, outputs={"findings": out["findings"]})
 

@@ -104,9 +104,9 @@ def test_folds_are_counted_apart(planted):
 
 
 def test_replicates_are_told_apart_and_their_lots_are_their_own():
-    sets = ["train0", "val0", "test", "train1", "val1"]
+    sets = ["train0", "val0", "test0", "train1", "val1", "test1"]
     lots = [f"{name}-lot{i}" for name in sets for i in range(2)]
-    table, _ = tables(maps(10), ["a", "b"] * 5, lots, ["train"] * 10)
+    table, _ = tables(maps(12), ["a", "b"] * 6, lots, ["train"] * 12)
     table["drawn_for"] = np.repeat(sets, 2)
     folds = replicate_table(table["wafer_id"].to_numpy(), table["drawn_for"].to_numpy(), protocol("replicates2"))
     folds = folds.assign(protocol="replicates2", seed=7, replicate=folds["fold"])

@@ -117,14 +117,14 @@ def test_wafers_of():
             wafers_of(selected, table, Fold(2), split)
 
 
-def test_each_replicate_has_its_own_wafers_and_all_share_a_test():
-    drawn_for = np.repeat(["train0", "val0", "test", "train1", "val1"], [4, 1, 3, 4, 1])
+def test_each_replicate_has_its_own_wafers():
+    drawn_for = np.repeat(["train0", "val0", "test0", "train1", "val1", "test1"], [4, 1, 3, 4, 1, 3])
     ids = np.array([f"w{i}" for i in range(len(drawn_for))])
     table = replicate_table(ids, drawn_for, protocol("replicates2"))
     sizes = table.groupby(["fold", "split"])["wafer_id"].agg(list).to_dict()
     assert sizes[0, "train"] == ["w0", "w1", "w2", "w3"] and sizes[0, "val"] == ["w4"]
     assert sizes[1, "train"] == ["w8", "w9", "w10", "w11"] and sizes[1, "val"] == ["w12"]
-    assert sizes[0, "test"] == sizes[1, "test"] == ["w5", "w6", "w7"]
+    assert sizes[0, "test"] == ["w5", "w6", "w7"] and sizes[1, "test"] == ["w13", "w14", "w15"]
     with pytest.raises(InputError, match="no wafer was simulated for 'train2' of replicates3"):
         replicate_table(ids, drawn_for, protocol("replicates3"))
 

@@ -79,6 +79,7 @@ rule evaluate_wafers:
     input:
         unpack(chosen_cell),
         unpack(own_wafers),
+        home=lambda _: f"{CELL}/{{head}}.parquet".format(**chosen()),
         model=f"{STUDY}/model.json",
         wafers=rules.ingest.output.wafers,
     output:

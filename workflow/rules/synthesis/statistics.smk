@@ -168,7 +168,6 @@ rule make_findings:
                 CFG,
                 classes=SYNTHESIS.classes_of,
                 protocols=list(SYNTHESIS.protocols),
-                pooled=[name for name in SYNTHESIS.protocols if SYNTHESIS.pooled(name)],
                 **COMPARED,
             )
         ),

@@ -13,7 +13,7 @@ def evaluate(job: Job[EvaluateWafers]) -> None:
     from waferbench.base.places import TEMPLATES
     from waferbench.base.protocols import protocol
     from waferbench.classification.evaluate.classes import map_classes
-    from waferbench.classification.evaluate.scores import confusion, score
+    from waferbench.classification.evaluate.scores import at_home, confusion, score
     from waferbench.classification.evaluate.shift import shift, warnings
     from waferbench.classification.predict.model import read_classifier
     from waferbench.classification.predict.table import predict_wafers
@@ -48,11 +48,15 @@ def evaluate(job: Job[EvaluateWafers]) -> None:
     for sentence in loud:
         job.warn(f"WARNING: {file}: {sentence}")
     found = scores.set_index("metric")["value"]
-    told = f"{file}: macro-F1 {found['macro_f1']:.3f} on {len(counted)} wafers ({cell['macro_f1']:.3f} at home)"
+    home = at_home(read_table(given.home), set(counted["label"]))
+    told = (
+        f"{file}: macro-F1 {found['macro_f1']:.3f} on {len(counted)} wafers ({home:.3f} at home, of the same classes)"
+    )
     print(told, file=sys.stderr)
     pairs = confusion(counted, names)
     facts = {
         **cell,
+        "home": home,
         "study": job.study.name,
         "file": file,
         "unit": "replicate" if protocol(cell["protocol"]).replicates else "fold",

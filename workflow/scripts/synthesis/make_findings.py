@@ -19,7 +19,6 @@ def make(job: Job[MakeFindings]) -> None:
         conditions=settings.conditions,
         baseline=settings.baseline,
         oracles=settings.oracles,
-        pooled=first in settings.pooled,
         confidence=settings.confidence,
     )
     write_table(job.output.findings, find(evidence), job.provenance)

@@ -5,8 +5,8 @@
 ``lot_cv5``            the same, wafers of one lot sharing a fold;
 ``holdout_80_10_10``   one stratified split (the paper's supplement);
 ``nine_class_70_30``   one split of the configured classes and ``none`` (Tsai and Wang 2025);
-``replicates4``        of simulated wafers alone: four (any number of two and more) training sets, each with its own
-                       validation wafers, and one test set for all of them; none shares a lot with another;
+``replicates4``        of simulated wafers alone: four (any number of two and more) training sets, each with validation
+                       and test wafers of its own; none shares a lot with another;
 ``leaky_80_20``        one split made after wafers were added, of real and added ones alike (Chen et al. 2023):
                        copies and samples of test wafers are trained on. For comparison only.
 
@@ -31,7 +31,7 @@ REPLICATES = re.compile(r"replicates([1-9]\d*)")
 class Protocol:
     """name: as configured. folds: how many. group: what shares a fold: none, duplicates or lots.
 
-    replicates: how many independent training sets, 0 where folds share one set of wafers; fold r is replicate r.
+    replicates: how many independent sets of wafers, 0 where folds share one set of wafers; fold r is replicate r.
     test, val: shares of the wafers in a single split (0 in cross-validation: fold k tests, fold k + 1 validates).
     with_none: the class ``none`` joins the configured ones. leaky: wafers are added before the split.
     """

@@ -11,7 +11,7 @@ SAMPLES = (*RUN, "fold", "source")  # a source's samples of one scope; fold -1: 
 COUNTS = ("n_train_real", "n_train_synthetic", "n_train_repeated", "n_added", "steps")
 WAFERS = (
     *("wafer_id", "row", "lot", "class", "label", "rows", "columns", "dies", "failing_dies", "sha256", "canonical"),
-    "drawn_for",  # of wafers simulated under replicates: train0, val0, train1, ... or test; "" elsewhere
+    "drawn_for",  # of wafers simulated under replicates: train0, val0, test0, train1, ...; "" elsewhere
 )
 INJECTION = ("source", "label", "index", "wafer_id", "split")
 MEASURES = ("label", "stage", "reference", "metric", "value", "low", "high", "n", "n_real")

@@ -20,7 +20,7 @@ class Run(Section):
 
 
 class Replicated(Section):
-    """Simulated training sets that are independent of one another, and their test set."""
+    """Simulated training and test sets that are independent of one another."""
 
     count: int
     test_per_class: int

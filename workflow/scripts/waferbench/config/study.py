@@ -58,7 +58,7 @@ class Simulated(SimulatedWafers):
     """Wafers that the library draws itself."""
 
     test_per_class: Count = 100
-    """Test wafers of each class, which all replicates share; unused by other protocols."""
+    """Test wafers of each class in each replicate; unused by other protocols."""
 
 
 class Dataset(Section):

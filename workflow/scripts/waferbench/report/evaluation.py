@@ -36,13 +36,13 @@ def write_evaluation(
         scores, confusion, shift: by `waferbench.classification.evaluate`.
         warnings: what is shifted, a sentence each. told: what became of class names.
         names: label -> class name, in the order of the classes.
-        facts: study, file, protocol, backbone, condition, fold, head, macro_f1 (at home), confidence (of intervals),
-            n, n_left_out, n_in_training.
+        facts: study, file, protocol, backbone, condition, fold, head, home (its macro-F1 there), confidence (of
+            intervals), n, n_left_out, n_in_training.
     """
     whole = {row["metric"]: row for row in scores.to_dict("records") if not row["label"]}
     tiles = [
         ("Macro-F1 here", f"{whole['macro_f1']['value']:.3f}", _range(whole["macro_f1"]), "bad" if warnings else ""),
-        ("Macro-F1 at home", f"{facts['macro_f1']:.3f}", "on the study's own test wafers", ""),
+        ("Macro-F1 at home", f"{facts['home']:.3f}", "the same classes, of the model's own test wafers", ""),
         ("Accuracy here", f"{whole['accuracy']['value']:.3f}", _range(whole["accuracy"]), ""),
         (
             "Mean confidence",

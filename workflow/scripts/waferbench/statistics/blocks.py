@@ -1,4 +1,4 @@
-"""Scores of backbones and conditions in blocks that draw generators and trainings anew: folds, replicates, or seeds."""
+"""Scores of backbones and conditions in blocks that draw wafers, generators and trainings anew: folds or replicates."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ METRIC = "macro_f1"
 class Blocks:
     """What one protocol and head scored.
 
-    values: float (J, N, K), macro-F1 of J blocks, N backbones and K conditions. unit: ``fold`` or ``seed``. Where
-    several folds were run they are the blocks, and a fold's seeds are averaged: they share its wafers, so that they are
-    no draws that share nothing.
+    values: float (J, N, K), macro-F1 of J folds, N backbones and K conditions. A fold's seeds are averaged: they share
+        its wafers, so that they are no draws that share nothing, and one fold is one block whatever its seeds.
     """
 
     protocol: str
     head: str
-    unit: str
     values: np.ndarray
     backbones: list[str]
     conditions: list[str]
@@ -36,18 +34,17 @@ def blocks_of(scores: pd.DataFrame) -> Iterator[Blocks]:
         scores: table of `waferbench.classification.scores.collect`. What is left out is said on stderr.
     """
     for (protocol, head), part in scores.groupby(["protocol", "head"], sort=True):
-        unit = "fold" if part["fold"].nunique() > 1 else "seed"
-        table = part.pivot_table(METRIC, ["backbone", unit], "condition", aggfunc="mean")
+        table = part.pivot_table(METRIC, ["backbone", "fold"], "condition", aggfunc="mean")
         partial = table.groupby("backbone").transform(lambda column: column.isna().all()).any(axis=1)
         _say(protocol, "backbone", table[partial].index.unique("backbone"))
-        table = table[~partial].stack(future_stack=True).unstack(unit)
+        table = table[~partial].stack(future_stack=True).unstack("fold")
         lacking = table.columns[table.isna().any()]
-        _say(protocol, unit, lacking)
+        _say(protocol, "fold", lacking)
         table = table.drop(columns=lacking)
         conditions = list(table.index.unique("condition"))
         backbones = list(table.index.unique("backbone"))
         values = table.to_numpy(float).T.reshape(table.shape[1], len(backbones), len(conditions))
-        yield Blocks(str(protocol), str(head), unit, values, backbones, conditions)
+        yield Blocks(str(protocol), str(head), values, backbones, conditions)
 
 
 def _say(protocol: str, what: str, left_out: pd.Index) -> None:

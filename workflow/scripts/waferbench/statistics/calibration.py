@@ -94,9 +94,17 @@ def reliability(probabilities: np.ndarray, y: np.ndarray, bins: int = BINS) -> p
     Returns:
         bin_low, bin_high, n, and the sums confidence and correct over the wafers of the bin; empty bins left out.
     """
-    top = probabilities.max(1)
-    position = np.clip(np.ceil(top * bins).astype(int) - 1, 0, bins - 1)
-    table = pd.DataFrame({"bin": position, "confidence": top, "correct": (probabilities.argmax(1) == y).astype(float)})
+    return binned(probabilities.max(1), probabilities.argmax(1) == y, bins)
+
+
+def binned(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """As `reliability`, of calls that need not be those of the largest probability.
+
+    Args:
+        confidence: float (N,), 0-1, of the class called. correct: bool (N,).
+    """
+    position = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    table = pd.DataFrame({"bin": position, "confidence": confidence, "correct": np.asarray(correct, float)})
     table = table.groupby("bin").agg(n=("bin", "size"), confidence=("confidence", "sum"), correct=("correct", "sum"))
     return table.reset_index().assign(bin_low=lambda t: t["bin"] / bins, bin_high=lambda t: (t.pop("bin") + 1) / bins)[
         ["bin_low", "bin_high", "n", "confidence", "correct"]
@@ -105,8 +113,12 @@ def reliability(probabilities: np.ndarray, y: np.ndarray, bins: int = BINS) -> p
 
 def expected_calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: int = BINS) -> float:
     """Mean over wafers of |accuracy - confidence| of their bin, 0-1 (Guo et al. 2017, eq. 5)."""
-    table = reliability(probabilities, y, bins)
-    return float((table["confidence"] - table["correct"]).abs().sum() / len(y))
+    return calibration_error(reliability(probabilities, y, bins))
+
+
+def calibration_error(table: pd.DataFrame) -> float:
+    """As `expected_calibration_error`, of a table of `binned`."""
+    return float((table["confidence"] - table["correct"]).abs().sum() / table["n"].sum())
 
 
 def calibrate(

@@ -1,4 +1,4 @@
-"""Comparisons of conditions over folds that share their training data, or over replicates that share none."""
+"""Comparisons of conditions over folds that share their training data, or over replicates that share no wafer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def corrected_t_test(
 
     Folds share training wafers, so their differences vary less than independent ones would; the variance of the
     mean is taken as (1/J + n_test/n_train) s^2 instead of s^2/J (Nadeau and Bengio 2003, eq. 9). With the ratio 0, of
-    replicates, it is the plain paired t-test.
+    replicates, which share no wafer, it is the plain paired t-test.
 
     Args:
         differences: J scores of one condition minus those of the other, fold by fold.
@@ -146,11 +146,6 @@ def align(parts: Sequence[pd.DataFrame], metric: str) -> Aligned | None:
     values = np.stack([part[metric].groupby("fold").mean().to_numpy(float) for part in indexed])
     ratio = test_train_ratio(parts[0]["protocol"].iloc[0])
     return Aligned(values, ratio, shared.get_level_values("seed").nunique())
-
-
-def replicated(protocol: str) -> bool:
-    """Whether folds of a protocol are replicates: training sets of their own, and one test set for all."""
-    return protocol_of(protocol).replicates > 0
 
 
 def test_train_ratio(protocol: str) -> float:

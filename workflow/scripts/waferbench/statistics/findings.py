@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from waferbench.base.tables import RUN, TABLES
 from waferbench.statistics.ceiling import UNDETERMINED, UNLIKE, alone, ceiling_of, repeated, share_of_ceiling
-from waferbench.statistics.comparisons import Pair, pair_cells, power_effect, replicated
+from waferbench.statistics.comparisons import ROUNDING, SEED, Pair, pair_cells, power_effect
 from waferbench.statistics.gains import METRIC, Condition, steps
+from waferbench.statistics.labels import labels_of, usual
 
 HEADS = ("ecoc_svm", "softmax")  # the first that a study has
-REAL = "real"  # source of the rows that hold the judge's calls of held-out wafers
 NAN = math.nan
 
 
@@ -29,8 +28,7 @@ class Evidence:
 
     scores, validation: tables of `waferbench.classification.scores.collect`, on test and on validation wafers, of one
     protocol. agreement, texture, reconstruction: tables of these names, empty where a study has none. conditions: in
-    the study's order. oracles: sources that add further real wafers. pooled: whether all folds share generators, and
-    with them samples.
+    the study's order. oracles: sources that add further real wafers.
     """
 
     scores: pd.DataFrame
@@ -41,7 +39,6 @@ class Evidence:
     conditions: Sequence[Condition]
     baseline: str
     oracles: Collection[str] = ()
-    pooled: bool = False
     confidence: float = 0.95
 
 
@@ -124,7 +121,8 @@ def find(evidence: Evidence) -> pd.DataFrame:
         finding: headline, ceiling, best_generator, share, agreement, judging, power, texture, reconstruction, of
         which those are left out that a study has nothing for; subject: a condition or source; value, low, high:
         fractions (of texture the AUC), of the first figure in the text, NaN where there is none; n: folds or
-        replicates, of agreement and reconstruction wafers; text: a sentence, differences in points of macro-F1.
+        replicates, of agreement and reconstruction the judge's calls; text: a sentence, differences in points of
+        macro-F1.
     """
     found = Findings()
     if not len(evidence.scores):
@@ -149,7 +147,7 @@ def find(evidence: Evidence) -> pd.DataFrame:
     if best and mine:
         _best(found, study, best, mine)
         share = _share(found, study, best, mine) if ceiling else ""
-        parts.append(f"the best generator ({best.name}) {share}{mine.adds()}")
+        parts.append(f"the best generator ({best.name}{_tied(study, best, validation)}) {share}{mine.adds()}")
         parts.append(_labels(found, evidence, best.source))
     first, pair = ceiling or mine, mine or ceiling
     if pair is None:
@@ -186,14 +184,31 @@ def _best_generator(study: Study, validation: pd.DataFrame) -> Condition | None:
 
     Conditions that keep what a judge confirms stand for no generator, unless there is no other. An oracle is none.
     """
-    made = [c for c in _generators(study.evidence) if study.over_repeats(c) or study.over_real(c)]
-    made = [c for c in made if not c.keep_if_judged] or made
     means = validation.groupby("condition")[METRIC].mean()
-    return max(made, key=lambda condition: means.get(condition.name, -math.inf), default=None)
+    return max(_generators(study), key=lambda condition: means.get(condition.name, -math.inf), default=None)
 
 
-def _generators(evidence: Evidence) -> list[Condition]:
-    return [c for c in evidence.conditions if c.source not in ("none", "repeat", *evidence.oracles)]
+def _generators(study: Study) -> list[Condition]:
+    evidence = study.evidence
+    made = [c for c in evidence.conditions if c.source not in ("none", "repeat", *evidence.oracles)]
+    made = [c for c in made if study.over_repeats(c) or study.over_real(c)]
+    return [c for c in made if not c.keep_if_judged] or made
+
+
+def _tied(study: Study, best: Condition, validation: pd.DataFrame) -> str:
+    """The generators that validation wafers do not tell from the best one, for the headline.
+
+    As where a recipe is chosen: the mean of paired differences is at most one standard error over folds. One fold, in
+    which nothing is known of that error, tells none apart.
+    """
+    wide = validation.pivot_table(index=[*SEED, "fold"], columns="condition", values=METRIC)
+    tied = []
+    for other in _generators(study):
+        if other != best and {best.name, other.name} <= set(wide):
+            lead = (wide[best.name] - wide[other.name]).dropna()
+            if len(lead) < 2 or lead.mean() <= lead.std(ddof=1) / math.sqrt(len(lead)) + ROUNDING:
+                tied.append(other.name)
+    return f"; on validation wafers not told from {', '.join(tied)}" if tied else ""
 
 
 def _ceiling(found: Findings, study: Study, oracle: Condition) -> None:
@@ -233,74 +248,42 @@ def _share(found: Findings, study: Study, best: Condition, mine: Gain) -> str:
         text = f"What share of the ceiling {best.name} reaches is not determined: {why}."
         found.add("share", best.name, text, n=count)
         return ""
-    reached = _reaches(row)
-    text = f"Of the ceiling {best.name} reaches {reached}"
+    text = f"Of the ceiling {best.name} reaches {_reaches(row)}"
     other = study.shares.get(repeated(study.evidence.conditions, best))
     if other is not None and not math.isnan(other["share"]):
         text += f", and {other['condition']} without a synthetic wafer {_reaches(other)}"
     found.add("share", best.name, f"{text}.", *(float(row[name]) for name in ("share", "low", "high")), n=count)
-    return f"reaches {reached.replace(' (', ' of that (', 1)} and "
+    return f"reaches {_reaches(row, ' of that')} and "
 
 
-def _reaches(row: pd.Series) -> str:
-    """``40% (33% to 46%)``, and whether that can be told from none."""
-    none = ": cannot be told from none" if row["low"] <= 0 <= row["high"] else ""
-    share = _percent(row["share"]) if row["share"] > 0 else "none"
-    return f"{share} ({_percent(row['low'])} to {_percent(row['high'])}{none})"
+def _reaches(row: pd.Series, of: str = "") -> str:
+    """``40% (33% to 46%)``, none, or an unknown share, where it cannot be told from none."""
+    share = _percent(row["share"]) if row["low"] > 0 else "none" if row["high"] < 0 else "an unknown share"
+    return f"{share}{of} ({_percent(row['low'])} to {_percent(row['high'])})"
 
 
 def _labels(found: Findings, evidence: Evidence, source: str) -> str:
-    """Which share of a source's labels is wrong, by the judge's agreement over that with held-out real wafers.
-
-    Classes count alike. The interval is that of independent samples and of this judge; a sample or held-out wafer that
-    several folds' judges have called counts once.
-    """
-    table = evidence.agreement
-    table = table[table["in_pool"].astype(bool)].assign(right=table["y_judge"] == table["label"])
-    by = {}
-    for name, part in table.groupby("source"):
-        by[name] = part.groupby("label")["right"].agg(["mean", "size"])
-        by[name]["size"] /= _times(part, evidence.pooled)
-    if source not in by:
+    """Which share of a source's labels is wrong, for the headline; "" where no judge called its samples."""
+    mine = labels_of(evidence.agreement, source)
+    if mine is None:
         return ""
-    mine, real = by[source], by.get(REAL)
-    if real is not None:
-        shared = mine.index.intersection(real.index)
-        mine, real = mine.loc[shared], real.loc[shared]
-    (carried, noise), (floor, floor_noise) = _mean_share(mine), (1.0, 0.0) if real is None else _mean_share(real)
-    if not len(mine) or not floor:
-        return ""
-    ratio = carried / floor
-    error = math.sqrt(noise + ratio**2 * floor_noise) / floor
-    reach = float(stats.norm.ppf(0.5 + evidence.confidence / 2)) * error
-    wrong, low, high = (min(max(1 - r, 0.0), 1.0) for r in (ratio, ratio + reach, ratio - reach))
-    text = f"a classifier of real wafers takes {carried:.0%} of {source}'s samples for the class they were made for"
-    if real is not None:
-        text += f", and {floor:.0%} of held-out real wafers for theirs"
-    most = "" if real is not None else "at most "  # without a floor all of the judge's own errors are counted
-    what = f"{most}{wrong:.0%} of its labels are wrong" if wrong >= 0.005 else "its labels are as right as real ones"
-    count = round(mine["size"].sum())
-    found.add("agreement", source, f"{text[:1].upper()}{text[1:]}: {what}.", wrong, low, high, count)
+    text = (
+        f"A classifier of real wafers takes {mine.carried:.0%} of {source}'s samples for the class they were made for"
+    )
+    if not math.isnan(mine.floor):
+        text += f", and {mine.floor:.0%} of held-out real wafers for theirs"
+    most = "at most" if math.isnan(mine.floor) else "about"  # without a floor all of the judge's own errors are counted
+    oracle = usual(evidence.agreement, evidence.oracles)
+    if mine.wrong < 0.005 or mine.wrong <= oracle:
+        what = "its labels are as right as real ones"
+    else:
+        what = f"{most} {_percent(mine.wrong)} of its labels are wrong, {mine.worst} first"
+    text += f": {what}"
+    if mine.worst:
+        text += f" (furthest short is {mine.worst}: {mine.share:.0%} against {mine.worst_floor:.0%}"
+        text += f"; counted alike, {_percent(oracle)} of further real wafers)" if oracle else ")"
+    found.add("agreement", source, f"{text}.", mine.wrong, n=mine.n)
     return what
-
-
-def _mean_share(table: pd.DataFrame) -> tuple[float, float]:
-    """Mean over classes of a share, and its variance; columns mean and size."""
-    variance = table["mean"] * (1 - table["mean"]) / table["size"]
-    return float(table["mean"].mean()) if len(table) else 0.0, float(variance.sum() / max(len(table), 1) ** 2)
-
-
-def _times(part: pd.DataFrame, pooled: bool) -> int:
-    """How many judges have called each of a source's samples, or each held-out wafer.
-
-    Samples of pooled generators are the same in every fold. Held-out wafers are the same for every seed, and replicates
-    share them.
-    """
-    folds = part["fold"].nunique()
-    if (part["source"] == REAL).all():
-        shared = replicated(str(part["protocol"].iloc[0]))
-        return int(part["seed"].nunique() * (folds if shared else 1))
-    return int(folds) if pooled else 1
 
 
 def _judging(found: Findings, study: Study) -> None:

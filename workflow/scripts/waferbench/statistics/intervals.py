@@ -12,7 +12,7 @@ import pandas as pd
 
 from waferbench.base.seeds import derive_seed
 from waferbench.base.tables import TABLES
-from waferbench.statistics.comparisons import REFERENCE, SEED, replicated
+from waferbench.statistics.comparisons import REFERENCE, SEED
 
 MEASURES = ("value", "pooled", "accuracy")
 Drawn = dict[str, np.ndarray]  # of each measure float64 (1 + B,): of the wafers as they are, then resampled
@@ -31,8 +31,8 @@ def wafer_intervals(
     """Bootstrap intervals of macro-F1, and of its paired differences to ``real``, the baseline and others.
 
     Test wafers are resampled within each fold and true class; all conditions, backbones, heads and seeds meet the same
-    resamples, and so do replicates, which share their test wafers. A score is the mean over folds and seeds, as in the
-    tables. Beside it stand those of all folds' calls put together, in which a class is scored once on all its wafers.
+    resamples. A score is the mean over folds and seeds, as in the tables. Beside it stand those of all folds' calls put
+    together, in which a class is scored once on all its wafers.
 
     Args:
         predictions: of all cells, by `waferbench.classification.scores.collect`.
@@ -68,11 +68,8 @@ def _resampled(
     """(head, backbone, condition) -> its measures: of the wafers as they are, then resampled."""
     cells: dict[tuple[str, str, str], list[np.ndarray]] = {}
     pooled: dict[tuple[str, str, str], dict[int, np.ndarray]] = {}
-    shared = replicated(predictions["protocol"].iloc[0])
-    known: dict[tuple, np.ndarray] = {}  # a leaky protocol tests each condition on other wafers
     for fold, part in predictions.groupby("fold", sort=True):
-        if not shared:
-            known.clear()
+        known: dict[tuple, np.ndarray] = {}  # a leaky protocol tests each condition on other wafers
         for key, cell in part.groupby(["head", "backbone", "condition", *SEED], sort=True):
             cell = cell.sort_values("wafer_id")
             wafers, index = tuple(cell["wafer_id"]), pd.Index(labels)

@@ -71,7 +71,7 @@ def mixed_effects(scores: pd.DataFrame, baseline: str, confidence: float = 0.95)
 
     Returns:
         The table mixed_model, fractions; std_...: standard deviations of the effect between backbones, between folds
-        (or replicates, or with one fold seeds), and of what neither explains. Where one of the two has fewer than four
+        (or replicates), and of what neither explains. Where one of the two has fewer than four
         levels, or the fit did not converge, ``verdict`` says so and the numbers are NaN.
     """
     rows = []
@@ -79,7 +79,7 @@ def mixed_effects(scores: pd.DataFrame, baseline: str, confidence: float = 0.95)
         if baseline not in blocks.conditions:
             continue
         count, n, _ = blocks.values.shape
-        verdict = too_few(n, "backbone", LEAST) or too_few(count, blocks.unit, LEAST)
+        verdict = too_few(n, "backbone", LEAST) or too_few(count, "fold", LEAST)
         names = {"protocol": blocks.protocol, "head": blocks.head, "reference": baseline}
         names |= {"n_backbones": n, "n_folds": count}
         reference = blocks.values[:, :, blocks.conditions.index(baseline)]

@@ -28,8 +28,8 @@ ROUNDING = 1e-9  # of mean ranks
 def rank_conditions(scores: pd.DataFrame, confidence: float = 0.95) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Mean ranks of the conditions, and the p-value of each pair, per protocol and head.
 
-    Where folds (or replicates, or with one fold seeds) are enough for an order of the conditions to be rare at
-    1 - confidence, conditions are ranked in each of them and on each backbone, and p-values are those of `permuted`.
+    Where folds (or replicates) are enough for an order of the conditions to be rare at 1 - confidence, conditions are
+    ranked in each of them and on each backbone, and p-values are those of `permuted`.
     Otherwise scores are averaged over folds and p-values are Friedman's and Nemenyi's own, which speak of these
     generators' draws alone, and ``verdict`` says so.
 
@@ -39,8 +39,8 @@ def rank_conditions(scores: pd.DataFrame, confidence: float = 0.95) -> tuple[pd.
 
     Returns:
         The tables ranks (mean_rank 1 = best, equal scores share their mean rank; statistic: Friedman's chi-squared of
-        the mean ranks; two of them that differ by critical_difference or more differ significantly; n_blocks: folds or
-        seeds) and rank_pairs (each pair once). Where ``verdict`` says that backbones or conditions are too few, there
+        the mean ranks; two of them that differ by critical_difference or more differ significantly; n_blocks:
+        folds) and rank_pairs (each pair once). Where ``verdict`` says that backbones or conditions are too few, there
         is no test: these numbers are NaN and rank_pairs has no rows.
     """
     ranks, pairs = [], []
@@ -60,7 +60,7 @@ def rank_conditions(scores: pd.DataFrame, confidence: float = 0.95) -> tuple[pd.
                 p_value, difference = iman_davenport(statistic, k, n), critical_difference(k, n, confidence)
                 found = list(_nemenyi(values[0], blocks.conditions))
                 verdict = (
-                    f"for these generators alone: {count} {blocks.unit}{' is' if count == 1 else 's are'} too few to "
+                    f"for these generators alone: {count} fold{' is' if count == 1 else 's are'} too few to "
                     "tell their draws from the conditions"
                 )
             pairs += [{**names, **row} for row in found]

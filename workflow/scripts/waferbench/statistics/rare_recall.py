@@ -149,10 +149,10 @@ def _count(
 ) -> dict[tuple[str, str], _Counted]:
     """(backbone, condition) -> what its cells call of the classes in these columns."""
     counted: dict[tuple[str, str], _Counted] = {}
-    drawn: dict[tuple[str, ...], np.ndarray] = {}  # weights of the wafers of a fold, or of replicates' shared ones
+    drawn: dict[tuple[str, ...], np.ndarray] = {}  # weights of the wafers of a fold
     for i, cell in enumerate(progress(cells, "rare recall")):
         if i and cell.fold != cells[i - 1].fold:
-            drawn = {ids: weights for ids, weights in drawn.items() if ids == cell.test.ids}
+            drawn.clear()
         val = _weights(cell.validation, drawn, bootstrap, derive_seed(seed, cell.fold, "validation"))
         test = _weights(cell.test, drawn, bootstrap, derive_seed(seed, cell.fold, "test"))
         sums = counted.setdefault(cell.key, _nothing(len(columns), 1 + bootstrap))

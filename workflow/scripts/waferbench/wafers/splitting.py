@@ -108,16 +108,16 @@ def fold_table(wafer_ids: np.ndarray, test_fold: np.ndarray, n_splits: int) -> p
 
 
 def sets_of(replicate: int) -> tuple[str, str, str]:
-    """The sets of simulated wafers that train, validate and test in a replicate; all test on the same.
+    """The sets of simulated wafers that train, validate and test in a replicate.
 
     >>> sets_of(2)
-    ('train2', 'val2', 'test')
+    ('train2', 'val2', 'test2')
     """
-    return f"train{replicate}", f"val{replicate}", "test"
+    return f"train{replicate}", f"val{replicate}", f"test{replicate}"
 
 
 def replicate_table(wafer_ids: np.ndarray, drawn_for: np.ndarray, protocol: Protocol) -> pd.DataFrame:
-    """Rows (wafer_id, fold, split) of the wafers of each replicate, fold r, and of the test set that all share.
+    """Rows (wafer_id, fold, split) of the wafers of each replicate, fold r.
 
     Args:
         drawn_for: str (N,), the set that each wafer was simulated for.

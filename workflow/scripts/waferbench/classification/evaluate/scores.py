@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import f1_score
 
-from waferbench.base.tables import probabilities
-from waferbench.statistics.calibration import expected_calibration_error
+from waferbench.statistics.calibration import binned, calibration_error
 from waferbench.statistics.comparisons import ROUNDING
 from waferbench.statistics.intervals import resample
 
@@ -17,13 +17,14 @@ CONFUSION = ("y_true", "y_pred", "n")
 
 
 def score(table: pd.DataFrame, labels: Sequence[str], count: int, confidence: float, seed: int) -> pd.DataFrame:
-    """macro_f1 and accuracy; precision, recall and f1 of each class; ece and mean_confidence of the probabilities.
+    """macro_f1 and accuracy; precision, recall and f1 of each class; ece and mean_confidence of the calls.
 
-    Macro-F1 is the plain mean over the classes that the set has: of another set's classes nothing is known. Intervals
+    Macro-F1 is the plain mean over the classes that the set has: of another set's classes nothing is known. A call is
+    as sure as the probability of the class called, whichever head called it. Intervals
     are percentiles over wafers resampled within each class, and NaN where no resample differs.
 
     Args:
-        table: ``label, called, probability`` and ``p_<label>`` of each wafer that counts.
+        table: ``label, called, probability`` of each wafer that counts.
         labels: slugs of the classifier's classes.
         count: resamples.
         confidence: of the intervals, 0-1.
@@ -47,12 +48,24 @@ def score(table: pd.DataFrame, labels: Sequence[str], count: int, confidence: fl
         support = int((true == k).sum())
         for metric, values in (("precision", precision), ("recall", recall), ("f1", f1)):
             rows.append((metric, labels[k], values[:, k], support))
-    certain = table[probabilities(labels)].to_numpy().max(1)
+    certain = table["probability"].to_numpy(float)
     rows.append(("mean_confidence", "", weights @ certain / weights.sum(1), len(true)))
     found = [(metric, label, *_interval(values, confidence), n) for metric, label, values, n in rows]
-    ece = expected_calibration_error(table[probabilities(labels)].to_numpy(), true)
+    ece = calibration_error(binned(certain, true == called))
     found.append(("ece", "", ece, np.nan, np.nan, len(true)))
     return pd.DataFrame(found, columns=list(SCORES))
+
+
+def at_home(predictions: pd.DataFrame, labels: Collection[str]) -> float:
+    """Macro-F1 of the same classifier's own test wafers of these classes: what a set that has no other is held against.
+
+    Args:
+        predictions: of its cell, ``y_true, y_pred``.
+    """
+    mine = predictions[predictions["y_true"].isin(list(labels))]
+    if mine.empty:
+        return float("nan")
+    return float(f1_score(mine["y_true"], mine["y_pred"], labels=sorted(labels), average="macro", zero_division=0))
 
 
 def confusion(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

@@ -127,7 +127,7 @@ class Budget(Section):
     exclude: tuple[str, ...] = ()
     """Class names that get none."""
     everywhere: NotNegative = 0.2
-    """At least so many times the real count for every class, so that looking synthetic tells no class."""
+    """At least so many times the real count for every class, so that looking synthetic tells less of it."""
     equal: bool = True
     """Refuse conditions that cannot add the same counts as the others; false: each adds what it has, as published."""
 

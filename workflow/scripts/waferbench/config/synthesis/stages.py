@@ -297,8 +297,6 @@ class AnalyseGrid(Compared):
 class MakeFindings(Scored, AnalyseGrid):
     protocols: tuple[str, ...]
     """In the study's order: findings are of the first that compares conditions."""
-    pooled: tuple[str, ...]
-    """Those whose folds share generators."""
 
 
 class MeasureRareRecall(Scored, Compared):

@@ -12,9 +12,9 @@ from waferbench.report.kit.tables import BLANK, Cell, Table, name, number
 from waferbench.report.kit.words import known
 from waferbench.report.synthesis.figures import source_colours
 from waferbench.report.synthesis.study import Study
+from waferbench.statistics.labels import REAL
 
 LIMIT = 0.6  # of what real wafers reach: below it the judge does not see the class that was asked for
-REAL = "real"  # source of the rows that hold the judge's calls of held-out wafers
 REBUILT = ["agreement", "agreement_original", "error"]
 SEEN = 0.6  # area under the ROC curve from which origin counts as visible
 TELLING = 0.05  # bits of the class
@@ -148,11 +148,12 @@ def _rebuilt(table: pd.DataFrame, label: str) -> Cell:
 
 
 def _mean(cells: list[Cell], floors: list[Cell]) -> Cell:
-    """The mean of a column over its classes, and its share of the floors of the same classes, where there are any."""
+    """The mean of a column over its classes, and what is left of these classes' floors, which none exceeds."""
     known_at = [i for i, cell in enumerate(cells) if cell is not BLANK]
     values = [float(cells[i].value) for i in known_at]
-    floor = sum(float(floors[i].value) for i in known_at if floors[i] is not BLANK) if floors else 0.0
-    note = f"{sum(values) / floor:.0%} of real" if floor else ""
+    pairs = [(float(cells[i].value), float(floors[i].value)) for i in known_at if floors and floors[i] is not BLANK]
+    floor = sum(floor for _, floor in pairs)
+    note = f"{sum(map(min, pairs)) / floor:.0%} of real, class by class" if floor else ""
     return Cell(f"{sum(values) / len(values):.0%}", sum(values) / len(values), note) if values else BLANK
 
 

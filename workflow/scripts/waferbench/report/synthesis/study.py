@@ -114,7 +114,7 @@ class Study:
 
     @property
     def replicated(self) -> bool:
-        """Folds of the protocol are replicates: training sets of their own and one test set for all."""
+        """Folds of the protocol are replicates, which share no wafer."""
         return protocols.protocol(self.protocol).replicates > 0 if self.protocol else False
 
     @property

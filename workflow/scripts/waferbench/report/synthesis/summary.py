@@ -135,7 +135,7 @@ def _what_was_run(study: Study) -> str:
     s = "s" if len(study.backbones) > 1 else ""
     where = f"{len(study.folds_run)} of {n_splits} cross-validation folds" if n_splits > 1 else "one split"
     if study.replicated:
-        where = f"{len(study.folds_run)} replicates, which have training wafers of their own and share test wafers,"
+        where = f"{len(study.folds_run)} replicates, each with training and test wafers of its own,"
     tested = "added wafers as well as real ones" if study.leaky else "no synthetic sample"
     return (
         f"This study trained {len(study.backbones)} backbone{s} on {len(study.conditions)} kinds of training data "

@@ -158,8 +158,7 @@ def per_class(study: Study, backbone: str | None = None) -> Table:
     t = t if backbone is None else t[t["backbone"] == backbone]
     means = t.pivot_table(index="label", columns="condition", values="f1", aggfunc="mean")
     wide = means.reindex(index=[n for n in study.names if n in means.index], columns=study.conditions)
-    counted = ["label"] if study.replicated else ["fold", "label"]  # replicates share their test wafers
-    support = t.drop_duplicates(counted).groupby("label")["support"].sum()
+    support = t.drop_duplicates(["fold", "label"]).groupby("label")["support"].sum()
     values = wide.to_numpy(float)
     low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
     rows = []

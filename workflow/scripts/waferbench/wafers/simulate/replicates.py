@@ -1,4 +1,4 @@
-"""Simulated wafers of a study of replicates: training sets that are independent of one another, and one test set.
+"""Simulated wafers of a study of replicates, whose training and test sets are independent of one another.
 
 Each replicate is as large as a study without replicates; a fifth of each class validates. Every set is a simulation of
 its own: no lot is in two of them.
@@ -18,17 +18,16 @@ from waferbench.wafers.store import WaferStore
 from waferbench.wafers.table import WaferSet, require_classes
 
 VALIDATING = 0.2  # of each class of a replicate
-TEST = sets_of(0)[-1]  # no wafer in it repeats another, so that each counts
 
 
 def replicated_wafers(
     settings: SimulatedWafers, replicated: Replicated, seed: int, classes: Sequence[str]
 ) -> tuple[WaferSet, list[str]]:
-    """The wafers of all replicates and their test set; ids are ``sim-``, their set and their number in it.
+    """The wafers of all replicates; ids are ``sim-``, their set and their number in it.
 
     Args:
         settings: how many wafers of which class a replicate has, and how hard they are.
-        replicated: how many replicates, and how many test wafers of each class.
+        replicated: how many replicates, and how many test wafers of each class in each of them.
         seed: of the study.
         classes: names of the classes under study, each of which must be asked for.
 
@@ -49,18 +48,19 @@ def replicated_wafers(
         )
     validating = {name: min(max(1, round(VALIDATING * count)), count - 1) for name, count in counts.items()}
     training = {name: count - validating[name] for name, count in counts.items()}
-    wanted: dict[str, Mapping[str, int]] = {}
+    wanted: dict[str, tuple[Mapping[str, int], float]] = {}  # set -> wafers of each class, fraction that repeats
     for replicate in range(replicated.count):
         train, val, test = sets_of(replicate)
-        wanted |= {train: training, val: validating, test: dict.fromkeys(counts, replicated.test_per_class)}
+        wanted |= {train: (training, settings.duplicates), val: (validating, settings.duplicates)}
+        wanted[test] = (dict.fromkeys(counts, replicated.test_per_class), 0.0)  # each of its wafers counts
 
     maps, names, lots, ids, drawn_for = [], [], [], [], []
-    for name, number in wanted.items():
+    for name, (number, duplicates) in wanted.items():
         drawn, classes_drawn, lots_drawn = simulate(
             number,
             derive_seed(seed, "replicates", name),
             settings.wafers_per_lot,
-            settings.duplicates if name != TEST else 0.0,
+            duplicates,
             settings.difficulty,
         )
         maps += drawn
