@@ -61,6 +61,8 @@ def check(study: Path) -> dict[str, pd.DataFrame]:
         sources = set(tables[name]["source"])
         assert sources == set(scores["condition"]) & SOURCES, f"{name}: {sources}"
     _check_fairness(scores, tables["budget"])
+    if not scores["protocol"].str.startswith("leaky").any():
+        _check_counts(study, scores)
     _check_floor(tables["agreement"], folds, set(scores["condition"]) & SOURCES)
     first, text = tables["findings"].iloc[0], " ".join(page.split())
     assert first["finding"] == "headline" and first["text"].split(" (")[0] in text, (
@@ -83,6 +85,15 @@ def _check_fairness(scores: pd.DataFrame, budget: pd.DataFrame) -> None:
     assert (others["n_added"] == others["planned"]).all() and (others["n_added"] > 0).all()
 
 
+def _check_counts(study: Path, cells: pd.DataFrame) -> None:
+    """Of each class every condition that adds wafers added as many as the others."""
+    for key, conditions in cells[~cells["condition"].isin(REAL)].groupby(["protocol", "seed", "fold"])["condition"]:
+        folder = study / "{}/seed{}/fold{}/injection".format(*key)
+        files = [folder / f"{condition}.parquet" for condition in conditions.unique()]
+        counts = pd.DataFrame([pd.read_parquet(file)["label"].value_counts() for file in files])
+        assert (counts.nunique() == 1).all() and not counts.isna().any(axis=None), f"{key}: {counts}"
+
+
 def _check_floor(agreement: pd.DataFrame, folds: pd.DataFrame, sources: set[str]) -> None:
     """The judge has judged every source's samples, and the real wafers that the fold tests on."""
     assert set(agreement["source"]) == sources | ({"real"} if sources else set())
@@ -103,9 +114,26 @@ def _check_replicates(tables: dict[str, pd.DataFrame]) -> None:
     assert verdicts == {"the ceiling itself"}, f"no ceiling: {verdicts}"
 
 
+def _check_fitted(study: Path, folds: pd.DataFrame) -> None:
+    """Every generator, filter and classifier names its fold's training wafers as what it was fitted on."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "workflow/scripts"))
+    from waferbench.base.artifacts import read_provenance
+    from waferbench.wafers.leakage import fitted_on
+
+    for (protocol, seed, fold), wafers in folds.groupby(["protocol", "seed", "fold"]):
+        folder = study / f"{protocol}/seed{seed}/fold{fold}"
+        expected = fitted_on(wafers[wafers["split"] == "train"])["fitted_on"]
+        files = list(folder.glob("**/*.safetensors"))
+        kinds = {file.relative_to(folder).parts[:2] for file in files}
+        assert {("sources", name) for name in SOURCES - {"oracle"}} <= kinds, f"fold {fold}: {sorted(kinds)}"
+        for file in files:
+            assert read_provenance(file).get("fitted_on") == expected, f"{file}: fitted on other wafers"
+
+
 if __name__ == "__main__":
     study = check(Path(sys.argv[1]))
     _check_replicates(study)
+    _check_fitted(Path(sys.argv[1]), study["folds"])
     found = study["scores"]
     print(
         found.groupby(["head", "backbone", "condition"])["macro_f1"].agg(["mean", "std", "count"]).round(4).to_string()

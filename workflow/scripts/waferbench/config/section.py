@@ -32,7 +32,12 @@ class Section(BaseModel):
     """Base of all sections. Unknown keys are refused; `2`, `2.0` and `"2"` are one number; `a,b` is a list of two."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, validate_default=True
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        defer_build=True,  # a job reads one section of a hundred that it imports
     )
 
     @model_validator(mode="before")
