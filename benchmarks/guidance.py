@@ -47,8 +47,8 @@ from waferbench.wafers.render import render
 from waferbench.wafers.training import TrainingWafers
 
 CPU = torch.device("cpu")
-MEASURED = ["share", "coverage", "n", "ms", "commit"]
-COLUMNS = ["source", "fold", "seed", "guidance", "ramp", "sampler_steps", "label", *MEASURED]
+MEASURED = ["share", "coverage", "ms", "commit"]
+COLUMNS = ["source", "fold", "seed", "guidance", "ramp", "sampler_steps", "n", "label", *MEASURED]
 NEIGHBOURS = 5
 Draw = Callable[[str, int], np.ndarray]
 
@@ -156,7 +156,12 @@ def main() -> None:
         for label in study.wafers.classes:
             start = time.process_time()
             images, seconds = draw(label, args.samples), time.process_time() - start
-            row = {"source": args.source, "guidance": weight, "ramp": args.ramp or "", "label": label}
+            row = {
+                "source": args.source,
+                "guidance": weight,
+                "ramp": getattr(source, "guidance_ramp", "none"),
+                "label": label,
+            }
             row |= {"sampler_steps": source.sampler_steps, "n": args.samples, "ms": 1000 * seconds / args.samples}
             rows.append(row | study.measures(images, label))
     told = {"fold": args.fold, "seed": study.settings.seed, "commit": commit()}
