@@ -93,7 +93,7 @@ def test_the_whole_story_in_its_order():
     rows = table.set_index("finding")
     first = rows.loc["headline", "text"]
     assert first.startswith("Perfect synthesis adds 5.") and "the best generator (die_flow) reaches" in first
-    assert first.endswith("about 25% of its labels are wrong, center first.") and "% of that (" in first
+    assert first.endswith("about 25% of its labels are wrong, above all of center.") and "% of that (" in first
     assert "% of that (" in first and "and adds 1." in first and "points over oversample (" in first
     assert rows.loc["headline", "value"] == pytest.approx(0.05, abs=0.005)
     assert rows.loc["ceiling", "value"] == pytest.approx(0.04, abs=0.005), "over repeated wafers"
@@ -192,12 +192,12 @@ def test_a_ceiling_that_may_be_nothing_gives_no_share():
 def test_a_class_that_beats_its_floor_does_not_pay_for_one_that_fails():
     mine = {"real": {"a": 0.6, "b": 0.6}, "die_flow": {"a": 1.0, "b": 0.1}}
     row = find(evidence(agreement=agreement(mine))).set_index("finding").loc["agreement"]
-    assert row["value"] == pytest.approx(0.5 / 1.2) and "42% of its labels are wrong, b first" in row["text"]
+    assert row["value"] == pytest.approx(0.5 / 1.2) and "42% of its labels are wrong, above all of b" in row["text"]
 
 
 def test_wrong_labels_are_held_against_those_of_further_real_wafers():
     mine = {"real": {"a": 0.6, "b": 0.6}, "oracle": {"a": 0.7, "b": 0.5}}
-    for share, said in ((0.55, "as right as real ones"), (0.3, "about 25% of its labels are wrong, a first")):
+    for share, said in ((0.55, "as right as real ones"), (0.3, "about 25% of its labels are wrong, above all of a")):
         given = agreement({**mine, "die_flow": {"a": share, "b": 0.6}})
         rows = find(evidence(agreement=given)).set_index("finding")
         assert said in rows.loc["headline", "text"] and "8% of further real wafers" in rows.loc["agreement", "text"]

@@ -277,7 +277,7 @@ def _labels(found: Findings, evidence: Evidence, source: str) -> str:
     if mine.wrong < 0.005 or mine.wrong <= oracle:
         what = "its labels are as right as real ones"
     else:
-        what = f"{most} {_percent(mine.wrong)} of its labels are wrong, {mine.worst} first"
+        what = f"{most} {_percent(mine.wrong)} of its labels are wrong, above all of {mine.worst}"
     text += f": {what}"
     if mine.worst:
         text += f" (furthest short is {mine.worst}: {mine.share:.0%} against {mine.worst_floor:.0%}"
