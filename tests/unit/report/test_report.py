@@ -69,6 +69,11 @@ def test_pooled_generators_simulated_wafers_and_few_folds_are_said(tmp_path):
     render(study, tmp_path)
     simulated = summarise(read_study(inputs, settings(source="simulated"), tmp_path))
     assert simulated.sentences[2].startswith("Read it as a rehearsal")
+    suspects = pd.DataFrame({"is_issue": [True]})
+    for source, told in (("lswmd", True), ("simulated", False)):  # the labels of simulated wafers are right
+        wafers = read_study(inputs, settings(source=source), tmp_path)
+        found = summarise(dataclasses.replace(wafers, tables={**wafers.tables, "label_noise": suspects})).cautions
+        assert any("look wrong" in caution for caution in found) is told
 
 
 def test_a_diverged_gan_is_a_caution(tmp_path):

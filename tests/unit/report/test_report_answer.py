@@ -177,9 +177,7 @@ def test_replicates_are_called_replicates(study, tmp_path):
     text = write(replicated, tmp_path)
     assert "5 replicates, each with training and test wafers of its own" in text and "between replicates" in text
     assert "by the plain paired t" in text and "Nadeau" not in text and "Measured in the first replicate alone" in text
-    real = write(study, tmp_path)
-    assert "Nadeau" in real
-    assert "look wrong" in real and "look wrong" not in text, "every label of a simulated wafer is right"
+    assert "Nadeau" in write(study, tmp_path)
 
 
 @pytest.mark.parametrize("lacking", ["oracle", "sources", "folds", "pooled"])

@@ -199,7 +199,7 @@ def cautions(study: Study, gain: pd.Series | None, condition: str, unfair: bool 
     for source, told in diverged(study).items():
         found.append(f"the training of {source} diverged ({told}), so its last healthy weights were used")
     suspects = int(study.label_noise["is_issue"].fillna(False).astype(bool).sum())
-    if suspects and study.settings.dataset.source != "simulated":  # of which every label is right
+    if suspects and not study.simulated:  # of which every label is right
         found.append(f"the labels of {suspects:,} wafers look wrong, which no score allows for")
     weak = weak_classes(study)
     if weak:
