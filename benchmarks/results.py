@@ -152,7 +152,8 @@ def of_study(name: str) -> str:
     order = [*dict.fromkeys([BASELINE, REFERENCE, "oracle", *sorted(scores["condition"].unique())])]
     scores = scores.sort_values("condition", key=lambda names: names.map(order.index), kind="stable")
     told = {column: sorted({str(each) for each in scores[column]}) for column in ("fold", "seed", "settings", "commit")}
-    what = f"Folds {', '.join(told['fold'])} of {scores['protocol'].iloc[0]}, seed {', '.join(told['seed'])}"
+    folds = f"Fold{'s' if len(told['fold']) > 1 else ''} {', '.join(told['fold'])}"
+    what = f"{folds} of {scores['protocol'].iloc[0]}, seed {', '.join(told['seed'])}"
     parts = [f"{what}; commit `{'`, `'.join(told['commit'])}`, settings `{told['settings'][0]}`."]
     for backbone, cells in scores.groupby("backbone"):
         for head in (head for head in HEADS if (cells["head"] == head).any()):
@@ -164,10 +165,10 @@ def of_study(name: str) -> str:
         rows = [[f"`{one}`", *(share(f1, 3) for f1 in by.loc[one])] for one in order if one in by.index]
         parts.append(markdown([f"F1, {HEADS[0]}, `{backbone}`", *labels], rows))
     by = kept["labels"].groupby(["source", "label"])["share"].mean().unstack().reindex(columns=labels)
-    folds = kept["labels"].groupby("source")["fold"].nunique()
+    judged = kept["labels"].groupby("source")["fold"].nunique()
     sources = sorted(by.index, key=lambda source: (source != "real", source != "oracle", source))
-    rows = [[one, str(folds[one]), share(by.loc[one].mean()), *map(share, by.loc[one])] for one in sources]
-    parts.append(markdown(["taken for their class", "folds", "mean", *labels], rows))
+    rows = [[one, str(judged[one]), share(by.loc[one].mean()), *map(share, by.loc[one])] for one in sources]
+    parts += [markdown(["taken for their class", "folds", "mean", *labels], rows)] if rows else []
     return "\n\n".join(parts)
 
 

@@ -93,7 +93,7 @@ def test_folds_of_other_settings_make_no_table(keep, tmp_path):
 def test_the_fold_that_settings_were_tuned_on_is_kept_and_not_reported(results, keep, tmp_path, monkeypatch):
     monkeypatch.setitem(results.TUNED_ON, "wm", 0)
     kept, page = keep(write_study(tmp_path / "wm", {0: 0.02, 2: 0.05}))
-    assert set(kept["fold"]) == {0, 2} and "Folds 2 of duplicate_cv5" in page and "+5.2" in page
+    assert set(kept["fold"]) == {0, 2} and "Fold 2 of duplicate_cv5" in page and "+5.2" in page
 
 
 def test_the_page_is_made_of_the_rows_that_are_kept(results):
