@@ -182,7 +182,7 @@ def samples_figure(study: Study, path: str | Path) -> None:
                     pixels = np.asarray(palette_image(images[0], levels).convert("RGBA"))
                     grid[titles.index((title, kind)), j].imshow(pixels, interpolation="nearest")
         for i, (title, kind) in enumerate(titles):
-            text = title if kind == "real" else f"{title}\n{kind}"
+            text = title if title == kind else f"{title}\n{kind}"
             grid[i, 0].text(-0.15, 0.5, text, ha="right", va="center", transform=grid[i, 0].transAxes, color=INK)
         figure.suptitle("Do synthetic wafers look like real ones?", color=INK)
         save(figure, path)
