@@ -151,18 +151,14 @@ def main() -> None:
         changes["guidance_ramp"] = args.ramp
     source = source.model_copy(update=changes)
     rows = [{"source": "real", "n": args.samples, **row} for row in study.floor(args.samples)]
+    drawn = {"source": args.source, "sampler_steps": source.sampler_steps, "n": args.samples}
+    drawn["ramp"] = getattr(source, "guidance_ramp", "none")
     for weight in args.guidance:
         draw = study.drawer(args.source, source.model_copy(update={"guidance": weight}))
         for label in study.wafers.classes:
             start = time.process_time()
             images, seconds = draw(label, args.samples), time.process_time() - start
-            row = {
-                "source": args.source,
-                "guidance": weight,
-                "ramp": getattr(source, "guidance_ramp", "none"),
-                "label": label,
-            }
-            row |= {"sampler_steps": source.sampler_steps, "n": args.samples, "ms": 1000 * seconds / args.samples}
+            row = {**drawn, "guidance": weight, "label": label, "ms": 1000 * seconds / args.samples}
             rows.append(row | study.measures(images, label))
     told = {"fold": args.fold, "seed": study.settings.seed, "commit": commit()}
     table = pd.DataFrame(rows, columns=COLUMNS).assign(**told).round({"ms": 0})

@@ -27,6 +27,7 @@ from waferbench.base.files import canonical_json
 from waferbench.base.seals import SEALED
 from waferbench.base.tables import CELL, RUN, TABLES
 from waferbench.statistics.comparisons import compare_conditions
+from waferbench.statistics.labels import shares
 
 PAGE, KEPT = ROOT / "docs/results.md", ROOT / "docs/results"
 PLACE = re.compile(r"(<!-- results: (\S+) -->\n)(.*?)(<!-- end -->)", re.S)
@@ -60,11 +61,9 @@ def settings_of(fold: Path, study: Path) -> str:
     return digest(sorted({canonical_json([each.get("rule"), each.get("settings")]) for each in made}))
 
 
-def shares(agreement: pd.DataFrame, reconstruction: pd.DataFrame) -> pd.DataFrame:
+def carried(agreement: pd.DataFrame, reconstruction: pd.DataFrame) -> pd.DataFrame:
     """How many samples of each source and class the judge takes for it, in the pool that training takes from."""
-    pool = agreement[agreement["in_pool"].astype(bool)]
-    right = pool.assign(right=pool["y_judge"] == pool["label"]).groupby([*FOLD, "source", "label"])["right"]
-    parts = [right.agg(n="size", share="mean").reset_index()]
+    parts = [shares(agreement, KEYS["labels"]).reset_index()]
     through = {"agreement": "real wafers through its autoencoder", "agreement_original": "these as they are"}
     for column, what in through.items():
         passed = reconstruction.assign(source=reconstruction["source"] + f": {what}", share=reconstruction[column])
@@ -86,7 +85,7 @@ def keep(study: Path, version_run: str) -> None:
     tables = {
         "scores": scores.assign(commit=version_run),
         "classes": read_table(study / "per_class.parquet"),
-        "labels": shares(*(read_table(study / f"{name}.parquet") for name in ("agreement", "reconstruction"))),
+        "labels": carried(*(read_table(study / f"{name}.parquet") for name in ("agreement", "reconstruction"))),
     }
     KEPT.mkdir(exist_ok=True)
     for part, table in tables.items():

@@ -14,11 +14,11 @@ from statsmodels.stats.multitest import multipletests
 
 from waferbench.base.protocols import protocol as protocol_of
 from waferbench.base.tables import RUN, TABLES
+from waferbench.statistics.ties import ROUNDING
 
 REFERENCE = "real"
 SEED = RUN[1:]  # what tells cells of one protocol and fold that are trained alike
 METRICS = ("macro_f1", "accuracy")
-ROUNDING = 1e-12  # scores are fractions: what is smaller than this is not a difference
 LARGEST_T = 1e5  # beyond it the folds hardly differ, and noncentralities are not to be had
 POWER = 0.8  # asked of the smallest effect that a study could have seen
 

@@ -14,9 +14,10 @@ import pandas as pd
 
 from waferbench.base.tables import RUN, TABLES
 from waferbench.statistics.ceiling import UNDETERMINED, UNLIKE, alone, ceiling_of, repeated, share_of_ceiling
-from waferbench.statistics.comparisons import ROUNDING, SEED, Pair, pair_cells, power_effect
+from waferbench.statistics.comparisons import SEED, Pair, pair_cells, power_effect
 from waferbench.statistics.gains import METRIC, Condition, steps
-from waferbench.statistics.labels import labels_of, usual
+from waferbench.statistics.labels import labels_of, shares, usual
+from waferbench.statistics.ties import tied
 
 HEADS = ("ecoc_svm", "softmax")  # the first that a study has
 NAN = math.nan
@@ -133,7 +134,8 @@ def find(evidence: Evidence) -> pd.DataFrame:
     table = share_of_ceiling(scores, evidence.conditions, evidence.baseline, evidence.oracles, evidence.confidence)
     shares = {str(row["condition"]): row for _, row in table.iterrows()}
     study = Study(evidence, dict(list(scores.groupby("condition"))), shares)
-    best, oracle = _best_generator(study, validation), None
+    made = _generators(study)
+    best, oracle = _best_generator(made, validation), None
     mine = study.over_repeats(best) or study.over_real(best) if best else None
     wanted = ceiling_of(evidence.conditions, best, evidence.oracles) if best else ""
     for one in evidence.conditions:  # the one that the best generator is held against, or else the first
@@ -147,7 +149,7 @@ def find(evidence: Evidence) -> pd.DataFrame:
     if best and mine:
         _best(found, study, best, mine)
         share = _share(found, study, best, mine) if ceiling else ""
-        parts.append(f"the best generator ({best.name}{_tied(study, best, validation)}) {share}{mine.adds()}")
+        parts.append(f"the best generator ({best.name}{_not_told_from(best, made, validation)}) {share}{mine.adds()}")
         parts.append(_labels(found, evidence, best.source))
     first, pair = ceiling or mine, mine or ceiling
     if pair is None:
@@ -179,36 +181,36 @@ def _over_backbones(scores: pd.DataFrame) -> pd.DataFrame:
     return mine.groupby(keys, as_index=False)[[METRIC]].mean().assign(backbone="")
 
 
-def _best_generator(study: Study, validation: pd.DataFrame) -> Condition | None:
-    """The synthesizer's condition of the highest mean macro-F1 on validation wafers; the first of equal ones.
-
-    Conditions that keep what a judge confirms stand for no generator, unless there is no other. An oracle is none.
-    """
+def _best_generator(made: Sequence[Condition], validation: pd.DataFrame) -> Condition | None:
+    """The generator of the highest mean macro-F1 on validation wafers; the first of equal ones."""
     means = validation.groupby("condition")[METRIC].mean()
-    return max(_generators(study), key=lambda condition: means.get(condition.name, -math.inf), default=None)
+    return max(made, key=lambda condition: means.get(condition.name, -math.inf), default=None)
 
 
 def _generators(study: Study) -> list[Condition]:
+    """The synthesizers' conditions that are compared with something.
+
+    Those that keep what a judge confirms stand for no generator, unless there is no other. An oracle is none.
+    """
     evidence = study.evidence
     made = [c for c in evidence.conditions if c.source not in ("none", "repeat", *evidence.oracles)]
     made = [c for c in made if study.over_repeats(c) or study.over_real(c)]
     return [c for c in made if not c.keep_if_judged] or made
 
 
-def _tied(study: Study, best: Condition, validation: pd.DataFrame) -> str:
-    """The generators that validation wafers do not tell from the best one, for the headline.
+def _not_told_from(best: Condition, made: Sequence[Condition], validation: pd.DataFrame) -> str:
+    """The generators that tie with the best one on validation wafers, for the headline.
 
-    As where a recipe is chosen: the mean of paired differences is at most one standard error over folds. One fold, in
-    which nothing is known of that error, tells none apart.
+    One fold, in which nothing is known of the error, tells none apart.
     """
     wide = validation.pivot_table(index=[*SEED, "fold"], columns="condition", values=METRIC)
-    tied = []
-    for other in _generators(study):
+    alike = []
+    for other in made:
         if other != best and {best.name, other.name} <= set(wide):
-            lead = (wide[best.name] - wide[other.name]).dropna()
-            if len(lead) < 2 or lead.mean() <= lead.std(ddof=1) / math.sqrt(len(lead)) + ROUNDING:
-                tied.append(other.name)
-    return f"; on validation wafers not told from {', '.join(tied)}" if tied else ""
+            leads = (wide[best.name] - wide[other.name]).dropna().to_numpy()
+            if len(leads) < 2 or tied(leads):
+                alike.append(other.name)
+    return f"; on validation wafers not told from {', '.join(alike)}" if alike else ""
 
 
 def _ceiling(found: Findings, study: Study, oracle: Condition) -> None:
@@ -264,7 +266,8 @@ def _reaches(row: pd.Series, of: str = "") -> str:
 
 def _labels(found: Findings, evidence: Evidence, source: str) -> str:
     """Which share of a source's labels is wrong, for the headline; "" where no judge called its samples."""
-    mine = labels_of(evidence.agreement, source)
+    called = shares(evidence.agreement)
+    mine = labels_of(called, source)
     if mine is None:
         return ""
     text = (
@@ -273,7 +276,7 @@ def _labels(found: Findings, evidence: Evidence, source: str) -> str:
     if not math.isnan(mine.floor):
         text += f", and {mine.floor:.0%} of held-out real wafers for theirs"
     most = "at most" if math.isnan(mine.floor) else "about"  # without a floor all of the judge's own errors are counted
-    oracle = usual(evidence.agreement, evidence.oracles)
+    oracle = usual(called, evidence.oracles)
     if mine.wrong < 0.005 or mine.wrong <= oracle:
         what = "its labels are as right as real ones"
     else:

@@ -71,8 +71,8 @@ def mixed_effects(scores: pd.DataFrame, baseline: str, confidence: float = 0.95)
 
     Returns:
         The table mixed_model, fractions; std_...: standard deviations of the effect between backbones, between folds
-        (or replicates), and of what neither explains. Where one of the two has fewer than four
-        levels, or the fit did not converge, ``verdict`` says so and the numbers are NaN.
+        (or replicates), and of what neither explains. Where one of the two has fewer than four levels, or the fit did
+        not converge, ``verdict`` says so and the numbers are NaN.
     """
     rows = []
     for blocks in blocks_of(scores):

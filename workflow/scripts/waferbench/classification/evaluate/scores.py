@@ -9,8 +9,8 @@ import pandas as pd
 from sklearn.metrics import f1_score
 
 from waferbench.statistics.calibration import binned, calibration_error
-from waferbench.statistics.comparisons import ROUNDING
 from waferbench.statistics.intervals import resample
+from waferbench.statistics.ties import ROUNDING
 
 SCORES = ("metric", "label", "value", "low", "high", "n")
 CONFUSION = ("y_true", "y_pred", "n")
@@ -20,8 +20,8 @@ def score(table: pd.DataFrame, labels: Sequence[str], count: int, confidence: fl
     """macro_f1 and accuracy; precision, recall and f1 of each class; ece and mean_confidence of the calls.
 
     Macro-F1 is the plain mean over the classes that the set has: of another set's classes nothing is known. A call is
-    as sure as the probability of the class called, whichever head called it. Intervals
-    are percentiles over wafers resampled within each class, and NaN where no resample differs.
+    as sure as the probability of the class called, whichever head called it. Intervals are percentiles over wafers
+    resampled within each class, and NaN where no resample differs.
 
     Args:
         table: ``label, called, probability`` of each wafer that counts.

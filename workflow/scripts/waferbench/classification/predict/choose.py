@@ -18,6 +18,7 @@ from waferbench.base.errors import InputError
 from waferbench.base.seeds import derive_seed
 from waferbench.base.tables import RUN
 from waferbench.classification.scores import macro_f1
+from waferbench.statistics.ties import ROUNDING, tied
 
 RECIPE = ["backbone", "condition", "head"]
 TRAINED = [*RUN[1:], "fold"]  # what tells the cells of a recipe apart
@@ -123,9 +124,9 @@ def _ties(
 ) -> bool:
     """Whether the scores of two recipes, a and b of the same cells, are within one standard error of one another."""
     if len(a) > 1:
-        return (a - b).mean() <= (a - b).std(ddof=1) / np.sqrt(len(a)) + 1e-12
+        return tied(a - b)
     (cell,) = best
-    return a[0] - b[0] <= _deviation(best[cell], other[cell], labels) + 1e-12
+    return a[0] - b[0] <= _deviation(best[cell], other[cell], labels) + ROUNDING
 
 
 def _deviation(one: pd.DataFrame, two: pd.DataFrame, labels: Sequence[str]) -> float:
