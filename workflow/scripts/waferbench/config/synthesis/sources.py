@@ -79,7 +79,7 @@ class NativeBase(Section):
     """Widths of the UNet; each further one halves."""
     attention_from: Annotated[int, Field(ge=0)] = 3
     """First level of the UNet with attention, 0 = all."""
-    unet_steps: Count = 400
+    unet_steps: Count = 500
     """Optimiser steps of the UNet."""
     unet_batch: Count = 8
     """Images of one of them."""
@@ -123,7 +123,7 @@ class LoraTraining(BaseSettings):
         *("conv1", "conv2", "conv_shortcut", "time_emb_proj", "to_q", "to_k", "to_v", "to_out.0"),
     )
     """Layers of the UNet that get one, linear or convolutions; names that it lacks do nothing."""
-    steps: Count = 15
+    steps: Count = 18
     """Per class."""
     batch: Count = 8
     """Latents of one step."""
