@@ -104,6 +104,19 @@ def test_all_parts_of_a_job_run_on_the_gpu_that_the_first_has_taken(tmp_path: Pa
     job_module._claim.cache_clear()
 
 
+def test_what_all_parts_share_is_made_once_a_job(tmp_path: Path, features, planned):
+    made, given = [], []
+
+    def asking(job):
+        given.append(job.once("network", lambda: made.append(1) or object()))
+        fitting(job)
+
+    fit(tmp_path, features, asking, store={"reuse": False})
+    assert len(made) == 1 and len(given) == 3 and len(set(map(id, given))) == 1
+    fit(tmp_path, features, asking, store={"reuse": False})
+    assert len(made) == 2, "another job makes its own"
+
+
 def test_an_error_names_the_part(tmp_path: Path, features, planned, capsys):
     def failing(job):
         raise InputError("no such cell")

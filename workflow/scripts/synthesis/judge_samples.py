@@ -10,12 +10,14 @@ from waferbench.engine.job import Job, run
 def judge(job: Job[JudgeSamples]) -> None:
     from pathlib import Path
 
+    from torch import nn
+
     from waferbench.base.artifacts import read_table, write_table
     from waferbench.base.names import labels_of
     from waferbench.base.protocols import run_columns
     from waferbench.base.tables import TABLES
     from waferbench.classification.data import fit_samples
-    from waferbench.classification.train import predict
+    from waferbench.classification.train import Normaliser, predict
     from waferbench.classification.trained import load_classifier
     from waferbench.images.store import read_images
     from waferbench.learning.runtime import device
@@ -27,10 +29,13 @@ def judge(job: Job[JudgeSamples]) -> None:
         table = of_predictions(scores)
     else:
         target, weights, levels = device(job.gpus, job.threads), job.weights(settings.weights), settings.drawn.levels
-        checkpoint, backbone = job.input.checkpoint, settings.backbone
-        model, normalise = load_classifier(checkpoint, backbone, labels, classifier, levels, weights)
-        model.to(target)
-        chances = {}
+
+        def trained() -> tuple[nn.Module, Normaliser]:
+            checkpoint, backbone = job.input.checkpoint, settings.backbone
+            model, normalise = load_classifier(checkpoint, backbone, labels, classifier, levels, weights)
+            return model.to(target), normalise
+
+        (model, normalise), chances = job.once("judge", trained), {}
         for path in job.input.samples:
             images = fit_samples(read_images(path).images, settings.drawn)
             chances[Path(path).stem] = predict(model, normalise, images, target, classifier.precision)[1]

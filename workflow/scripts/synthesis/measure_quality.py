@@ -19,7 +19,7 @@ def measure(job: Job[MeasureQuality]) -> None:
     from waferbench.learning.backbones import unpinned
     from waferbench.learning.runtime import device
     from waferbench.synthesis.quality.features import Features
-    from waferbench.synthesis.quality.measure import Memory, feature_rows, table
+    from waferbench.synthesis.quality.measure import Memory, Real, feature_rows, table
     from waferbench.synthesis.quality.memorisation import closest
     from waferbench.synthesis.quality.selection import real_wafers, samples
     from waferbench.wafers.render import snap_greys
@@ -27,32 +27,38 @@ def measure(job: Job[MeasureQuality]) -> None:
 
     settings, quality, drawing, seed = job.settings, job.settings.quality, job.settings.render, job.settings.seed
     target, classifier = device(job.gpus, job.threads), job.input.get("classifier")
-    trained = read_weights(classifier) if classifier else None
     weights = job.weights(settings.weights)
-    network = Features(quality.network, quality.image_size, weights, target, trained)
-    if trained is None:
-        hold_weights(network.name, settings.weights, job.machine.weights.folder)
-        if not settings.weights.own_file and (reason := unpinned(network.name, weights)):
+
+    def network() -> Features:
+        trained = read_weights(classifier) if classifier else None
+        return Features(quality.network, quality.image_size, weights, target, trained)
+
+    features_of = job.once("network", network)
+    if not classifier:
+        hold_weights(features_of.name, settings.weights, job.machine.weights.folder)
+        if not settings.weights.own_file and (reason := unpinned(features_of.name, weights)):
             job.unshared(reason)
 
-    train, test = TrainingWafers.splits(job.files, job.scope, settings.classes, "train", "test")
-    at = real_wafers(train.labels, job.scope, "train", quality.max_real, seed)
-    test = test.at(real_wafers(test.labels, job.scope, "test", quality.max_real, seed))
-    every, held_out = train.images(drawing), test.images(drawing)
-    real = {
-        "train": (every[at], train.labels[at], network(every[at])),
-        "test": (held_out, test.labels, network(held_out)),
-    }
+    def real_side() -> tuple[TrainingWafers, dict[str, Real], Memory]:
+        train, test = TrainingWafers.splits(job.files, job.scope, settings.classes, "train", "test")
+        at = real_wafers(train.labels, job.scope, "train", quality.max_real, seed)
+        test = test.at(real_wafers(test.labels, job.scope, "test", quality.max_real, seed))
+        every, held_out = train.images(drawing), test.images(drawing)
+        real = {
+            "train": (every[at], train.labels[at], features_of(every[at])),
+            "test": (held_out, test.labels, features_of(held_out)),
+        }
+        return train, real, Memory(real["train"], real["test"], drawing.levels, seed, target, every, at)
 
+    train, real, memory = job.once("real", real_side)
     labels, source = list(train.classes), job.wildcards["source"]
     files = {Path(path).stem: path for path in job.input.samples}
     files = {label: files[label] for label in labels}
     drawn = samples(files, read_table(job.input.scores), settings.n_accepted)
     images = snap_greys(drawn.images, drawing.levels) if drawing.snap else drawn.images
-    features = network(images)
-    memory = Memory(real["train"], real["test"], drawing.levels, seed, target, every, at)
+    features = features_of(images)
 
-    rows, name = {}, "fid" if network.is_inception else "frechet"
+    rows, name = {}, "fid" if features_of.is_inception else "frechet"
     for stage, mask in drawn.stages.items():
         if stage == "kept" and np.array_equal(mask, drawn.stages["raw"]):  # the filter does not apply to this source
             rows[stage] = [{**row, "stage": stage} for row in rows["raw"]]
@@ -68,7 +74,7 @@ def measure(job: Job[MeasureQuality]) -> None:
                 found = feature_rows(*args)
                 rows[stage] += [{**row, "stage": stage, "reference": reference} for row in found]
     about = {**run_columns(settings.protocol, seed, job.scope.column), "source": source}
-    measured = table(rows["raw"] + rows["kept"], **about, network=network.name)
+    measured = table(rows["raw"] + rows["kept"], **about, network=features_of.name)
     write_table(job.output.quality, measured, job.provenance)
     mask = drawn.stages["kept"]  # the last stage whose twins were looked for: the same samples where all are kept
     pairs = closest(twins, train.table, source, drawn.label[mask], drawn.index[mask])

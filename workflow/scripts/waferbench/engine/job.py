@@ -39,6 +39,7 @@ from waferbench.engine.store import Store
 from waferbench.engine.version import VERSION
 
 S = TypeVar("S", bound=Section)
+T = TypeVar("T")
 
 
 class Files:
@@ -99,7 +100,7 @@ class Job(Generic[S]):
         facts: what a script measured that varies from run to run; it goes to the run record, never into an artifact.
     """
 
-    def __init__(self, snakemake: Any, model: type[S], part: int | None = None):
+    def __init__(self, snakemake: Any, model: type[S], part: int | None = None, first: Job[S] | None = None):
         self.snakemake = snakemake
         self.settings: S = model.model_validate_json(snakemake.params.settings)
         self.machine = machine_of(snakemake.config)
@@ -117,6 +118,13 @@ class Job(Generic[S]):
             self.wildcards |= parts[part]
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
         self.not_kept, self.not_shared = "", ""
+        self._common: dict[str, Any] = {} if first is None else first._common
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` returns, made once for all parts of a job; it may look at nothing that a part has itself."""
+        if name not in self._common:
+            self._common[name] = make()
+        return self._common[name]
 
     def warn(self, text: str) -> None:
         """Say something in the job's log, and on the terminal as well."""
@@ -218,7 +226,7 @@ def run(
     whole = Job(snakemake, settings)
     with _marked(whole), _logged(whole):
         _clear_partial(whole)
-        parts = [Job(snakemake, settings, part) for part in range(len(_parts(snakemake)))]
+        parts = [Job(snakemake, settings, part, whole) for part in range(len(_parts(snakemake)))]
         for job in parts or [whole]:
             whole.name = job.name  # for errors
             _do(job, work, _reuse(job, shared, kept), before)
