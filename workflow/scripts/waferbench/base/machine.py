@@ -1,4 +1,4 @@
-"""The processors of a process, on whose number bytes may depend, and its end."""
+"""The processors of a process, on whose number bytes may depend, its memory, and its end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+LARGEST_KEPT, MOST_KEPT = 2**25, 2**31 - 1  # bytes: of one block, which is the most that glibc promises, and of all
 
 
 def processors() -> int:
@@ -22,3 +24,15 @@ def end_with_parent() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep freed blocks for those asked for next, as a training step asks for the same ones again.
+
+    By itself glibc gives the larger ones back to the system, which clears each page anew: a tenth to a fifth of a
+    training step on a processor. The most that a process ever holds stays within 2%. Other C libraries are left alone.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+        library.mallopt(M_TRIM_THRESHOLD, MOST_KEPT)

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from waferbench.base.machine import end_with_parent
+from waferbench.base.machine import end_with_parent, keep_freed_memory
 
 
 def prepare(snakemake: Any) -> None:
@@ -18,6 +18,7 @@ def prepare(snakemake: Any) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # Importing torch and timm makes a million objects and no garbage: looking for some takes a seventh of a short job.
     gc.set_threshold(100_000, 50, 50)
+    keep_freed_memory()
     if is_script_of(snakemake):
         end_with_parent()
 
