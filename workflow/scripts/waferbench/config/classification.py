@@ -33,7 +33,7 @@ class ClassifierUse(ClassifierInput):
 class ClassifierTraining(ClassifierUse):
     """How a classifier is trained, but for what an augmenting condition adds."""
 
-    steps: Count = 90
+    steps: Count = 75
     """Optimiser steps, the same for every condition."""
     looks: Count = 1
     """Looks at validation, evenly spaced; the best is kept."""

@@ -24,11 +24,11 @@ class Generators(Section):
 class Pool(Section):
     """What the generators draw; quality is measured on it."""
 
-    n_accepted: Annotated[int, Field(ge=2)] = 24
+    n_accepted: Annotated[int, Field(ge=2)] = 20
     """Wanted accepted samples a class."""
-    max_raw: Annotated[int, Field(ge=2)] = 144
+    max_raw: Annotated[int, Field(ge=2)] = 120
     """Raw samples drawn a class at most, where the shape filter rejects some."""
-    shard: Count = 12
+    shard: Count = 10
     """Samples drawn between two looks at how many were accepted; a kill costs one shard."""
 
 
@@ -120,9 +120,9 @@ class Budget(Section):
 
     reading: Literal["topup_train", "topup_full", "min_full", "all"] = "topup_train"
     """How the paper's sentence is read."""
-    target: Annotated[int, Field(ge=0)] = 32
+    target: Annotated[int, Field(ge=0)] = 30
     """Per class; the paper: 5,000."""
-    cap: NotNegative = 3.0
+    cap: NotNegative = 2.5
     """At most so many times the real count."""
     exclude: tuple[str, ...] = ()
     """Class names that get none."""

@@ -51,9 +51,9 @@ class Gan(GanSampling):
     """A round; "2:1 G:D" read literally."""
     steps_discriminator: Count = 1
     """A round."""
-    stage1_iterations: Count = 78
+    stage1_iterations: Count = 66
     """Rounds on all classes pooled."""
-    stage2_iterations: Annotated[int, Field(ge=0)] = 21
+    stage2_iterations: Annotated[int, Field(ge=0)] = 18
     """Rounds per class, from stage 1."""
     augment: bool = True
     """The wafer's eight symmetries on real batches."""
@@ -123,7 +123,7 @@ class LoraTraining(BaseSettings):
         *("conv1", "conv2", "conv_shortcut", "time_emb_proj", "to_q", "to_k", "to_v", "to_out.0"),
     )
     """Layers of the UNet that get one, linear or convolutions; names that it lacks do nothing."""
-    steps: Count = 18
+    steps: Count = 16
     """Per class."""
     batch: Count = 8
     """Latents of one step."""
@@ -196,7 +196,7 @@ class DieFlowTraining(Section):
 
     channels: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=2)] = (32, 48, 64)
     """Width of each level; the first holds two by two dies, each further one halves."""
-    steps: Count = 240
+    steps: Count = 210
     """Optimiser steps."""
     batch: Count = 8
     """Wafers of one of them."""
@@ -230,7 +230,7 @@ class DieBase(Section):
 
     wafers: Count = 4000
     """Simulated ones that it learns from, none of them the study's."""
-    steps: Count = 320
+    steps: Count = 280
     """Optimiser steps."""
     batch: Count = 16
     """Wafers of one of them."""
@@ -275,7 +275,7 @@ class DieLoraTraining(DieAdapters):
     """Of the adapters, at most: a narrower layer's is its width."""
     max_wafers: Annotated[int, Field(ge=ADAPTER_WAFERS)] = 100
     """Training wafers of a class that its adapter sees at most, the first by hash."""
-    steps: Count = 22
+    steps: Count = 20
     """Per class."""
     batch: Count = 8
     """Wafers of one of them."""
