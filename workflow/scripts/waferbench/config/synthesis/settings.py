@@ -26,7 +26,7 @@ class Pool(Section):
 
     n_accepted: Annotated[int, Field(ge=2)] = 20
     """Wanted accepted samples a class."""
-    max_raw: Annotated[int, Field(ge=2)] = 120
+    max_raw: Annotated[int, Field(ge=2)] = 300
     """Raw samples drawn a class at most, where the shape filter rejects some."""
     shard: Count = 10
     """Samples drawn between two looks at how many were accepted; a kill costs one shard."""

@@ -123,7 +123,7 @@ class LoraTraining(BaseSettings):
         *("conv1", "conv2", "conv_shortcut", "time_emb_proj", "to_q", "to_k", "to_v", "to_out.0"),
     )
     """Layers of the UNet that get one, linear or convolutions; names that it lacks do nothing."""
-    steps: Count = 16
+    steps: Count = 18
     """Per class."""
     batch: Count = 8
     """Latents of one step."""
