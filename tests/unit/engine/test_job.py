@@ -107,12 +107,17 @@ def test_all_parts_of_a_job_run_on_the_gpu_that_the_first_has_taken(tmp_path: Pa
 def test_what_all_parts_share_is_made_once_a_job(tmp_path: Path, features, planned):
     made, given = [], []
 
+    def making(job):
+        made.append((job.input.features, job.wildcards))
+        return object()
+
     def asking(job):
-        given.append(job.once("network", lambda: made.append(1) or object()))
+        given.append(job.once("network", making))
         fitting(job)
 
     fit(tmp_path, features, asking, store={"reuse": False})
     assert len(made) == 1 and len(given) == 3 and len(set(map(id, given))) == 1
+    assert len(made[0][0]) == 3 and made[0][1] == {"fold": "0"}, "made of no part's own files"
     fit(tmp_path, features, asking, store={"reuse": False})
     assert len(made) == 2, "another job makes its own"
 

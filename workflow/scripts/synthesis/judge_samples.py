@@ -30,7 +30,7 @@ def judge(job: Job[JudgeSamples]) -> None:
     else:
         target, weights, levels = device(job.gpus, job.threads), job.weights(settings.weights), settings.drawn.levels
 
-        def trained() -> tuple[nn.Module, Normaliser]:
+        def trained(job: Job[JudgeSamples]) -> tuple[nn.Module, Normaliser]:
             checkpoint, backbone = job.input.checkpoint, settings.backbone
             model, normalise = load_classifier(checkpoint, backbone, labels, classifier, levels, weights)
             return model.to(target), normalise

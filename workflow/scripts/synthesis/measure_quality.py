@@ -29,7 +29,8 @@ def measure(job: Job[MeasureQuality]) -> None:
     target, classifier = device(job.gpus, job.threads), job.input.get("classifier")
     weights = job.weights(settings.weights)
 
-    def network() -> Features:
+    def network(job: Job[MeasureQuality]) -> Features:
+        classifier = job.input.get("classifier")
         trained = read_weights(classifier) if classifier else None
         return Features(quality.network, quality.image_size, weights, target, trained)
 
@@ -39,7 +40,7 @@ def measure(job: Job[MeasureQuality]) -> None:
         if not settings.weights.own_file and (reason := unpinned(features_of.name, weights)):
             job.unshared(reason)
 
-    def real_side() -> tuple[TrainingWafers, dict[str, Real], Memory]:
+    def real_side(job: Job[MeasureQuality]) -> tuple[TrainingWafers, dict[str, Real], Memory]:
         train, test = TrainingWafers.splits(job.files, job.scope, settings.classes, "train", "test")
         at = real_wafers(train.labels, job.scope, "train", quality.max_real, seed)
         test = test.at(real_wafers(test.labels, job.scope, "test", quality.max_real, seed))

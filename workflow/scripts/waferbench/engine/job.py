@@ -100,7 +100,7 @@ class Job(Generic[S]):
         facts: what a script measured that varies from run to run; it goes to the run record, never into an artifact.
     """
 
-    def __init__(self, snakemake: Any, model: type[S], part: int | None = None, first: Job[S] | None = None):
+    def __init__(self, snakemake: Any, model: type[S], part: int | None = None, all_parts: Job[S] | None = None):
         self.snakemake = snakemake
         self.settings: S = model.model_validate_json(snakemake.params.settings)
         self.machine = machine_of(snakemake.config)
@@ -118,13 +118,16 @@ class Job(Generic[S]):
             self.wildcards |= parts[part]
         self.name = "-".join([snakemake.rule, *self.wildcards.values()])
         self.not_kept, self.not_shared = "", ""
-        self._common: dict[str, Any] = {} if first is None else first._common
+        self._common: dict[str, Any] = {}
+        self._all = all_parts or self
 
-    def once(self, name: str, make: Callable[[], T]) -> T:
-        """What ``make`` returns, made once for all parts of a job; it may look at nothing that a part has itself."""
-        if name not in self._common:
-            self._common[name] = make()
-        return self._common[name]
+    def once(self, name: str, make: Callable[[Job[S]], T]) -> T:
+        """What ``make`` returns, made once for all parts of a job: of the job as a whole, whose lists are those of all
+        parts and whose wildcards are those of none, so that it is the same whichever part asks first."""
+        common = self._all._common
+        if name not in common:
+            common[name] = make(self._all)
+        return common[name]
 
     def warn(self, text: str) -> None:
         """Say something in the job's log, and on the terminal as well."""

@@ -277,14 +277,14 @@ def _labels(found: Findings, evidence: Evidence, source: str) -> str:
         text += f", and {mine.floor:.0%} of held-out real wafers for theirs"
     most = "at most" if math.isnan(mine.floor) else "about"  # without a floor all of the judge's own errors are counted
     oracle = usual(called, evidence.oracles)
+    alike = f" ({_percent(oracle)} of further real wafers, counted alike)" if oracle else ""
     if mine.wrong < 0.005 or mine.wrong <= oracle:
-        what = "its labels are as right as real ones"
+        what = f"its labels are as right as real ones{alike and f': {_percent(mine.wrong)} wrong{alike}'}"
     else:
-        what = f"{most} {_percent(mine.wrong)} of its labels are wrong, above all of {mine.worst}"
+        what = f"{most} {_percent(mine.wrong)} of its labels are wrong{alike}, above all of {mine.worst}"
     text += f": {what}"
     if mine.worst:
-        text += f" (furthest short is {mine.worst}: {mine.share:.0%} against {mine.worst_floor:.0%}"
-        text += f"; counted alike, {_percent(oracle)} of further real wafers)" if oracle else ")"
+        text += f" (furthest short is {mine.worst}: {mine.share:.0%} against {mine.worst_floor:.0%})"
     found.add("agreement", source, f"{text}.", mine.wrong, n=mine.n)
     return what
 

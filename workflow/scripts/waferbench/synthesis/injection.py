@@ -128,8 +128,9 @@ def require_all(
             remedy = f"no more are in reserve{those}: raise oracle.reserve, or lower budget.target or budget.cap"
         elif judged:
             remedy = (
-                "the judge confirms no more of them: raise pool.judged (only the further samples are drawn), lower "
-                "budget.target or budget.cap, or leave the condition with keep_if_judged out"
+                "the judge confirms no more of them: raise pool.judged (only the further samples are drawn; no number "
+                "helps a class of which it confirms none), lower budget.target or budget.cap, train the source longer, "
+                "or leave the condition with keep_if_judged out"
             )
         elif filtered:
             remedy = (
