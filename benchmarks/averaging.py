@@ -1,6 +1,6 @@
 """What the average of a condition's models is worth: macro-F1 of each seed's, and of their mean probabilities.
 
-python benchmarks/averaging.py results/wm811k_strong --protocol duplicate_cv5 --fold 2     (of a study with `repeats: 3`)
+python benchmarks/averaging.py results/wm811k_strong --protocol duplicate_cv5 --fold 2   (of a study with `repeats: 3`)
 Intervals (95%) resample the fold's test wafers within each class, the same wafers for all; they know nothing of another
 training.
 """
