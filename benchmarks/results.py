@@ -3,8 +3,9 @@
 python benchmarks/results.py results/wm811k --commit 1a2b3c4   (its finished folds kept, the version that ran named)
 python benchmarks/results.py                                   (the tables, of what is kept)
 
-Kept are the score of every cell, its F1 of each class, and how many samples of each source carry their class: rows of
-a few bytes, so that a study of days may go on where others stopped it. Rows of a cell that is there already are
+Kept are the score of every cell, its F1 of each class, how many samples of each source carry their class, how good and
+how easily told from real wafers they are, and the intervals over test wafers of the folds that were run together: rows
+of a few bytes, so that a study of days may go on where others stopped it. Rows of a cell that is there already are
 replaced. ``identity`` is the digest of all that a cell's predictions were made from: settings, code and inputs;
 ``settings`` is that of the settings alone by which its fold was made, generators included. A table stands between
 `<!-- results: STUDY -->` and `<!-- end -->`; folds that a study's settings were tuned on are kept and not reported.
@@ -28,17 +29,29 @@ from waferbench.base.seals import SEALED
 from waferbench.base.tables import CELL, RUN, TABLES
 from waferbench.statistics.comparisons import compare_conditions
 from waferbench.statistics.labels import shares
+from waferbench.synthesis.quality.measure import ALL
 
 PAGE, KEPT = ROOT / "docs/results.md", ROOT / "docs/results"
 PLACE = re.compile(r"(<!-- results: (\S+) -->\n)(.*?)(<!-- end -->)", re.S)
 TUNED_ON = {"wm811k": 0}  # study -> fold
 FOLD = [*RUN, "fold"]
 BASELINE, REFERENCE, HEADS = "real_aug", "oversample", ("ecoc_svm", "softmax")
-KEYS = {"scores": [*CELL], "classes": [*CELL, "label"], "labels": [*FOLD, "source", "label"]}
+QUALITY = ("coverage", "precision", "recall", "density", "kid_x1000")  # and their floors
+KEYS = {
+    "scores": [*CELL],
+    "classes": [*CELL, "label"],
+    "labels": [*FOLD, "source", "label"],
+    "quality": [*FOLD, "source", "reference", "metric"],
+    "texture": [*FOLD, "condition"],
+    "intervals": ["protocol", "folds", "head", "backbone", "condition", "reference"],
+}
 PARTS = {  # columns of each file
     "scores": [*TABLES["scores"], "identity", "settings", "version", "commit"],
     "classes": [*TABLES["per_class"]],
     "labels": [*FOLD, "source", "label", "n", "share"],
+    "quality": [*KEYS["quality"], "value", "low", "high", "n", "n_real", "network"],
+    "texture": [*TABLES["texture"]],
+    "intervals": [*KEYS["intervals"], "value", "low", "high", "n_wafers", "confidence"],
 }
 
 
@@ -71,11 +84,17 @@ def carried(agreement: pd.DataFrame, reconstruction: pd.DataFrame) -> pd.DataFra
     return pd.concat(parts, ignore_index=True)
 
 
+def together(quality: pd.DataFrame) -> pd.DataFrame:
+    """What tells how good the samples of all classes together are, of those that training takes from."""
+    of = (quality["label"] == ALL) & (quality["stage"] == "kept")
+    return quality[of & quality["metric"].str.removeprefix("floor_").isin(QUALITY)]
+
+
 def keep(study: Path, version_run: str) -> None:
     """Add a study's cells to the files of docs/results/."""
     scores = read_table(study / "scores.parquet")
     digests = {fold: settings_of(fold, study) for fold in {fold_of(study, row) for _, row in scores.iterrows()}}
-    made = []
+    made, folds = [], " ".join(map(str, sorted({*scores["fold"]})))
     for _, row in scores.iterrows():
         cell = fold_of(study, row) / "cells" / row["backbone"] / row["condition"]
         provenance = read_provenance(cell / f"{row['head']}.parquet")
@@ -86,18 +105,22 @@ def keep(study: Path, version_run: str) -> None:
         "scores": scores.assign(commit=version_run),
         "classes": read_table(study / "per_class.parquet"),
         "labels": carried(*(read_table(study / f"{name}.parquet") for name in ("agreement", "reconstruction"))),
+        "quality": together(read_table(study / "quality.parquet")),
+        "texture": read_table(study / "texture.parquet"),
+        "intervals": read_table(study / "intervals.parquet").assign(folds=folds),
     }
     KEPT.mkdir(exist_ok=True)
     for part, table in tables.items():
         file, new, key = KEPT / f"{study.name}-{part}.csv", table[PARTS[part]], KEYS[part]
         if file.exists():
-            new = pd.concat([read(study.name, part), new], ignore_index=True).drop_duplicates(key, keep="last")
+            new = pd.concat([read(study.name, part), new], ignore_index=True).fillna({"reference": ""})
+            new = new.drop_duplicates(key, keep="last")
         new.sort_values(key, kind="stable").to_csv(file, index=False, float_format="%.5f")
 
 
 def read(study: str, part: str) -> pd.DataFrame:
     """Rows that are kept."""
-    return pd.read_csv(KEPT / f"{study}-{part}.csv", dtype=dict.fromkeys(PARTS["scores"][-4:], str))
+    return pd.read_csv(KEPT / f"{study}-{part}.csv", dtype=dict.fromkeys([*PARTS["scores"][-4:], "folds"], str))
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
@@ -143,7 +166,7 @@ def of_backbone(cells: pd.DataFrame, head: str) -> str:
 
 def of_study(name: str) -> str:
     """The tables of a study: by each backbone and head scores and gains, F1 of each class; labels of each source."""
-    kept = {part: read(name, part) for part in PARTS}
+    kept = {part: read(name, part) for part in ("scores", "classes", "labels")}
     kept = {part: table[table["fold"] != TUNED_ON.get(name)] for part, table in kept.items()}
     scores = kept["scores"]
     if scores["protocol"].nunique() > 1 or scores["settings"].nunique() > 1:

@@ -60,13 +60,23 @@ def write_study(folder: Path, folds: dict[int, float], conditions=CONDITIONS, st
             for label in LABELS
             for i, called in enumerate([label, label, label if source == "real" else "loc", "loc", "loc"])
         ]
+    quality = [
+        {**FOLD, "fold": fold, "source": "gan", "label": label, "stage": "kept", "reference": "test", "metric": metric}
+        for fold in folds
+        for label in ("all", "donut")
+        for metric in ("coverage", "floor_coverage", "hamming_train")
+    ]
+    texture = [{**FOLD, "fold": fold, "condition": "gan", "auc": 0.9} for fold in folds]
+    ends = {"protocol": FOLD["protocol"], "head": "softmax", "backbone": "net", "condition": "oracle"}
+    intervals = [{**ends, "reference": reference, "value": max(folds)} for reference in ("", "real_aug")]
     tables = {"scores": cells, "per_class": classes, "agreement": labels, "reconstruction": []}
+    tables |= {"quality": quality, "texture": texture, "intervals": intervals}
     for name, rows in tables.items():
         write_table(folder / f"{name}.parquet", pd.DataFrame(rows, columns=TABLES[name]), {})
     return folder
 
 
-def test_folds_are_added_and_replaced_and_fill_the_page(keep, tmp_path):
+def test_folds_are_added_and_replaced_and_fill_the_page(keep, results, tmp_path):
     study = write_study(tmp_path / "wm", {0: 0.02})
     kept, page = keep(study)
     assert len(kept) == 6 and kept["identity"].str.fullmatch("[0-9a-f]{12}").all()
@@ -79,6 +89,11 @@ def test_folds_are_added_and_replaced_and_fill_the_page(keep, tmp_path):
     assert len(again) == 12 and again.groupby("fold")["macro_f1"].max().round(4).tolist() == [0.93, 0.941]
     assert set(kept["identity"]).isdisjoint(again["identity"]), "what a cell was made from is another"
     assert "+3.5 (" in page and "Folds 0, 1 of duplicate_cv5" in page and "commit `4d5e6f`" in page
+
+    others = {part: pd.read_csv(results.KEPT / f"wm-{part}.csv") for part in ("quality", "texture", "intervals")}
+    assert set(others["quality"]["metric"]) == {"coverage", "floor_coverage"} and len(others["quality"]) == 4
+    assert others["texture"]["fold"].tolist() == [0, 1]
+    assert others["intervals"].groupby("folds")["value"].max().to_dict() == {"0": 0, "0 1": 1}, "of each run its own"
 
     fewer, page = keep(write_study(study, {1: 0.04}, ("real_aug",)), "4d5e6f")
     assert len(fewer) == 12 and "+3.5 (" in page, "cells that a later run had not are kept"
