@@ -15,32 +15,19 @@ import numpy as np
 import pandas as pd
 
 from waferbench.base.artifacts import read_table
-from waferbench.statistics.intervals import count_calls, f1_of, resample
+from waferbench.statistics.intervals import wafer_intervals
+from waferbench.statistics.probabilities import softmax_of
 
-DRAWS, PREFIX = 1000, "p_"
+SINGLE, AVERAGE = "mean of the single ones", "average"
 
 
-def averaged(models: list[pd.DataFrame]) -> pd.DataFrame:
+def averaged(models: list[pd.DataFrame], labels: list[str]) -> pd.DataFrame:
     """The calls by the mean of the models' probabilities, which must be of the same wafers in the same order."""
     first = models[0]
     if any(not model["wafer_id"].equals(first["wafer_id"]) for model in models):
         raise SystemExit("the models were tested on other wafers, or in another order: nothing to average")
-    columns = [column for column in first if column.startswith(PREFIX)]
-    mean = sum(model[columns] for model in models)
-    return first.assign(y_pred=mean.idxmax(axis=1).str.removeprefix(PREFIX))
-
-
-def drawn_scores(table: pd.DataFrame) -> np.ndarray:
-    """Macro-F1, float (1 + draws,): of the wafers as they are, then resampled."""
-    labels = sorted(table["y_true"].unique())
-    true, called = (pd.Categorical(table[column], labels).codes for column in ("y_true", "y_pred"))
-    weights = np.concatenate([np.ones((1, len(true))), resample(true, DRAWS, np.random.default_rng(0))])
-    return f1_of(count_calls(true, called, weights.astype(np.float32), len(labels)))
-
-
-def say(name: str, drawn: np.ndarray) -> None:
-    low, high = np.quantile(drawn[1:], [0.025, 0.975])
-    print(f"{name}: {drawn[0]:.4f} ({low:.4f} to {high:.4f})")
+    mean = np.mean([softmax_of(model, labels)[0] for model in models], axis=0)
+    return first.assign(y_pred=np.array(labels)[mean.argmax(1)])
 
 
 def main() -> None:
@@ -55,12 +42,12 @@ def main() -> None:
     models = {path.parts[-6]: read_table(path) for path in sorted(asked.study.glob(cell))}
     if len(models) < 2:
         raise SystemExit(f"{asked.study}/{cell}: {len(models)} found, expected two or more; run it with repeats=3")
-    single = {name: drawn_scores(table) for name, table in models.items()}
-    together = drawn_scores(averaged(list(models.values())))
-    for name, drawn in single.items():
-        say(name, drawn)
-    say(f"average of {len(models)}", together)
-    say("average, minus the mean of the single ones", together - np.mean(list(single.values()), axis=0))
+    labels = sorted(next(iter(models.values()))["y_true"].unique())
+    shown = {**models, SINGLE: pd.concat(models.values()), AVERAGE: averaged(list(models.values()), labels)}
+    table = pd.concat([model.assign(condition=name) for name, model in shown.items()])
+    for row in wafer_intervals(table, {asked.protocol: labels}, SINGLE).itertuples():
+        against = f", minus the {row.reference}" if row.reference else ""
+        print(f"{row.condition}{against}: {row.value:.4f} ({row.low:.4f} to {row.high:.4f})")
 
 
 if __name__ == "__main__":

@@ -26,17 +26,16 @@ from common import ROOT, commit
 from waferbench.base.artifacts import read_provenance, read_table
 from waferbench.base.files import canonical_json
 from waferbench.base.seals import SEALED
-from waferbench.base.tables import CELL, RUN, TABLES
+from waferbench.base.tables import ALL, CELL, KID, RUN, TABLES
 from waferbench.statistics.comparisons import compare_conditions
 from waferbench.statistics.labels import shares
-from waferbench.synthesis.quality.measure import ALL
 
 PAGE, KEPT = ROOT / "docs/results.md", ROOT / "docs/results"
 PLACE = re.compile(r"(<!-- results: (\S+) -->\n)(.*?)(<!-- end -->)", re.S)
 TUNED_ON = {"wm811k": 0}  # study -> fold
 FOLD = [*RUN, "fold"]
 BASELINE, REFERENCE, HEADS = "real_aug", "oversample", ("ecoc_svm", "softmax")
-QUALITY = ("coverage", "precision", "recall", "density", "kid_x1000")  # and their floors
+QUALITY = ("coverage", "precision", "recall", "density", KID)  # and their floors
 KEYS = {
     "scores": [*CELL],
     "classes": [*CELL, "label"],
@@ -113,14 +112,14 @@ def keep(study: Path, version_run: str) -> None:
     for part, table in tables.items():
         file, new, key = KEPT / f"{study.name}-{part}.csv", table[PARTS[part]], KEYS[part]
         if file.exists():
-            new = pd.concat([read(study.name, part), new], ignore_index=True).fillna({"reference": ""})
-            new = new.drop_duplicates(key, keep="last")
+            new = pd.concat([read(study.name, part), new], ignore_index=True).drop_duplicates(key, keep="last")
         new.sort_values(key, kind="stable").to_csv(file, index=False, float_format="%.5f")
 
 
 def read(study: str, part: str) -> pd.DataFrame:
     """Rows that are kept."""
-    return pd.read_csv(KEPT / f"{study}-{part}.csv", dtype=dict.fromkeys([*PARTS["scores"][-4:], "folds"], str))
+    rows = pd.read_csv(KEPT / f"{study}-{part}.csv", dtype=dict.fromkeys([*PARTS["scores"][-4:], "folds"], str))
+    return rows.fillna({"reference": ""})  # of intervals: empty where the score itself stands
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:

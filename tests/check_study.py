@@ -140,4 +140,7 @@ if __name__ == "__main__":
     )
     best = found[found["head"] == "ecoc_svm"].groupby(["backbone", "condition"])["macro_f1"].mean().max()
     assert best > 0.5, f"best ECOC-SVM macro-F1 is {best:.3f}, expected above 0.5: a stage has gone wrong"
+    svm = found[found["head"] == "ecoc_svm"].groupby("condition")["macro_f1"].mean()
+    if {"oracle", "real_aug"} <= {*svm.index}:
+        assert svm["oracle"] > svm["real_aug"], "further real wafers help nothing: a stage has gone wrong"
     print(f"{sys.argv[1]}: contract holds; best ECOC-SVM macro-F1 {best:.4f}")

@@ -26,7 +26,7 @@ def measure(job: Job[MeasureQuality]) -> None:
     from waferbench.wafers.training import TrainingWafers
 
     settings, quality, drawing, seed = job.settings, job.settings.quality, job.settings.render, job.settings.seed
-    target, classifier = device(job.gpus, job.threads), job.input.get("classifier")
+    target = device(job.gpus, job.threads)
     weights = job.weights(settings.weights)
 
     def network(job: Job[MeasureQuality]) -> Features:
@@ -35,7 +35,7 @@ def measure(job: Job[MeasureQuality]) -> None:
         return Features(quality.network, quality.image_size, weights, target, trained)
 
     features_of = job.once("network", network)
-    if not classifier:
+    if "classifier" not in job.files:
         hold_weights(features_of.name, settings.weights, job.machine.weights.folder)
         if not settings.weights.own_file and (reason := unpinned(features_of.name, weights)):
             job.unshared(reason)

@@ -85,6 +85,8 @@ TABLES: dict[str, tuple[str, ...]] = {  # of a finished study, by the name of th
         *("condition", "n_models"),
     ),
 }
+ALL = "all"  # in a column of labels: all classes together
+KID = "kid_x1000"  # metric: the kernel distance times 1,000, in tables and wherever it is shown
 CLOSEST = ("source", "label", "index", "row", "hamming")  # each sample's nearest training wafer
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from waferbench.base.tables import ALL, KID
 from waferbench.report.kit.tables import BLANK, Cell, Table, name, number
 from waferbench.report.kit.words import known, reach
 from waferbench.report.synthesis.study import Study
 
-ALL = "all"
-KID = "kid_x1000"  # the kernel distance times 1,000, as the table has it
 ENDS = (("", ""), ("", "_matched"), ("floor_", ""))  # of the names of a metric: of all samples, of as many as the floor
 REASONS = {
     "iou": "outline is no disc",

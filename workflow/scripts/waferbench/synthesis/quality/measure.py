@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from waferbench.base.seeds import derive_seed
-from waferbench.base.tables import TABLES
+from waferbench.base.tables import ALL, KID, TABLES
 from waferbench.config.synthesis.settings import QualityMeasures
 from waferbench.synthesis.quality.diversity import diversity
 from waferbench.synthesis.quality.frechet import frechet_of_features
@@ -19,9 +19,7 @@ from waferbench.synthesis.quality.kid import kernel_distance
 from waferbench.synthesis.quality.memorisation import copy_threshold, hamming_distances, nearest, rate
 from waferbench.synthesis.quality.prdc import blocks, distances, prdc
 
-ALL = "all"
 NONE = float("nan")
-KID = "kid_x1000"  # the kernel distance times 1,000, in this table and wherever it is shown
 FLOOR_DRAWS = 4
 MEMORY_DRAWS = 100
 USUAL = 1000  # real wafers that say what is usual between real wafers
